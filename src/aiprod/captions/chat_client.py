@@ -84,10 +84,10 @@ class ChatClient:
         reply = await self._patiently("GET", "/models", None, _LIST_BYTES_MAX)
         if reply.status == 404:
             return []
-        found = self._json(reply).get("data") if reply.status == 200 else None
-        if not isinstance(found, list):
+        entries = self._json(reply).get("data") if reply.status == 200 else None
+        if not isinstance(entries, list):
             raise self._down(f"does not list its models ({self._words(reply)})")
-        return [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+        return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
     async def complete(self, body: dict[str, Any], formatted: dict[str, Any]) -> dict[str, Any]:
         """The server's answer to a chat completion.

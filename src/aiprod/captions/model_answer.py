@@ -91,11 +91,11 @@ def read_answer(text: Any) -> Answer:
         raise _nonsense("is empty")
     if len(text) > _ANSWER_MAX:
         raise _nonsense(f"has {len(text)} characters")
-    found = _first_object(text)
-    if found is None:
+    value = _first_object(text)
+    if value is None:
         raise _nonsense(f"holds no JSON object: {escape_controls(' '.join(text.split()))[:80]!r}")
     try:
-        return Answer.model_validate(found)
+        return Answer.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         raise _nonsense(f"is wrong at {'.'.join(map(str, first['loc']))!r}: {first['msg']}") from None

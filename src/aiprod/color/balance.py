@@ -90,8 +90,8 @@ def estimates(signal: Tensor) -> Tensor:
     steps = steps + (light[..., 1:, :] - light[..., :-1, :]).abs().mean((-2, -1))
     norm = (light**5).mean((-2, -1)) ** 0.2
     in_stops = torch.log2(light + 1e-3).mean((-2, -1))
-    found = (mean_stops(signal), torch.log2(norm + 1e-4), in_stops, torch.log2(steps + 1e-4))
-    return torch.stack([_over_green(each) for each in found], 1)
+    candidates = (mean_stops(signal), torch.log2(norm + 1e-4), in_stops, torch.log2(steps + 1e-4))
+    return torch.stack([_over_green(each) for each in candidates], 1)
 
 
 class BalanceNet(nn.Module):
@@ -109,9 +109,9 @@ class BalanceNet(nn.Module):
     def _seen(self, signal: Tensor) -> tuple[Tensor, Tensor]:
         means = mean_stops(signal)
         even = _light(signal) * (2.0 ** (-_GAMMA - means))[..., None, None]
-        found = self.body(torch.log2(even + 0.01) / 4)
-        weights = self.trust(found).flatten(2).softmax(-1)
-        return (self.look(found).flatten(2) * weights).sum(-1), means
+        features = self.body(torch.log2(even + 0.01) / 4)
+        weights = self.trust(features).flatten(2).softmax(-1)
+        return (self.look(features).flatten(2) * weights).sum(-1), means
 
     def balance(self, signal: Tensor) -> Tensor:
         """Cast of red and blue over green, stops [N, 2]."""
@@ -184,7 +184,7 @@ def measured(net: BalanceNet, films: Mapping[str, Thumbnails], draws: int = 8, s
         given = cast_on(other, stops)
         ways = (0 * stops, mean_stops(given) - mean_stops(one), net.match(one, given))
         matches.append([(e - stops).abs().mean().item() for e in ways])
-    mean = [float(value) for found in (balances, matches) for value in np.mean(found, axis=0)]
+    mean = [float(value) for errors in (balances, matches) for value in np.mean(errors, axis=0)]
     return Errors(len(pictures), *mean)
 
 

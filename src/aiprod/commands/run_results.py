@@ -64,7 +64,7 @@ def _names(root: Path) -> list[str]:
 
 def _quality(root: Path) -> Table:
     """Each model beside what needs no model at all."""
-    rows = [row for found in (learnt(root), _samples(root)) for row in found]
+    rows = [row for table in (learnt(root), _samples(root)) for row in table]
     if not rows:
         return Table("Quality against chance")
     head = ("", "measured", "without learning", "")

@@ -25,13 +25,13 @@ def summary(
     from aiprod.commands.run_results import tables
     from aiprod.errors import AiprodError
 
-    found = tables(workspace())
-    if not any(table.rows for table in found):
+    results = tables(workspace())
+    if not any(table.rows for table in results):
         raise AiprodError("nothing has been made here yet", "run `make repro` first")
     if as_json:
-        typer.echo(json.dumps([asdict(table) for table in found], ensure_ascii=False))
+        typer.echo(json.dumps([asdict(table) for table in results], ensure_ascii=False))
         return
-    for table in found:
+    for table in results:
         if table.rows or table.note:
             typer.echo("\n".join(_lines(table)))
     if places:

@@ -367,10 +367,10 @@ def _checked(model: Any, where: str, values: dict[str, Any]) -> Any:
 def wanted_shots(script: Script) -> list[tuple[tuple[int, int], SeededPrompt]]:
     """Scene and place of each shot that is asked for in words; a seed that is not stated is the script's, so that
     a shot that is put in or taken out changes no other."""
-    found: list[tuple[tuple[int, int], SeededPrompt]] = []
+    shots: list[tuple[tuple[int, int], SeededPrompt]] = []
     for number, scene in enumerate(script.scenes):
         for place, entry in enumerate(scene.shots):
             if isinstance(entry, Shot) and entry.prompt is not None:
                 seed = script.seed if entry.seed is None else entry.seed
-                found.append(((number, place), SeededPrompt(entry.prompt, seed)))
-    return found
+                shots.append(((number, place), SeededPrompt(entry.prompt, seed)))
+    return shots

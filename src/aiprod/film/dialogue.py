@@ -56,15 +56,15 @@ class RenderedLine:
 
 def lines_to_speak(script: Script) -> list[tuple[tuple[int, int], SpokenLine]]:
     """Scene and place of each line that states no file; a seed that is not stated is the script's."""
-    found: list[tuple[tuple[int, int], SpokenLine]] = []
+    spoken: list[tuple[tuple[int, int], SpokenLine]] = []
     for number, scene in enumerate(script.scenes):
         for place, line in enumerate(scene.voice):
             if line.file is None:
                 seed = script.seed if line.seed is None else line.seed
-                found.append(
+                spoken.append(
                     ((number, place), SpokenLine(line.text, line.speaker, line.language or "en", line.speed, seed))
                 )
-    return found
+    return spoken
 
 
 def speak_lines(

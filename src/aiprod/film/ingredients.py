@@ -180,14 +180,14 @@ class Ingredients:
         name = full.name
         if rights.license is None:
             raise AiprodError(f"{name} has no licence", "state `license:`; LicenseRef-own is for what you made")
-        found = judge_licence(rights.license)
-        if found.right == Right.DENY:
-            raise AiprodError(f"{name} may not be used: {found.why}", "use another file, or state its licence")
-        if ATTRIBUTION in found.obligations and not rights.attribution:
+        finding = judge_licence(rights.license)
+        if finding.right == Right.DENY:
+            raise AiprodError(f"{name} may not be used: {finding.why}", "use another file, or state its licence")
+        if ATTRIBUTION in finding.obligations and not rights.attribution:
             raise AiprodError(f"{name}: {rights.license} asks for credit", "state `attribution:`")
         licence = spdx(rights.license)
         credit = f": {rights.attribution} ({licence})" if rights.attribution else f": {name} ({licence})"
-        owed = [f"{obligation}{credit}" for obligation in found.obligations]
+        owed = [f"{obligation}{credit}" for obligation in finding.obligations]
         return self.add(
             Ingredient(
                 kind,
@@ -239,13 +239,13 @@ def _rows(folder: Path, model: Any, vault: Vault | None = None) -> list[Any]:
 def _whole(path: Path, digest: str | None) -> str:
     """SHA-256 of an object that is what its row says."""
     try:
-        found = stored_sha256(path)
+        actual = stored_sha256(path)
     except FileNotFoundError:
         raise AiprodError(f"{path} is missing", "`dvc checkout`, or `dvc repro`") from None
-    if digest and found != digest:
+    if digest and actual != digest:
         hint = "`aiprod audit verify --files` lists every damaged file and how to restore it"
         raise AiprodError(f"{path} is not what the manifest records", hint)
-    return found
+    return actual
 
 
 def _called(path: Path) -> str:

@@ -55,17 +55,17 @@ def measure_film(film: Path, root: Path) -> tuple[list[Figure], list[str]]:
 
 
 def _delivered(record: dict[str, Any]) -> Iterator[Figure]:
-    profile, found = PROFILES.get(record.get("profile", "")), record.get("delivery", {})
+    profile, delivery = PROFILES.get(record.get("profile", "")), record.get("delivery", {})
     if profile is None:
         return
     frames = record["frames"]
-    yield Figure("frames", found["frames"], f"{frames}", found["frames"] == frames)
-    if found.get("lufs") is not None:
+    yield Figure("frames", delivery["frames"], f"{frames}", delivery["frames"] == frames)
+    if delivery.get("lufs") is not None:
         target = f"{profile.lufs:g} ± {profile.lu_off:g}"
-        yield Figure("loudness_lufs", found["lufs"], target, abs(found["lufs"] - profile.lufs) <= profile.lu_off)
-        peak = found["true_peak_dbtp"]
+        yield Figure("loudness_lufs", delivery["lufs"], target, abs(delivery["lufs"] - profile.lufs) <= profile.lu_off)
+        peak = delivery["true_peak_dbtp"]
         yield Figure("true_peak_dbtp", peak, f"at most {profile.true_peak_dbtp:g}", peak <= profile.true_peak_dbtp)
-    offset = found.get("sound_offset_samples")
+    offset = delivery.get("sound_offset_samples")
     if offset is not None:
         most = round(profile.sync_s * SAMPLE_RATE)
         yield Figure("sound_offset_samples", offset, f"within {most}", abs(offset) <= most)
@@ -77,8 +77,8 @@ def _delivered(record: dict[str, Any]) -> Iterator[Figure]:
         ("red_flashes_in_a_second", profile.flashes),
     )
     for name, limit in limits:
-        if name in found:
-            yield Figure(name, found[name], f"at most {limit:g}", found[name] <= limit)
+        if name in delivery:
+            yield Figure(name, delivery[name], f"at most {limit:g}", delivery[name] <= limit)
 
 
 def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure], list[str]]:

@@ -39,8 +39,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.first(nn.functional.silu(self.norm(x)))
-        found: Tensor = x + self.second(nn.functional.silu(y))
-        return found
+        out: Tensor = x + self.second(nn.functional.silu(y))
+        return out
 
 
 class MouthModel(nn.Module):

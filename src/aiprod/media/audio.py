@@ -161,10 +161,10 @@ def _laid(
 
 def _joined(stretches: list[tuple[int, int]], end: int) -> tuple[tuple[int, int], ...]:
     """The parts of stretches that are in [0, end), in order, those that meet or overlap as one."""
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     for first, behind in sorted((max(0, a), min(b, end)) for a, b in stretches):
-        if found and first <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], behind))
+        if spans and first <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], behind))
         elif first < behind:
-            found.append((first, behind))
-    return tuple(found)
+            spans.append((first, behind))
+    return tuple(spans)

@@ -41,20 +41,20 @@ def metadata_texts(path: Path, extension: str) -> tuple[list[tuple[str, str]], b
     find = _AREAS.get(extension)
     if find is None:
         return [], True
-    found: dict[tuple[str, str], None] = {}
+    pairs: dict[tuple[str, str], None] = {}
     left = MAX_BYTES
     with open(path, "rb") as file:
         for start, end, name in find(file, os.fstat(file.fileno()).st_size):
             if end - start > left:
-                return list(found), False
+                return list(pairs), False
             left -= end - start
             file.seek(start)
             data = file.read(end - start)
             if name in _PARSERS:
-                found |= dict.fromkeys(_PARSERS[name](data))
+                pairs |= dict.fromkeys(_PARSERS[name](data))
             elif not any(mark in data for mark in _READ_ELSEWHERE):
-                found |= dict.fromkeys((name, text) for text in _texts(data))
-    return list(found), True
+                pairs |= dict.fromkeys((name, text) for text in _texts(data))
+    return list(pairs), True
 
 
 def _texts(data: bytes) -> Iterator[str]:
@@ -137,11 +137,11 @@ def _attached_texts(file: BinaryIO, start: int, end: int) -> Iterator[_Area]:
 
 def _simple_tags(data: bytes, name: str = "") -> Iterator[tuple[str, str]]:
     """Names and values in ``Tags`` of Matroska (RFC 9559, 5.1.8), of whatever target, also one that is not there."""
-    found = [(number, data[begin:end]) for number, begin, end in _elements(io.BytesIO(data), 0, len(data))]
-    for number, body in found:
+    elements = [(number, data[begin:end]) for number, begin, end in _elements(io.BytesIO(data), 0, len(data))]
+    for number, body in elements:
         if number == 0x45A3:
             name = f"{name}/{body.decode('utf-8', 'replace')}".strip("/\0")
-    for number, body in found:
+    for number, body in elements:
         if number == 0x4487:
             yield name or TEXT, body.decode("utf-8", "replace").strip("\0 ")
         elif number in (0x1254C367, 0x7373, 0x67C8):
@@ -276,8 +276,8 @@ def _xml(data: bytes) -> Iterator[tuple[str, str]]:
     """Words of an XML document, by their elements and attributes; of one that cannot be read nobody knows them."""
     document = data.strip(b"\0 \t\r\n")
     if document:
-        found = properties_of_xml(document)
-        yield from [("unreadable_text", "XML that cannot be read")] if found is None else found
+        properties = properties_of_xml(document)
+        yield from [("unreadable_text", "XML that cannot be read")] if properties is None else properties
 
 
 _ID3_NAMES = {  # ID3v2.4 and 2.2, 4: what is said of rights, and who is credited

@@ -160,9 +160,9 @@ class PictureTimes:
                 self._second = self._second_before = 3600 * (bits >> 13) + 60 * (bits >> 7 & 63) + (bits & 63)
                 self._latest = self._latest_before = None
             elif code == 0xB6 and self._resolution:
-                found = self._time(data[at : at + 64])
-                if found is not None:
-                    skip += self._see(*found)
+                header = self._time(data[at : at + 64])
+                if header is not None:
+                    skip += self._see(*header)
         return self._counted(skip)
 
     def _counted(self, skip: Skip) -> Skip:

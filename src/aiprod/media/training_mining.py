@@ -78,8 +78,8 @@ def _store(kind: str, file: BinaryIO) -> dict[str, Any] | None:
     try:
         settings = c2pa.Settings.from_dict({"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}})
         with c2pa.Context(settings) as context, c2pa.Reader(kind, file, context=context) as reader:
-            found: dict[str, Any] = json.loads(reader.json())
-            return found
+            store: dict[str, Any] = json.loads(reader.json())
+            return store
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError as error:

@@ -216,10 +216,10 @@ def _keep(path: Path, folder: Path) -> None:
 
 def _again(kept: Memo | None, job: SegmentJob, films: dict[str, str]) -> bool:
     """Put a kept segment where it would be rendered to; whether there is one."""
-    found = kept.get(_segment_key(kept, job, films)) if kept is not None else None
-    if found is None:
+    entry = kept.get(_segment_key(kept, job, films)) if kept is not None else None
+    if entry is None:
         return False
-    held = next(path for path in found[1].iterdir() if path.suffix == job.path.suffix)
+    held = next(path for path in entry[1].iterdir() if path.suffix == job.path.suffix)
     if light_beside(held).exists():
         link_or_copy(light_beside(held), light_beside(job.path))
     link_or_copy(held, job.path)
@@ -238,10 +238,10 @@ def _claim(folder: Path, key: str) -> None:
 
 def _same(stamp: Path, key: str) -> bool:
     try:
-        found: Any = read_json(stamp)
+        stamped: Any = read_json(stamp)
     except AiprodError:
         return False
-    return isinstance(found, dict) and found.get("key") == key
+    return isinstance(stamped, dict) and stamped.get("key") == key
 
 
 def form_of(  # noqa: PLR0917

@@ -80,22 +80,22 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
         parse_json(read_bounded(path, _MOST_BYTES), path.name, hint="export it again")
     try:
         if edit_list is None:
-            found = otio.adapters.read_from_file(str(path))
+            imported = otio.adapters.read_from_file(str(path))
         else:
             arguments = {"rate": float(rate), "ignore_timecode_mismatch": False}
-            found = otio.adapters.read_from_string(edit_list, "cmx_3600", **arguments)
+            imported = otio.adapters.read_from_string(edit_list, "cmx_3600", **arguments)
     except Exception as error:  # adapters raise whatever their parsers do
         raise _unread(path, error) from None
-    if isinstance(found, otio.schema.SerializableCollection):
-        timelines = [item for item in found if isinstance(item, otio.schema.Timeline)]
+    if isinstance(imported, otio.schema.SerializableCollection):
+        timelines = [item for item in imported if isinstance(item, otio.schema.Timeline)]
         if len(timelines) != 1:
             raise AiprodError(f"{path.name} holds {len(timelines)} timelines", "export one of them")
-        found = timelines[0]
-    if not isinstance(found, otio.schema.Timeline):
+        imported = timelines[0]
+    if not isinstance(imported, otio.schema.Timeline):
         raise AiprodError(f"{path.name} holds no timeline", "export the timeline, not a bin or a clip")
     try:
         dropped = edit_list is not None and drops_frames(rate) and _DROPPED.search(edit_list) is not None
-        return _Import(otio, found, path, rate, media or path.parent, fade, dropped).timeline(width, height)
+        return _Import(otio, imported, path, rate, media or path.parent, fade, dropped).timeline(width, height)
     except AiprodError:
         raise
     except ValidationError as error:
@@ -120,10 +120,10 @@ def _without_first_fade(text: str) -> tuple[str, int]:
     """
     text = text.replace("\r\n", "\n")
     events = re.search(r"^\d", text, re.MULTILINE)
-    found = _OUT_OF_BLACK.match(text, events.start()) if events is not None else None
-    if found is None:
+    match = _OUT_OF_BLACK.match(text, events.start()) if events is not None else None
+    if match is None:
         return text, 0
-    return f"{text[: found.start()]}{found['event']}C    {text[found.end() :]}", int(found["length"])
+    return f"{text[: match.start()]}{match['event']}C    {text[match.end() :]}", int(match["length"])
 
 
 def _check_codes(text: str, path: Path, rate: Fraction) -> None:
@@ -156,11 +156,11 @@ class _Import:
     """
 
     def __init__(  # noqa: PLR0917
-        self, otio: Any, found: Any, path: Path, rate: Fraction, media: Path, fade: int = 0, dropped: bool = False
+        self, otio: Any, timeline: Any, path: Path, rate: Fraction, media: Path, fade: int = 0, dropped: bool = False
     ) -> None:
-        self.otio, self.found, self.path, self.media, self.fade = otio, found, path, media, fade
+        self.otio, self.found, self.path, self.media, self.fade = otio, timeline, path, media, fade
         self.listed, self.dropped = path.suffix.lower() == ".edl", dropped
-        stated = (found.metadata.get(METADATA) or {}).get("rate")
+        stated = (timeline.metadata.get(METADATA) or {}).get("rate")
         if stated:
             self.rate = Fraction(str(stated))
         elif self.listed:

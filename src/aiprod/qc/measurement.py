@@ -41,11 +41,11 @@ class Measurement:
         """The measurement of one clip; ``video`` is what the file states."""
         return cls()
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The figures, once the clip has been decoded.
 
         Args:
-            found: the figures of what it needs, by name.
+            measurements: the figures of what it needs, by name.
         """
         return self.figures()
 
@@ -80,7 +80,7 @@ class OfStills(Measurement):
 class OfSound(Measurement):
     """A measurement of sound; where there is none, the figures say why."""
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The figures of the sound, once the clip has been decoded."""
         if seen.sound is None or seen.facts.audio is None:
             return seen.without_sound()

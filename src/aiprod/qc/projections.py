@@ -34,8 +34,8 @@ class Film(NamedTuple):
     @classmethod
     def of(cls, row: FilmRow) -> Film:
         """What is asked of a film."""
-        found = row.__dict__
-        return cls(*[found[name] for name in cls._fields])
+        values = row.__dict__
+        return cls(*[values[name] for name in cls._fields])
 
 
 class Clip(NamedTuple):

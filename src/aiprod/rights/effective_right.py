@@ -244,18 +244,18 @@ def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms:
 
 def _reservation_layer(side: SidecarRecord) -> list[Layer]:
     """Reservations against training that somebody stated; no layer where nobody did."""
-    found = []
+    layers = []
     if side.tdm_reservation:
         where = f" ({side.tdm_policy})" if side.tdm_policy else ""
         why = f"rights are reserved against text and data mining{where}"
-        found.append(Layer("tdm_reservation", "reserved", Finding(Right.DENY, why)))
+        layers.append(Layer("tdm_reservation", "reserved", Finding(Right.DENY, why)))
     if side.training_mining:
         why = "the film's own Content Credentials do not allow training"
-        found.append(Layer("training_mining", side.training_mining, Finding(Right.DENY, why)))
+        layers.append(Layer("training_mining", side.training_mining, Finding(Right.DENY, why)))
     if side.objections:
         why = "; ".join(side.objections[:_OBJECTIONS])
-        found.append(Layer("statements", "objecting", Finding(Right.DENY, why)))
-    return found
+        layers.append(Layer("statements", "objecting", Finding(Right.DENY, why)))
+    return layers
 
 
 def _policy_layer(approval: str) -> Layer:

@@ -61,10 +61,10 @@ def statement_from_xmp(packet: bytes) -> dict[str, Any]:
     """What an XMP packet comes to. One that cannot be read may have said anything, which is an objection."""
     if len(packet) > MAX_XMP:
         return {"objections": [f"the film has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
-    found = properties_of_xml(packet)
-    if found is None:
+    properties = properties_of_xml(packet)
+    if properties is None:
         return {"objections": ["the film has an XMP packet that cannot be read"]}
-    return statement_from_tags(found, " in its XMP")
+    return statement_from_tags(properties, " in its XMP")
 
 
 def properties_of_xml(document: bytes) -> list[tuple[str, str]] | None:
@@ -142,9 +142,9 @@ def _licence(tag: str, value: str, *, strict: bool) -> dict[str, Any]:
     if licence.problem is None and licence.spdx != UNKNOWN:
         return _stated(tag, licence.spdx, words.strip())
     if not strict and objection(f"copyright {value}") is None:
-        found = _creative_commons(tag, value)
-        if found or not _MORE.search(value.casefold()):
-            return found
+        statement = _creative_commons(tag, value)
+        if statement or not _MORE.search(value.casefold()):
+            return statement
     return {"objections": [f"{tag} says {quoted(value)}, which is not understood"]}
 
 
@@ -157,10 +157,10 @@ def _stated(tag: str, spdx: str, words: str) -> dict[str, Any]:
 
 def _creative_commons(tag: str, value: str) -> dict[str, Any]:
     """The Creative Commons licences, with their versions, that are named among other words."""
-    found = []
+    statements = []
     for piece in re.split(r"[()\[\]{}<>;,|\n\r\"]|\s[-–—:]\s|[:]\s|(?<![:/])/(?!/)\s|\s(?=https?://)", value[:2000]):
         words = _LEAD.sub("", piece).strip().rstrip(".")
         licence = read_licence(words) if 3 <= len(words) <= 200 and re.search(r"cc|creative", words, re.I) else None
         if licence is not None and re.fullmatch(r"CC0-1\.0|CC-BY(-[A-Z]+)*-\d\.\d(-[A-Z]+)?", licence.spdx):
-            found.append(_stated(tag, licence.spdx, words))
-    return merged(found)
+            statements.append(_stated(tag, licence.spdx, words))
+    return merged(statements)

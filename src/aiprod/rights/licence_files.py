@@ -54,11 +54,11 @@ def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:
     if len(content) > MAX_TEXT or b"\0" in content[:4]:
         raise AiprodError(f"{quoted(name)} is not a text of at most {MAX_TEXT} bytes, and is not read", hint)
     text = text_of(name, content)
-    found = _licence_in(text)
-    if found is None or found.spdx == UNKNOWN:
+    licence = _licence_in(text)
+    if licence is None or licence.spdx == UNKNOWN:
         first = next((line.strip(" \t#*=-_>") for line in text.splitlines() if line.strip(" \t#*=-_>")), "")
         raise AiprodError(f"{quoted(name)} begins {quoted(first[:80])}, which is not understood as a licence", hint)
-    return {"media_license": found.spdx, "media_license_declared": found.spdx}
+    return {"media_license": licence.spdx, "media_license_declared": licence.spdx}
 
 
 def _licence_in(text: str) -> Licence | None:

@@ -86,7 +86,7 @@ def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
             cells.setdefault(name, []).append((column, value))
     if PEOPLE in cells and any(_basis(str(v), c, where) != "none" for c, v in cells.get("personal_data_basis", [])):
         del cells[PEOPLE]  # the basis that they ask for is stated
-    single = [_single(name, column, value, where) for name, found in cells.items() for column, value in found]
+    single = [_single(name, column, value, where) for name, texts in cells.items() for column, value in texts]
     said = merged([*single, {"objections": heard}])
     if "repo" in cells:
         parts = [str(cells[name][0][1]).strip() for name in ("repo", "path") if name in cells]
@@ -97,7 +97,7 @@ def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
 
 def _texts(value: Any) -> list[str]:
     """The texts in a value, however deep."""
-    found, waiting = [], [value]
+    texts, waiting = [], [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
@@ -105,13 +105,13 @@ def _texts(value: Any) -> list[str]:
         elif isinstance(one, list):
             waiting += one
         elif isinstance(one, str):
-            found.append(one)
-    return sorted(found)
+            texts.append(one)
+    return sorted(texts)
 
 
 def _leaves(column: str, value: Any) -> list[tuple[str, Any]]:
     """The single values in a value, each with the name that it stands under."""
-    found, waiting = [], [(column, value)]
+    leaves, waiting = [], [(column, value)]
     while waiting:
         name, one = waiting.pop()
         if isinstance(one, dict):
@@ -119,8 +119,8 @@ def _leaves(column: str, value: Any) -> list[tuple[str, Any]]:
         elif isinstance(one, list):
             waiting += [(name, inner) for inner in one]
         else:
-            found.append((name, one))
-    return found
+            leaves.append((name, one))
+    return leaves
 
 
 def _is_flag(name: str, value: Any) -> bool:

@@ -150,8 +150,8 @@ class Acoustic(nn.Module):
             y = block(y, mask, told)
         at = at[:, None, None]
         power = (1 - at).square() + at.square()
-        found: Tensor = ((2 * at - 1) / power * noisy + self.flow_leave(y) / power.sqrt()) * mask
-        return found
+        field: Tensor = ((2 * at - 1) / power * noisy + self.flow_leave(y) / power.sqrt()) * mask
+        return field
 
     @torch.no_grad()
     def sample(

@@ -62,7 +62,7 @@ def plans(params: MakeSpeechParams) -> list[CorpusPlan]:
     """What is to be spoken, and by whom. Held out are sentences; each is spoken by every speaker of its language."""
     rng = np.random.default_rng(params.seed)
     names = list(SPEAKERS)
-    found: list[CorpusPlan] = []
+    every: list[CorpusPlan] = []
     for language, count, sentence in (
         (ENGLISH, params.commands, command),
         (ENGLISH, params.descriptions, description),
@@ -73,14 +73,14 @@ def plans(params: MakeSpeechParams) -> list[CorpusPlan]:
         apart = max(1, round(count * params.heldout_fraction / len(speakers)))
         for number, text in enumerate(texts):
             if number < apart:
-                found += [
-                    CorpusPlan(text, language, name, "heldout", len(found) + n) for n, name in enumerate(speakers)
+                every += [
+                    CorpusPlan(text, language, name, "heldout", len(every) + n) for n, name in enumerate(speakers)
                 ]
                 if language == UNSEEN[1]:
-                    found.append(CorpusPlan(text, language, UNSEEN[0], "unseen_pair", len(found)))
+                    every.append(CorpusPlan(text, language, UNSEEN[0], "unseen_pair", len(every)))
             elif (number - apart) < count - apart * len(speakers):
-                found.append(CorpusPlan(text, language, speakers[number % len(speakers)], "train", len(found)))
-    return found
+                every.append(CorpusPlan(text, language, speakers[number % len(speakers)], "train", len(every)))
+    return every
 
 
 def _different(sentence: Callable[[np.random.Generator], str], rng: np.random.Generator, count: int) -> list[str]:
@@ -89,11 +89,11 @@ def _different(sentence: Callable[[np.random.Generator], str], rng: np.random.Ge
     Raises:
         AiprodError: the grammar has not so many.
     """
-    found: dict[str, None] = {}
+    sentences: dict[str, None] = {}
     for _ in range(50 * count):
-        found.setdefault(sentence(rng))
-        if len(found) == count:
-            return list(found)
+        sentences.setdefault(sentence(rng))
+        if len(sentences) == count:
+            return list(sentences)
     raise AiprodError(
         f"the grammar has fewer than {count} sentences", "lower make_speech.descriptions or make_speech.made"
     )

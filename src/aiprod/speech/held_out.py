@@ -18,13 +18,13 @@ from aiprod.speech.voice import SPEAKERS, speak
 def fresh_commands(count: int, seed: int = 9_999) -> list[Truth]:
     """English sentences of the command grammar (64,000 are possible), the speakers in turn."""
     rng = np.random.default_rng(seed)
-    found = []
+    utterances = []
     for number in range(count):
         text, speaker = command(rng), list(SPEAKERS)[number % len(SPEAKERS)]
         (phrase,) = phrases(text, ENGLISH)
         said = speak([(word.text, word.phones) for word in phrase.words], SPEAKERS[speaker], ENGLISH, rng)
         features = features_of(said.sound, said.f0_hz)
-        found.append(
+        utterances.append(
             Truth(
                 heard=MeterInput(said.sound, said.phones, ENGLISH, speaker),
                 phones=phones_of_times(said.phones, said.words),
@@ -34,4 +34,4 @@ def fresh_commands(count: int, seed: int = 9_999) -> list[Truth]:
                 style=style_of(features),
             )
         )
-    return found
+    return utterances

@@ -118,15 +118,15 @@ def _segments(heard: MeterInput) -> list[tuple[tuple[str, str], Floats]]:
         return []
     first, last = (int(at * FRAME_HZ) for at in (spoken[0].start_s, spoken[-1].end_s))
     cepstra = cepstra - cepstra[first : max(first + 1, last)].mean(0)
-    found = []
+    segments = []
     for phone in spoken:
         edges = np.linspace(phone.start_s, phone.end_s, 4) * FRAME_HZ
         parts = []
         for a, b in itertools.pairwise(edges):
             low = min(int(a), len(cepstra) - 1)
             parts.append(cepstra[low : max(low + 1, int(np.ceil(b)))].mean(0))
-        found.append(((heard.language, phone.name), np.concatenate(parts)))
-    return found
+        segments.append(((heard.language, phone.name), np.concatenate(parts)))
+    return segments
 
 
 def _voice(sound: NDArray[np.float32]) -> Floats:

@@ -89,8 +89,8 @@ class SpeechModel(nn.Module):
 
     def sound(self, normalised: Tensor, *, seed: int) -> Tensor:
         """Normalised features to sound."""
-        found: Tensor = self.vocoder(self.natural(normalised), normalised, seed=seed)
-        return found
+        samples: Tensor = self.vocoder(self.natural(normalised), normalised, seed=seed)
+        return samples
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint says of itself."""

@@ -101,15 +101,15 @@ class Recordings:
         seen: dict[str, str] = {}
         for source_id, stated in sorted(folders.items()):
             source, folder = self.sources.get(source_id), recordings_folder(source_id, stated)
-            found, speakers = recordings_below(folder, source_id), read_speakers(folder)
-            known = {recording.speaker for recording in found.recordings}
+            listed, speakers = recordings_below(folder, source_id), read_speakers(folder)
+            known = {recording.speaker for recording in listed.recordings}
             for _ in sorted(speakers.keys() - known):
                 self.log(f"make_speech: {NAME} of {source_id} names a speaker of whom there is no recording")
-            if found.left_out:
-                one, why = next(iter(found.left_out.items()))
-                self.log(f"make_speech: {len(found.left_out)} files of {source_id} are left out, such as {one}: {why}")
-            beside = self._beside(folder, source_id, found.documents)
-            for recording in found.recordings:
+            if listed.left_out:
+                one, why = next(iter(listed.left_out.items()))
+                self.log(f"make_speech: {len(listed.left_out)} files of {source_id} are left out, such as {one}: {why}")
+            beside = self._beside(folder, source_id, listed.documents)
+            for recording in listed.recordings:
                 entry = speakers.get(recording.speaker, SpeakerEntry())
                 said, problem = (None, beside) if isinstance(beside, str) else beside.of(recording.key, source)
                 together = entry.said if said is None else merge_records([entry.said, said])
@@ -278,7 +278,7 @@ def refusals(rows: list[SpeechRow]) -> list[Refusal]:
 
     Whose it is, is only committed to.
     """
-    found: dict[str, Refusal] = {}
+    by_key: dict[str, Refusal] = {}
     heard = {row.speaker for row in rows if not row.synthetic and row.effective_right != "deny"}
     for row in rows:
         if row.synthetic or row.status != "refused" or row.effective_right != "deny":
@@ -288,7 +288,7 @@ def refusals(rows: list[SpeechRow]) -> list[Refusal]:
         of = f"the voice {row.speaker}" if whole else f"the recording {row.utterance_id}"
         consent = any("consent" in reason for reason in row.reasons)
         hint = f"`aiprod consent record` adds a record for the purpose {VOICE}; {NAME} names it"
-        found.setdefault(
+        by_key.setdefault(
             subject,
             Refusal(
                 f"{of} of {row.source_id} is refused: {'; '.join(row.reasons)}",
@@ -298,7 +298,7 @@ def refusals(rows: list[SpeechRow]) -> list[Refusal]:
                 subject=subject,
             ),
         )
-    return list(found.values())
+    return list(by_key.values())
 
 
 def _said_of_itself(path: Path) -> dict[str, Any]:
@@ -333,10 +333,10 @@ def _heard(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def _words(text: str, language: str) -> list[Word]:
     """What is said. A reason stands in the open, so that it quotes nothing of it."""
     try:
-        found = phrases(text, language, bundled_dictionary() if language == ENGLISH else None)
+        spoken = phrases(text, language, bundled_dictionary() if language == ENGLISH else None)
     except AiprodError:
         raise AiprodError("its text is empty, or has a word whose sound is not known", "correct it") from None
-    return [word for phrase in found for word in phrase.words]
+    return [word for phrase in spoken for word in phrase.words]
 
 
 def _edges(words: list[TimedUnit], samples: int) -> tuple[int, int]:
@@ -350,21 +350,21 @@ def _edges(words: list[TimedUnit], samples: int) -> tuple[int, int]:
 
 def _without_gaps(phones: list[TimedUnit], offset: float, seconds: float) -> list[TimedUnit]:
     """From 0 to the end: what nothing is said of is silence, between two phones and at both ends."""
-    found: list[TimedUnit] = []
+    units: list[TimedUnit] = []
     at = 0.0
     for phone in phones:
         start, end = max(0.0, phone.start_s - offset), min(seconds, phone.end_s - offset)
         if end <= at:
             continue
         if phone.name != SILENCE and start - at > 1e-3:
-            found.append(TimedUnit(SILENCE, at, start))
+            units.append(TimedUnit(SILENCE, at, start))
             at = start
-        found.append(TimedUnit(phone.name, at, end))
+        units.append(TimedUnit(phone.name, at, end))
         at = end
     if seconds - at > 1e-3:
-        found.append(TimedUnit(SILENCE, at, seconds))
+        units.append(TimedUnit(SILENCE, at, seconds))
     merged: list[TimedUnit] = []
-    for phone in found:
+    for phone in units:
         if merged and phone.name == SILENCE == merged[-1].name:
             merged[-1] = replace(merged[-1], end_s=phone.end_s)
         else:

@@ -116,8 +116,8 @@ def _spoken(
 
 @torch.no_grad()
 def _vocoded(model: SpeechModel, truth: Truth) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = model.sound(model.normalised(truth.features)[None], seed=0)[0].numpy()
-    return found
+    samples: NDArray[np.float32] = model.sound(model.normalised(truth.features)[None], seed=0)[0].numpy()
+    return samples
 
 
 def _vocoder(model: SpeechModel, heldout: Sequence[Truth]) -> tuple[float | None, float | None]:

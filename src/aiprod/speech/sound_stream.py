@@ -48,11 +48,11 @@ def phrases_of_lines(
     said = False
     for line in lines:
         try:
-            found = phrases(line, language, more)
+            spoken = phrases(line, language, more)
         except NoWordsError:
             continue
         said = True
-        yield from found
+        yield from spoken
     if not said:
         raise NoWordsError
 

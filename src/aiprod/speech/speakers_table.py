@@ -55,7 +55,7 @@ def read_speakers(folder: Path) -> dict[str, SpeakerEntry]:
     for name in header:
         if name not in _COLUMNS:
             raise AiprodError(f"{NAME} has a column {name!r}", nearest(name, list(_COLUMNS)))
-    found: dict[str, SpeakerEntry] = {}
+    speakers: dict[str, SpeakerEntry] = {}
     for number, cells in enumerate(rows[1:], 2):
         if not any(cell.strip() for cell in cells):
             continue
@@ -63,14 +63,14 @@ def read_speakers(folder: Path) -> dict[str, SpeakerEntry]:
             raise AiprodError(f"{NAME}, line {number} has more cells than columns", "put quotes round a comma")
         said = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
         speaker = said.pop("speaker", "")
-        if not speaker or speaker in found:
+        if not speaker or speaker in speakers:
             problem = "named twice" if speaker else "empty"
             raise AiprodError(f"{NAME}, line {number}: the speaker is {problem}", "fix that line")
         language = said.pop("language", ENGLISH)
         check_language(language)
         try:
-            found[speaker] = SpeakerEntry(language, SidecarRecord.model_validate(said))
+            speakers[speaker] = SpeakerEntry(language, SidecarRecord.model_validate(said))
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
             raise AiprodError(f"{NAME}, line {number}: {name} is {said[name]!r}", "see docs/sources.md") from None
-    return found
+    return speakers

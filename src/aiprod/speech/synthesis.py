@@ -116,12 +116,12 @@ def timed(
     """Phones and words with their times."""
     ends = np.cumsum(frames) / FRAME_HZ
     starts = ends - np.array(frames) / FRAME_HZ
-    found = tuple(TimedUnit(s, float(a), float(b)) for s, a, b in zip(phones.symbols, starts, ends, strict=True))
+    units = tuple(TimedUnit(s, float(a), float(b)) for s, a, b in zip(phones.symbols, starts, ends, strict=True))
     spoken = []
     for number, name in enumerate(words):
-        own = [phone for phone, owner in zip(found, phones.words, strict=True) if owner == number]
+        own = [phone for phone, owner in zip(units, phones.words, strict=True) if owner == number]
         spoken.append(TimedUnit(name, own[0].start_s, own[-1].end_s))
-    return found, tuple(spoken)
+    return units, tuple(spoken)
 
 
 def speak_all(

@@ -111,8 +111,8 @@ def visemes_at(phones: Sequence[TimedUnit], language: str, times_s: Floats) -> N
     kinds = np.array([VISEMES.index(table[phone.name]) for phone in phones] or [0])
     ends = np.array([phone.end_s for phone in phones] or [0.0])
     index = np.searchsorted(ends, times_s, side="right")
-    found: NDArray[np.int64] = np.where(index < len(phones), kinds[index.clip(max=len(kinds) - 1)], 0)
-    return found
+    at_times: NDArray[np.int64] = np.where(index < len(phones), kinds[index.clip(max=len(kinds) - 1)], 0)
+    return at_times
 
 
 def mouth_at(phones: Sequence[TimedUnit], language: str, times_s: Floats) -> Floats:

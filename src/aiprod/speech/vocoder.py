@@ -81,8 +81,8 @@ def excitation(log_f0: Tensor, voicing: Tensor) -> Tensor:
 
 def _to_samples(track: Tensor) -> Tensor:
     """Linear between the middles of frames."""
-    found: Tensor = nn.functional.interpolate(track[:, None], scale_factor=HOP, mode="linear", align_corners=False)
-    return found[:, 0]
+    samples: Tensor = nn.functional.interpolate(track[:, None], scale_factor=HOP, mode="linear", align_corners=False)
+    return samples[:, 0]
 
 
 def _analysed(sound: Tensor, frames: int) -> Tensor:

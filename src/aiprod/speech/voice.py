@@ -104,11 +104,11 @@ def _with_pauses(words: Sequence[tuple[str, Sequence[str]]]) -> tuple[list[str],
 def _words(
     words: Sequence[tuple[str, Sequence[str]]], owners: Sequence[int], phones: Sequence[TimedUnit]
 ) -> tuple[TimedUnit, ...]:
-    found = []
+    timed = []
     for number, (name, _) in enumerate(words):
         own = [phone for phone, owner in zip(phones, owners, strict=True) if owner == number]
-        found.append(TimedUnit(name, own[0].start_s, own[-1].end_s))
-    return tuple(found)
+        timed.append(TimedUnit(name, own[0].start_s, own[-1].end_s))
+    return tuple(timed)
 
 
 def _lengths(
@@ -131,8 +131,8 @@ def _lengths(
         ms[vowels[-1] + 1 : -1] *= 1.2
     ms *= np.exp(rng.normal(0.0, 0.06, len(ms)))
     ms[0], ms[-1] = 90.0, 130.0
-    found: NDArray[np.int64] = np.maximum(4, np.round(ms * RATE / 1000 / CONTROL)).astype(np.int64)
-    return found
+    lengths: NDArray[np.int64] = np.maximum(4, np.round(ms * RATE / 1000 / CONTROL)).astype(np.int64)
+    return lengths
 
 
 def _melody(edges: NDArray[np.int64], sounds: Sequence[Sound], speaker: Speaker, rng: np.random.Generator) -> Floats:
@@ -282,15 +282,15 @@ def _pole(s: NDArray[np.complex128], centre: Floats, width: Floats) -> NDArray[n
     """A resonance with a gain of 1 at 0 Hz."""
     root = -np.pi * width + 2j * np.pi * centre
     square = np.abs(root) ** 2
-    found: NDArray[np.complex128] = square / ((s - root) * (s - np.conj(root)))
-    return found
+    response: NDArray[np.complex128] = square / ((s - root) * (s - np.conj(root)))
+    return response
 
 
 def _band_shape(bands: Sequence[tuple[float, float, float]], size: float) -> Floats:
     hz = np.arange(_FFT // 2 + 1) * RATE / _FFT
     shape = sum(gain * np.exp(-0.5 * ((hz - centre * size) / width) ** 2) for centre, width, gain in bands)
-    found: Floats = np.asarray(shape) / np.sqrt(np.mean(np.square(shape)))
-    return found
+    unit_power: Floats = np.asarray(shape) / np.sqrt(np.mean(np.square(shape)))
+    return unit_power
 
 
 def _filtered(source: Floats, response: NDArray[np.complex128] | Floats) -> Floats:

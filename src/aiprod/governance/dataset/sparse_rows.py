@@ -36,8 +36,8 @@ class SparseTable(Table):
         if group < 0 or name > last[group]:
             return None
         ids = _plain(self._file.read_row_group(group, columns=[key]))
-        found = pc.index(ids, column([name], pa.string())[0]).as_py()
-        return None if found < 0 else self._starts[group] + found
+        index = pc.index(ids, column([name], pa.string())[0]).as_py()
+        return None if index < 0 else self._starts[group] + index
 
     def is_sorted(self, key: str) -> bool:
         """Whether the file says of its row groups that they follow each other by this id, as manifests are written."""
@@ -116,5 +116,5 @@ class ById(Mapping[str, Any]):
 def _plain(table: pa.Table) -> pa.Array:
     """The only column of a table in one piece, JSON as text."""
     whole = table.column(0).combine_chunks()
-    found = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    return found.storage if isinstance(found.type, pa.BaseExtensionType) else found
+    array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    return array.storage if isinstance(array.type, pa.BaseExtensionType) else array

@@ -82,7 +82,7 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
     name = f"{datetime.now(UTC):%Y%m%d}-{sorted(todo.films)[0][2:10]}"
     sources, about = _inside(todo, todo.sources), _inside(todo, todo.beside.about)
     places = todo.beside.keys
-    found = {table: next(p for p in places if table.is_relative_to(p)) for table in todo.beside.tables}
+    place_of = {table: next(p for p in places if table.is_relative_to(p)) for table in todo.beside.tables}
     body: dict[str, Any] = {
         "format": 1,
         "id": name,
@@ -119,7 +119,7 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
         tombstones=stones,
         objects=todo.objects,
         files=[journal.text_of(path) for path in [*sources, *about]],
-        tables={journal.text_of(table): journal.text_of(place) for table, place in found.items()},
+        tables={journal.text_of(table): journal.text_of(place) for table, place in place_of.items()},
         keys={journal.text_of(place): sorted(mine) for place, mine in places.items()},
         checkpoints=todo.checkpoints.exposed,
         contents=sorted(contents),
@@ -138,13 +138,13 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
 def _copies(root: Path, contents: set[str], films: set[str], vault: Vault) -> list[str]:
     """Ids under which scan has written the same films by other names, which were not taken in yet."""
     path = root / OFFERS
-    found = set()
+    copies = set()
     for entry in (read_json(path).get("offers") or []) if path.is_file() else []:
         if is_sealed(entry) and entry["film_id"] not in films:
             with contextlib.suppress(AiprodError):  # of a film whose key is lost nothing can be read anyway
                 if (unseal(entry, vault) or {}).get("sha256") in contents:
-                    found.add(str(entry["film_id"]))
-    return sorted(found)
+                    copies.add(str(entry["film_id"]))
+    return sorted(copies)
 
 
 def now() -> str:

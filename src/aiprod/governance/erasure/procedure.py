@@ -106,8 +106,8 @@ def resume(root: Path, name: str, vault: Vault, *, actor: str, role: str) -> Don
             return Done(path, read_json(path)["body"], {}, {})
         log = AuditLog()
         lost = journal.is_lost(name, vault)
-        found = journal.from_log(name, root, vault, log) if lost else journal.read(name, vault)
-        return _finish(_Work(found, root, vault, log, (actor, role)))
+        todo = journal.from_log(name, root, vault, log) if lost else journal.read(name, vault)
+        return _finish(_Work(todo, root, vault, log, (actor, role)))
 
 
 @contextlib.contextmanager

@@ -66,9 +66,9 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
     taken: set[str] = set()
 
     def under(prefix: str) -> dict[str, str]:
-        found = {n.removeprefix(prefix): n for n in names if n.startswith(prefix)}
-        taken.update(found.values())
-        return found
+        part = {n.removeprefix(prefix): n for n in names if n.startswith(prefix)}
+        taken.update(part.values())
+        return part
 
     parts: list[Part] = []
     unread = []

@@ -54,8 +54,8 @@ class Face:
     @property
     def centre(self) -> Points:
         """Between the eyes."""
-        found: Points = (self.points[_RIGHT_EYE] + self.points[_LEFT_EYE]) / 2
-        return found
+        middle: Points = (self.points[_RIGHT_EYE] + self.points[_LEFT_EYE]) / 2
+        return middle
 
     @property
     def angle(self) -> float:
@@ -98,13 +98,13 @@ class Face:
 def faces_in(picture: Picture) -> list[Face]:
     """Every face of a picture, the largest first."""
     height, width = picture.shape[:2]
-    found = []
+    faces = []
     for hit in blazeface.find(picture):
         x, y, w, h = np.array(hit["box"]) * (width, height, width, height)
         face = _mesh(picture, x + w / 2, y + h / 2, _ROOM * max(w, h), 0.0)
         if face is not None:
-            found.append(face)
-    return sorted(found, key=lambda face: -face.eyes)
+            faces.append(face)
+    return sorted(faces, key=lambda face: -face.eyes)
 
 
 def follow(pictures: Iterable[Picture], which: int = 0) -> Iterator[Face | None]:

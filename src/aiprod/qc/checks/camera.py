@@ -67,7 +67,7 @@ def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | No
     rank = np.arange(order.size) - np.searchsorted(cells[order], cells[order])
     keep = np.sort(order[rank < _PER_CELL])
     points, cells = points[keep], cells[keep]
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # its stubs do not know None
+    moved, tracked, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # its stubs do not know None
         first,
         second,
         points,
@@ -76,7 +76,7 @@ def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | No
         maxLevel=3,
         criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.03),
     )
-    good = found.ravel() == 1
+    good = tracked.ravel() == 1
     a, b, cells = points[good], moved[good], cells[good]
     if len(a) < 8 or np.unique(cells).size < 4:
         return None
@@ -203,7 +203,7 @@ def classify(per_s: np.ndarray, frame_s: float) -> list[str]:
     moving = float(np.median(np.sqrt((reach**2).sum(axis=1))))
     if moving < still:
         return ["static"]
-    found: list[tuple[float, str]] = []
+    moves: list[tuple[float, str]] = []
     labels = (  # the camera goes where the content comes from; content that grows means that it moves in
         ("pans left", "pans right"),
         ("tilts up", "tilts down"),
@@ -213,9 +213,9 @@ def classify(per_s: np.ndarray, frame_s: float) -> list[str]:
     for axis, (positive, negative) in enumerate(labels):
         if strength[axis] >= max(still, 0.3 * strength.max()) and _agreement(per_s[:, axis]) > _AGREE:
             up = float(np.median(per_s[:, axis])) > 0
-            found.append((float(strength[axis]), positive if up else negative))
-    if found:
-        return [name for _, name in sorted(found, reverse=True)]
+            moves.append((float(strength[axis]), positive if up else negative))
+    if moves:
+        return [name for _, name in sorted(moves, reverse=True)]
     return ["handheld"]
 
 
@@ -233,7 +233,7 @@ class Camera(Measurement):
     method = METHOD
     needs = ("borders",)
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Movement by name and figures."""
-        stands = standing(seen.planes, found["borders"], seen.slopes if seen.planes else None)
+        stands = standing(seen.planes, measurements["borders"], seen.slopes if seen.planes else None)
         return measure(seen.pairs, seen.frame_s, seen.shown_s, stands)

@@ -103,7 +103,7 @@ class Encoding(OfStills):
             "blockiness": float(np.median(self._blocks)) if self._blocks else None,
         }
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Artefacts, bit rate, and what is damaged or missing."""
         figures = {**measure(seen, self.figures()), **seen.ending}
         if seen.torn_s:
@@ -134,9 +134,9 @@ def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """The worst of bits per pixel, blur and blockiness."""
-    figures, limits = found["encoding"], params.video
+    figures, limits = measurements["encoding"], params.video
     spent, blur, blocks = (figures.number(name) for name in ("bits_per_pixel", "blur", "blockiness"))
     # Not NumPy's logarithm, whose last digit depends on the processor.
     logs = np.array([math.log(max(bits, 1e-9)) for bits in spent.tolist()], np.float64)
@@ -163,13 +163,13 @@ def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     )
 
 
-def judge_codec(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_codec(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Picture codec against the allowed ones; unweighted."""
-    known, which = found["encoding"].distinct("vcodec")
+    known, which = measurements["encoding"].distinct("vcodec")
     names = [name or "unknown" for name in known]
     codec = np.array(names, object)[which]
     return answered(
-        found,
+        measurements,
         Case(np.array([name in params.video.codecs for name in names])[which], 1.0, "{codec}"),
         Case(True, 0.0, "codec {codec} is none of {allowed}"),
         value=codec,

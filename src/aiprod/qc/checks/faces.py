@@ -78,10 +78,10 @@ class Faces(OfStills):
         find, told = (lambda luma, height_px: find_faces(upright(luma), height_px)), None
         if onnx := params.face_yunet_onnx:
             find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
-        found = cls(params.face_height_px, params.face_stills, params.stills, find, told)
+        measurement = cls(params.face_height_px, params.face_stills, params.stills, find, told)
         if not params.face_yunet_onnx and "faces" in params.uses:
-            found._bundled = _ByBundled()
-        return found
+            measurement._bundled = _ByBundled()
+        return measurement
 
     def feed(self, still: Still) -> None:
         """Find faces in one still; the cascades stop as soon as the answer can no longer change."""
@@ -259,9 +259,9 @@ def _smooth(grow: float) -> int:
     return cv2.INTER_LINEAR if grow >= 1 else cv2.INTER_AREA
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Weak evidence: a hit asks for a review, no hit never means that there are none."""
-    figures = found["faces"]
+    figures = measurements["faces"]
     hits, stills = figures.number("stills_with_faces"), figures.number("stills")
     return judged(
         figures,

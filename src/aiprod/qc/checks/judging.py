@@ -131,7 +131,7 @@ def _words(template: str, fields: Mapping[str, Field], places: Places) -> Any:
     names = list(dict.fromkeys(_NAMED.findall(template)))
     if not names:
         return template.format()
-    numbered = _NAMED.sub(lambda found: f"{{{names.index(found[1])}", template)
+    numbered = _NAMED.sub(lambda match: f"{{{names.index(match[1])}", template)
     columns = [_field(fields[name], places) for name in names]
     if all(isinstance(column, repeat) for column in columns):
         return numbered.format(*map(next, columns))
@@ -221,11 +221,11 @@ def rounded(values: Floats, digits: int) -> Floats:
     """Each number rounded as Python rounds it; NumPy's may differ where it lies about halfway."""
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is rounded below
         scaled = values * 10.0**digits
-        found = np.asarray(np.rint(scaled) / 10.0**digits)
+        result = np.asarray(np.rint(scaled) / 10.0**digits)
         unsure = (np.abs(scaled) >= _SURE_MAX) | (np.abs(np.abs(scaled - np.trunc(scaled)) - 0.5) < _HALFWAY)
     for i in np.flatnonzero(unsure).tolist():
-        found[i] = round(float(values[i]), digits)
-    return found
+        result[i] = round(float(values[i]), digits)
+    return result
 
 
 def or_else(values: Floats, other: float) -> Floats:
@@ -250,11 +250,11 @@ class Worst:
 
     def words(self, places: Places) -> list[str]:
         """The words of some clips; where several scores are the lowest, of the part that is named first."""
-        found: list[str | None] = [None] * places.size
+        texts: list[str | None] = [None] * places.size
         low = self.score[places]
         for score, words, figure in self._parts:
             at = np.flatnonzero(score[places] == low)
             for i, value in zip(at.tolist(), figure[places[at]].tolist(), strict=True):
-                if found[i] is None:
-                    found[i] = words.format(value)
-        return [words or "" for words in found]
+                if texts[i] is None:
+                    texts[i] = words.format(value)
+        return [words or "" for words in texts]

@@ -72,18 +72,18 @@ class LipSync(Measurement):
             return cls("where somebody speaks is not looked for → name speech beside lips in qc_measure.models")
         return cls(missing("lips") or missing("speech"))
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The offset, or why there is none."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
         identities = f"{face_mesh.MESH.identity()}-{BUNDLED['lips'].identity()}"
-        return {**_measured(seen, found), "method": _BY_NETWORKS, "version": f"{VERSION}-{identities}"}
+        return {**_measured(seen, measurements), "method": _BY_NETWORKS, "version": f"{VERSION}-{identities}"}
 
 
-def _measured(seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+def _measured(seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
     if seen.sound is None:
         return seen.without_sound()
-    faces, voices = found["faces"], found["voices"]
+    faces, voices = measurements["faces"], measurements["voices"]
     for figures in (faces, voices):
         if figures["status"] != "ok":
             return {"status": figures["status"], "reason": figures["reason"]}
@@ -131,12 +131,12 @@ def spoken(spans: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
 def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:
     """Phones on the clip's clock, of each stretch apart."""
     rate = phone_recognition.RATE_HZ
-    found: list[TimedUnit] = []
+    phones: list[TimedUnit] = []
     for start, end in spans:
         first = round(start * rate)
         heard = phone_recognition.recognise(sound[first : round(end * rate)])
-        found += [TimedUnit(p.name, p.start_s + first / rate, p.end_s + first / rate) for p in heard]
-    return found
+        phones += [TimedUnit(p.name, p.start_s + first / rate, p.end_s + first / rate) for p in heard]
+    return phones
 
 
 def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
@@ -179,9 +179,9 @@ class LipSyncLimits(Params):
     )
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Lips against sound; unweighted, a failure asks for a review."""
-    figures, limits = found["lip_sync"], params.limits(LipSyncLimits)
+    figures, limits = measurements["lip_sync"], params.limits(LipSyncLimits)
     late = figures.number("sound_late_s")
     good = (late <= limits.sound_late_max_s + EPSILON_S) & (late >= -limits.sound_early_max_s - EPSILON_S)
     return judged(

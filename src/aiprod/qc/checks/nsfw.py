@@ -55,7 +55,7 @@ class Nsfw(OfStills):
             side_px = _SIDE_PX if self._params.checkpoint else opennsfw.SIDE_PX
             self._pictures.append(still.upright_rgb(side_px).copy())
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Probabilities [still][label]; no threshold and no judgement of what a label means."""
         if seen.classifier is None:
             return self._by_bundled()
@@ -84,11 +84,11 @@ class Nsfw(OfStills):
         return {"status": "ok", "labels": list(opennsfw.LABELS), "several": False, "probabilities": shares, **told}
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """A still that a classifier finds unsafe asks for a review; unweighted. Without a classifier its status stands."""
-    figures, policy = found["nsfw"], params.nsfw
+    figures, policy = measurements["nsfw"], params.nsfw
     labels, several, stills = (figures.values(name) for name in ("labels", "several", "probabilities"))
-    share = np.full(found.count, np.nan)
+    share = np.full(measurements.count, np.nan)
     known: dict[tuple[int, bool, int], float | None] = {}  # equal figures are one object
     for i in np.flatnonzero(figures.ok).tolist():
         key = id(labels[i]), bool(several[i]), id(stills[i])

@@ -81,12 +81,12 @@ class Text(OfStills):
         }
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Personal data in text asks for a review; other text is told. Unweighted. The words stay in the figures.
 
     A verdict is read by more people than the figures of a private film, which are encrypted with it.
     """
-    figures = found["text"]
+    figures = measurements["text"]
     shown = figures.number("stills_with_text")
     kinds = [tuple(several or ()) for several in figures.values("personal")]
     cases = [

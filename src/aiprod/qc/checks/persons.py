@@ -69,15 +69,15 @@ class Persons(OfStills):
             return
         picture, squares = still.upright_rgb(_SIDE_PX), len(self._times_s) % 2 == 0
         seen = list(blazeface.faces_in(still)) if self._faces else []
-        found: list[dict[str, Any]] = []
+        boxes: list[dict[str, Any]] = []
         if self._decided or seen:  # only things are still asked for, and squares tell none
             things, hinted = ([] if squares else persons.things(picture)), False
         else:
-            found, things, hinted = persons.find(picture, sure=_SURE, squares=squares)
+            boxes, things, hinted = persons.find(picture, sure=_SURE, squares=squares)
         self._whole |= not squares
-        self._decided |= bool(seen) or any(one["confidence"] >= _SURE for one in found)
+        self._decided |= bool(seen) or any(one["confidence"] >= _SURE for one in boxes)
         self._persons.append(
-            _joined([*({**face, "confidence": max(_SURE, face["confidence"])} for face in seen), *found])
+            _joined([*({**face, "confidence": max(_SURE, face["confidence"])} for face in seen), *boxes])
         )
         self._things.append(things)
         self._hands.append(hands.find(picture) if hinted and not self._decided else [])
@@ -139,9 +139,9 @@ def _numbered(stills: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return [{"still": number, **one} for number, still in enumerate(stills) for one in still][:_BOXES_MAX]
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """A person asks for a review, for that is a matter of privacy; hands are told. Unweighted."""
-    figures = found["persons"]
+    figures = measurements["persons"]
     persons_seen, hands_seen = figures.number("stills_with_persons"), figures.number("stills_with_hands")
     stills = figures.number("stills")
     return judged(

@@ -131,16 +131,16 @@ class Sync(Measurement):
     method = METHOD
     needs = ("motion", "events")
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Offsets in seconds."""
-        motion = found["motion"]
-        return measure(seen, motion["_energy"], motion["_reversal"], found["events"].get("_onsets"))
+        motion = measurements["motion"]
+        return measure(seen, motion["_energy"], motion["_reversal"], measurements["events"].get("_onsets"))
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Sound against picture and where it ends; unweighted, a failure asks for a review. Content evidence outranks the
     container's."""
-    figures, limits = found["sync"], params.sound
+    figures, limits = measurements["sync"], params.sound
     by_content = figures.has("content_offset_s")
     offset = np.where(by_content, figures.number("content_offset_s"), figures.number("container_offset_s"))
     good = np.abs(offset) <= limits.sync_max_s + EPSILON_S

@@ -87,7 +87,7 @@ class Reader:
     def lines(self, rgb: Plane) -> list[Line]:
         """As :func:`read_lines`."""
         before, self._read = self._read, []
-        found: list[Line] = []
+        lines: list[Line] = []
         for corners in (regions := _regions(rgb)):
             near = (told for told in before if told.looks_as(rgb, corners))
             if (told := next(near, None)) is None:
@@ -96,9 +96,9 @@ class Reader:
             self._read.append(told)
             text, confidence = told.text, told.confidence
             if confidence >= _READ_MIN and len(_WORD.findall(text)) >= 2:
-                found.append(Line(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
+                lines.append(Line(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
         self.regions = len(regions)
-        return sorted(found, key=lambda line: (round(line.box[1] + line.box[3] / 2, 2), line.box[0]))
+        return sorted(lines, key=lambda line: (round(line.box[1] + line.box[3] / 2, 2), line.box[0]))
 
 
 def read_lines(rgb: Plane) -> list[Line]:
@@ -117,15 +117,15 @@ def _regions(rgb: Plane) -> list[np.ndarray]:
     scores = _text_map(rgb, SIDE_PX)
     h, w = scores.shape
     outlines, _ = cv2.findContours((scores > _PIXEL_MIN).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    found: list[tuple[float, np.ndarray]] = []
+    regions: list[tuple[float, np.ndarray]] = []
     for outline in outlines:
         centre, (a, b), angle = cv2.minAreaRect(outline)
         if min(a, b) < 3 or _mean_inside(scores, outline) < _REGION_MIN:
             continue
         grow = a * b * _GROW / (a + b)
         corners = cv2.boxPoints((centre, (a + grow, b + grow), angle)) * np.array((wide / w, tall / h), np.float32)
-        found.append((a * b, corners))
-    return [corners for _, corners in sorted(found, key=lambda item: -item[0])[:_REGIONS_MAX]]
+        regions.append((a * b, corners))
+    return [corners for _, corners in sorted(regions, key=lambda item: -item[0])[:_REGIONS_MAX]]
 
 
 def _text_map(rgb: Plane, side_px: int) -> NDArray[np.float32]:
@@ -135,8 +135,8 @@ def _text_map(rgb: Plane, side_px: int) -> NDArray[np.float32]:
     h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
     small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
     (scores,) = load(BUNDLED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
-    found: NDArray[np.float32] = scores[0, 0]
-    return found
+    text_map: NDArray[np.float32] = scores[0, 0]
+    return text_map
 
 
 def _mean_inside(scores: np.ndarray, outline: np.ndarray) -> float:

@@ -62,12 +62,12 @@ class Voices(OfSound):
         """By the network, where the parameters ask for it."""
         return cls(missing("speech") if "speech" in params.uses else "no voice detector is configured")
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Says first whether anything listens: that there is no sound is told by other checks."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
         told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['speech'].identity()}"}
-        return {**super().measure(seen, found), **told}
+        return {**super().measure(seen, measurements), **told}
 
     def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
         """Shares and spans of each kind."""

@@ -99,8 +99,8 @@ class CheckTable:
         if known.size == places.size:
             return cells
         spread = np.cumsum(places >= 0) - 1
-        found = cells.take(from_numpy(spread, places < 0))
-        return found.fill_null(text("[]"))
+        values = cells.take(from_numpy(spread, places < 0))
+        return values.fill_null(text("[]"))
 
     def results(self, places: Places) -> list[list[CheckResult]]:
         """The results on the clips at these places."""
@@ -108,22 +108,22 @@ class CheckTable:
 
     def statuses(self) -> dict[str, Counter[str]]:
         """How often each check answered with which status."""
-        found: dict[str, Counter[str]] = {}
+        by_check: dict[str, Counter[str]] = {}
         for name, answers in self.answers.items():
             counts = np.bincount(answers.status, minlength=len(STATUSES)).tolist()
-            found[name] = Counter({status: n for status, n in zip(STATUSES, counts, strict=True) if n})
+            by_check[name] = Counter({status: n for status, n in zip(STATUSES, counts, strict=True) if n})
         for place, count in Counter(self.which[self.which >= 0].tolist()).items():
-            found.setdefault(self.further[place].check, Counter())[self.further[place].status] += count
-        return found
+            by_check.setdefault(self.further[place].check, Counter())[self.further[place].status] += count
+        return by_check
 
     def scored(self) -> dict[str, Floats]:
         """The scores of each check, in the order of the clips, without those that have none."""
-        found = {name: answers.score[~np.isnan(answers.score)] for name, answers in self.answers.items()}
+        by_check = {name: answers.score[~np.isnan(answers.score)] for name, answers in self.answers.items()}
         if self.further:
             known = np.array([np.nan if r.score is None else r.score for r in self.further])
             scores = known[self.which[self.which >= 0]]
-            found[self.further[0].check] = scores[~np.isnan(scores)]
-        return found
+            by_check[self.further[0].check] = scores[~np.isnan(scores)]
+        return by_check
 
     def _pieces(self, name: str, places: Places) -> list[Piece]:
         """The results of one check as canonical JSON."""

@@ -68,15 +68,15 @@ def settle(
 
 def judged(measured: MeasurementTable, checks: CheckTable, params: QcDecideParams) -> VerdictTable:
     """The verdict on each clip by itself, by what the checks answered."""
-    found = ClipVerdicts(checks, params)
-    flags = found.privacy_flags()
-    scores = np.array([round(score, 6) for score in found.score.tolist()] + [np.nan])
+    verdicts = ClipVerdicts(checks, params)
+    flags = verdicts.privacy_flags()
+    scores = np.array([round(score, 6) for score in verdicts.score.tolist()] + [np.nan])
     table = VerdictTable(
         list(measured.clip_ids),
         list(measured.film_ids),
-        [found.status[place] for place in measured.place.tolist()] if found.status else ["REJECTED"] * measured.count,
+        [verdicts.status[place] for place in measured.place.tolist()] if verdicts.status else ["REJECTED"] * measured.count,
         scores[measured.place],
-        [found.reasons[place] if place >= 0 else [] for place in measured.place.tolist()],
+        [verdicts.reasons[place] if place >= 0 else [] for place in measured.place.tolist()],
         [flags[place] if place >= 0 else [] for place in measured.place.tolist()],
         measured.place,
         checks,

@@ -118,7 +118,7 @@ class MeasurementTable:
         words = {name: self.of_each("fingerprint", name) for name in _PRINTS}
         status = self.of_each("fingerprint", "status")
         return {
-            clip_id: {name: found[clip_id] for name, found in words.items() if clip_id in found}
+            clip_id: {name: texts[clip_id] for name, texts in words.items() if clip_id in texts}
             for clip_id, said in status.items()
             if said == "ok"
         }
@@ -168,13 +168,13 @@ def _joined(parts: Sequence[_Part], figures: FigureTable) -> MeasurementTable:
 
 def _concatenated(parts: Sequence[tuple[int, dict[str, pa.Array]]]) -> dict[str, pa.Array]:
     """One column of each figure, of a type that all parts have; null where a part has none."""
-    found: dict[str, pa.Array] = {}
+    whole: dict[str, pa.Array] = {}
     for name in dict.fromkeys(name for _, columns in parts for name in columns):
         kinds = {columns[name].type for _, columns in parts if name in columns}
         kind = kinds.pop() if len(kinds) == 1 else pa.float64() if kinds <= {pa.int64(), pa.float64()} else pa.json_()
         # Out of the parts, so that no column is in memory twice for long.
-        found[name] = pa.concat_arrays([_as(columns.pop(name, None), count, kind) for count, columns in parts])
-    return found
+        whole[name] = pa.concat_arrays([_as(columns.pop(name, None), count, kind) for count, columns in parts])
+    return whole
 
 
 def _as(values: pa.Array | None, count: int, kind: pa.DataType) -> pa.Array:

@@ -108,12 +108,12 @@ class ClipVerdicts:
 
     def privacy_flags(self) -> list[list[str]]:
         """What each clip is flagged for, sorted; lists may be shared."""
-        found: list[list[str]] = [_NONE] * self._checks.count
+        by_clip: list[list[str]] = [_NONE] * self._checks.count
         for answers in self._checks.answers.values():
             for mask, flags in answers.flags():
                 for i in np.flatnonzero(mask & (answers.status == 0)).tolist():
-                    found[i] = sorted({*found[i], *flags})
-        return found
+                    by_clip[i] = sorted({*by_clip[i], *flags})
+        return by_clip
 
     def _scores(self, name: str) -> Floats:
         """The scores of a check; full where the profile lets it cost nothing."""
@@ -157,15 +157,15 @@ class ClipVerdicts:
             return map(saying.words.format, self.score[places].tolist())
         answers = self._checks.answers[name]
         statuses = answers.status[places].tolist() if saying.complains else [0] * places.size
-        found = zip(answers.reasons(places), statuses, strict=True)
-        return [f"{name}: {STATUSES[status]}: {words}" if status else f"{name}: {words}" for words, status in found]
+        pairs = zip(answers.reasons(places), statuses, strict=True)
+        return [f"{name}: {STATUSES[status]}: {words}" if status else f"{name}: {words}" for words, status in pairs]
 
 
 def _any(masks: object, count: int) -> Mask:
-    found = np.zeros(count, np.bool_)
+    union = np.zeros(count, np.bool_)
     for mask in masks:  # type: ignore[attr-defined]
-        found |= mask
-    return found
+        union |= mask
+    return union
 
 
 def by_score(reasons: Sequence[str]) -> bool:

@@ -99,7 +99,7 @@ def propose(track: Track, *, mirrors: bool) -> Pairs:
 
 def _neighbours(track: Track, owner: Ints, index: Ints, *, mirrors: bool) -> Ints:
     """Places [2, N] of words of two clips that are close, by sorting the words at ``index``."""
-    words, found = track.words[index], []
+    words, pairs = track.words[index], []
     keys = (words >> HALF).astype(np.uint32)
     for turn in _ROTATIONS:
         rotated = (keys << np.uint32(turn)) | (keys >> np.uint32(32 - turn)) if turn else keys
@@ -114,8 +114,8 @@ def _neighbours(track: Track, owner: Ints, index: Ints, *, mirrors: bool) -> Int
             at = np.flatnonzero(near)
             a, b = index[order[at]], index[order[at + step]]
             apart = owner[a] != owner[b]
-            found.append(np.stack((a[apart], b[apart])))
-    return np.concatenate(found, axis=1)
+            pairs.append(np.stack((a[apart], b[apart])))
+    return np.concatenate(pairs, axis=1)
 
 
 def _worth_looking_up(track: Track, owner: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -257,7 +257,7 @@ class Prints:
         moving = changes.count >= _MOVES
         still = (changes.either < _MOVES) & (looks.differing <= limits.still_bits_max)
         same = likely & enough & ((moving & (changes.differing <= limits.change_bits_max)) | still)
-        found: dict[tuple[int, int], Match] = {}
+        matches: dict[tuple[int, int], Match] = {}
         best: dict[tuple[int, int], float] = {}
         for i in np.flatnonzero(same).tolist():
             pair = int(pairs.first[i]), int(pairs.second[i])
@@ -271,11 +271,11 @@ class Prints:
                 "change_bits": None if told is None else round(told, 2),
                 "overlap": round(float(looks.overlap[i]), 3),
             }
-            found[pair] = Match("picture", *pair, int(pairs.shift[i]), bool(pairs.mirrored[i]), figures)
-        sounds = self._sound_of(list(found.values()))
+            matches[pair] = Match("picture", *pair, int(pairs.shift[i]), bool(pairs.mirrored[i]), figures)
+        sounds = self._sound_of(list(matches.values()))
         return {
             pair: Match(m.kind, m.first, m.second, m.shift, m.mirrored, {**m.figures, "sound_error": error})
-            for (pair, m), error in zip(found.items(), sounds, strict=True)
+            for (pair, m), error in zip(matches.items(), sounds, strict=True)
         }
 
     def _sound_of(self, matches: Sequence[Match]) -> list[float | None]:
@@ -300,14 +300,14 @@ class Prints:
             & (heard.count >= 0.5 * heard.either)
             & (heard.differing <= limits.sound_error_max)
         )
-        found: dict[tuple[int, int], Match] = {}
+        matches: dict[tuple[int, int], Match] = {}
         for i in np.flatnonzero(same).tolist():
             pair = int(pairs.first[i]), int(pairs.second[i])
             error = round(float(heard.differing[i]), 3)
-            if pair not in found or error < found[pair].figures["sound_error"]:
+            if pair not in matches or error < matches[pair].figures["sound_error"]:
                 figures = {"sound_error": error, "overlap": round(float(heard.overlap[i]), 3)}
-                found[pair] = Match("sound", *pair, int(pairs.shift[i]), False, figures)
-        return found
+                matches[pair] = Match("sound", *pair, int(pairs.shift[i]), False, figures)
+        return matches
 
 
 def _only(pairs: Pairs, mask: np.ndarray) -> Pairs:

@@ -110,9 +110,9 @@ def shared_marks(
     pooled = _pooled(sketches, measured, films, clips)
     of_sources = list(_of_sources(pooled))
     holds: dict[int, list[_PooledMark]] = {}
-    for found in [*of_sources, *_of_films(pooled, of_sources)]:
-        for place in found.carriers[~pooled.moves[found.carriers]].tolist():
-            holds.setdefault(place, []).append(found)
+    for mark in [*of_sources, *_of_films(pooled, of_sources)]:
+        for place in mark.carriers[~pooled.moves[mark.carriers]].tolist():
+            holds.setdefault(place, []).append(mark)
     areas: dict[tuple[int, ...], float] = {}
     answers: dict[str, SharedMark] = {}
     for place, marks in holds.items():
@@ -141,10 +141,10 @@ def _pooled(
 
 def _read(sketches: Mapping[str, str], ids: Sequence[str]) -> Planes:
     """The sketches of these clips, read some at a time: their texts are larger than what they say."""
-    found = np.empty((len(ids), 3, WORDS), np.uint64)
+    sketches_read = np.empty((len(ids), 3, WORDS), np.uint64)
     for at in range(0, len(ids), _AT_ONCE):
-        found[at : at + _AT_ONCE] = read([sketches[clip_id] for clip_id in ids[at : at + _AT_ONCE]])
-    return found
+        sketches_read[at : at + _AT_ONCE] = read([sketches[clip_id] for clip_id in ids[at : at + _AT_ONCE]])
+    return sketches_read
 
 
 def _of_sources(clips: _Clips) -> Iterator[_PooledMark]:
@@ -164,7 +164,7 @@ def _first_of_each(film: Places) -> Places:
     return np.argsort(rank, kind="stable")
 
 
-def _of_films(clips: _Clips, found: Sequence[_PooledMark]) -> Iterator[_PooledMark]:
+def _of_films(clips: _Clips, marks: Sequence[_PooledMark]) -> Iterator[_PooledMark]:
     """Marks of single films, beside those that were found already."""
     starts = np.flatnonzero(np.diff(clips.film, prepend=-1))
     sizes = np.diff(starts, append=clips.film.size)
@@ -177,7 +177,7 @@ def _of_films(clips: _Clips, found: Sequence[_PooledMark]) -> Iterator[_PooledMa
             spread = (np.arange(size) * sizes[part, None]) // size
             places = starts[part, None] + spread
             planes = clips.planes(places.ravel())
-            for one in found:
+            for one in marks:
                 bare = np.isin(places.ravel(), one.carriers)
                 planes[bare, 0] &= ~planes_of(one.mark.cells[None])[0, 0]
             for film, sketches, template in _common(planes.reshape(len(part), size, *planes.shape[1:]), size):

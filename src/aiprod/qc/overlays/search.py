@@ -259,7 +259,7 @@ def area_of(mask: Mask) -> float:
 
 def _parts(mask: Mask) -> list[Mask]:
     """The parts of a region that more than one empty cell separates."""
-    rest, found = mask.copy(), []
+    rest, parts = mask.copy(), []
     while rest.any():
         part = np.zeros_like(mask)
         part.flat[int(np.flatnonzero(rest)[0])] = True
@@ -268,6 +268,6 @@ def _parts(mask: Mask) -> list[Mask]:
             if (wider == part).all():
                 break
             part = wider
-        found.append(part)
+        parts.append(part)
         rest &= ~part
-    return found
+    return parts

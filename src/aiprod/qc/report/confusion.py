@@ -36,16 +36,16 @@ def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, An
     table = {kind: {"APPROVED": 0, "REVIEW_NEEDED": 0, "REJECTED": 0} for kind in ("clean", "faulty")}
     missed, blamed_otherwise, false_alarms = [], [], []
     for film in demo:
-        found = by_film.get(film.film_id, [])
+        verdicts = by_film.get(film.film_id, [])
         fault = faults.get(film.key.removeprefix("fault-")) if film.key.startswith("fault-") else None
-        best = _best(found)
+        best = _best(verdicts)
         table["clean" if fault is None else "faulty"][best] += 1
         if fault is None:
-            if any(row.status != "APPROVED" for row in found):
+            if any(row.status != "APPROVED" for row in verdicts):
                 false_alarms.append(film.key)
-        elif not caught(fault, film, found):
+        elif not caught(fault, film, verdicts):
             missed.append(film.key)
-        elif not _named(fault, film, found):
+        elif not _named(fault, film, verdicts):
             blamed_otherwise.append(film.key)
     faulty = sum(table["faulty"].values())
     return {
@@ -84,12 +84,12 @@ def _best(rows: Sequence[VerdictRow]) -> str:
     return next((s for s in ("APPROVED", "REVIEW_NEEDED") if s in statuses), "REJECTED")
 
 
-def summary(found: Mapping[str, Any] | None) -> str:
+def summary(results: Mapping[str, Any] | None) -> str:
     """One line for people."""
-    if found is None:
+    if results is None:
         return ""
-    clean = sum(found["verdicts"]["clean"].values())
+    clean = sum(results["verdicts"]["clean"].values())
     return (
-        f"demo corpus: {found['faults_caught']} of {found['faults']} planted faults caught, "
-        f"{len(found['clean_not_approved'])} of {clean} clean films not approved"
+        f"demo corpus: {results['faults_caught']} of {results['faults']} planted faults caught, "
+        f"{len(results['clean_not_approved'])} of {clean} clean films not approved"
     )

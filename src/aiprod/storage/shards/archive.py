@@ -85,13 +85,13 @@ def write(
     """
     for name, size, sha256 in entries:
         target.write(_header(name, size))
-        found, digest = 0, hashlib.sha256()
+        written, digest = 0, hashlib.sha256()
         with opened(name) as source:
             while chunk := source.read(_CHUNK):
                 target.write(chunk)
                 digest.update(chunk)
-                found += len(chunk)
-        if (found, digest.hexdigest()) != (size, sha256):
+                written += len(chunk)
+        if (written, digest.hexdigest()) != (size, sha256):
             raise AiprodError(f"{name} changed while it was packed, or the disk gives other bytes", "run it again")
         target.write(bytes(-size % _BLOCK))
     target.write(_END)
@@ -113,17 +113,17 @@ def read_index(path: Path) -> Index:
     about = os.stat(path)
     mark = (str(path), about.st_ino, about.st_size, about.st_mtime_ns)
     with _lock:
-        found = _indexes.get(mark)
-        if found is not None:
+        index = _indexes.get(mark)
+        if index is not None:
             _indexes.move_to_end(mark)
-            return found
+            return index
     with open(path, "rb") as file:
-        found = parse_index(path.name, about.st_size, lambda start, size: os.pread(file.fileno(), size, start))
+        index = parse_index(path.name, about.st_size, lambda start, size: os.pread(file.fileno(), size, start))
     with _lock:
-        _indexes[mark] = found
+        _indexes[mark] = index
         while len(_indexes) > _KEPT:
             _indexes.popitem(last=False)
-    return found
+    return index
 
 
 def parse_index(name: str, size: int, read: Callable[[int, int], bytes]) -> Index:

@@ -201,8 +201,8 @@ def _pictures(section: Any, given: Path | None) -> VideoCompression:
         if (folder / "config.json").is_file():
             return compression_of_video(folder)
     if section.init is None:
-        found: VideoCompression = section.model.compression
-        return found
+        compression: VideoCompression = section.model.compression
+        return compression
     return compression_of_video(part_of(init_folder(section.init), "vae"))
 
 
@@ -211,8 +211,8 @@ def _sound(section: Any, given: Path | None) -> AudioCompression:
         if (folder / "config.json").is_file():
             return compression_of_audio(folder)
     if section.init is None:
-        found: AudioCompression = section.model.compression
-        return found
+        compression: AudioCompression = section.model.compression
+        return compression
     whole = init_folder(section.init)
     inner = whole / "audio_vae"
     return compression_of_audio(inner if (inner / "config.json").is_file() else part_of(whole, "vae"))

@@ -48,8 +48,8 @@ def check_feed(strategy: TaskTrainer, phases: list[str]) -> None:
 
 
 def _reasons(why: dict[tuple[str, Bucket], dict[str, str | None]], bucket: str) -> str:
-    found = next(reasons for (phase, b), reasons in why.items() if f"{b} of phase {phase}" == bucket)
-    return "; ".join(f"{name}: {reason}" for name, reason in found.items())
+    by_task = next(reasons for (phase, b), reasons in why.items() if f"{b} of phase {phase}" == bucket)
+    return "; ".join(f"{name}: {reason}" for name, reason in by_task.items())
 
 
 def _extents(strategy: TaskTrainer, row: LatentRow) -> tuple[Extent, Extent | None]:

@@ -240,8 +240,8 @@ class TaskTrainer(BaseStrategy):
                 noise = [slot_generator(_HELDOUT_SEED, round(level * 1e6), n) for n in number]
                 chance = [slot_generator(f"{_HELDOUT_SEED}/{_TASK_SEED}", 0, n) for n in number]
                 streams = self.streams(batch, [task] * len(ids), chance)
-                found = self._losses(model, streams, batch.text, sigma=(sigma, sigma), generators=noise, device=device)
-                for name, stream, losses in zip(("video", "audio"), streams, found, strict=True):
+                by_stream = self._losses(model, streams, batch.text, sigma=(sigma, sigma), generators=noise, device=device)
+                for name, stream, losses in zip(("video", "audio"), streams, by_stream, strict=True):
                     if stream is not None and losses is not None:
                         trained = stream.trained.tolist()
                         yield task.name, name, [x for x, there in zip(losses.tolist(), trained, strict=True) if there]

@@ -195,20 +195,20 @@ class UpsamplerStrategy(BaseStrategy):
         small, whole = torch.stack([pair.small for pair in pairs]), torch.stack([pair.whole for pair in pairs])
         vae = self.halving.vae
         published = not _config(model).shortcut
-        found = model(vae.denormalize(small)) if published else model(small)
-        return StepLoss(self._error(vae.normalize(found) if published else found, whole))
+        larger = model(vae.denormalize(small)) if published else model(small)
+        return StepLoss(self._error(vae.normalize(larger) if published else larger, whole))
 
     def heldout(self, model: nn.Module, phase: str, *, device: torch.device) -> dict[str, float]:
         """Of clips that are not trained on, beside interpolation without a network."""
         pairs = self.pairs(device)
         if not pairs:
             return {}
-        found: dict[str, list[float]] = {}
+        errors: dict[str, list[float]] = {}
         for pair in pairs:
             small, whole = pair.small[None].to(device), pair.whole[None].to(device)
             for name, larger in self.ways(model, small).items():
-                found.setdefault(name, []).append(float(self._error(larger, whole)))
-        means = {name: sum(values) / len(values) for name, values in found.items()}
+                errors.setdefault(name, []).append(float(self._error(larger, whole)))
+        means = {name: sum(values) / len(values) for name, values in errors.items()}
         return {"heldout/loss": means.pop("network"), **{f"heldout/{name}": value for name, value in means.items()}}
 
     def ways(self, model: nn.Module, small: Tensor) -> dict[str, Tensor]:
@@ -232,8 +232,8 @@ class UpsamplerStrategy(BaseStrategy):
         assert latent is not None  # every cached clip has a picture
         return latent.float()
 
-    def _error(self, found: Tensor, whole: Tensor) -> Tensor:
-        return ((found.float() - whole) * self._gains.to(whole.device)).square().mean()
+    def _error(self, output: Tensor, whole: Tensor) -> Tensor:
+        return ((output.float() - whole) * self._gains.to(whole.device)).square().mean()
 
 
 @dataclass(frozen=True)
@@ -364,17 +364,17 @@ def _halves(halving: Halving, row: LatentRow) -> bool:
 
 
 def _halvable(buckets: Mapping[str, Bucket], halving: Halving, phase: str) -> dict[str, Bucket]:
-    found = {clip_id: b for clip_id, b in buckets.items() if halving.fits(b.height, b.width, b.frames)}
-    if not found:
+    even = {clip_id: b for clip_id, b in buckets.items() if halving.fits(b.height, b.width, b.frames)}
+    if not even:
         b = next(iter(buckets.values()))
         c, factors = halving.vae.compression, halving.factors
         try:
             smaller((b.frames, b.height, b.width), factors, (c.time, c.height, c.width))
         except CoreError as error:
             raise AiprodError(f"{SETTING}: no clip of phase {phase!r} has a half: {error.what}", error.hint) from None
-    if len(found) < len(buckets):
-        log(f"  {SETTING}: {len(buckets) - len(found)} clips have a size without a half and are left out")
-    return found
+    if len(even) < len(buckets):
+        log(f"  {SETTING}: {len(buckets) - len(even)} clips have a size without a half and are left out")
+    return even
 
 
 @torch.no_grad()

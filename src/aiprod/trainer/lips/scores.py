@@ -158,15 +158,15 @@ def _changed_outside(each: RedrawnClip, model: MouthModel) -> int:
 
 def _shifted(each: RedrawnClip) -> list[bool]:
     """Whether the offset is found of the clip with its sound moved by −5 to 5 pictures."""
-    found = []
+    detected = []
     for by in SHIFTS:
         phones = [
             TimedUnit(p.name, p.start_s + by / each.row.fps, p.end_s + by / each.row.fps)
             for p in each.row.timed_phones()
         ]
         seen = MouthTrack(_middles(each.row), each.own, 1 / each.row.fps)
-        found.append(measure(seen, phones, each.row.language).late_frames == by)
-    return found
+        detected.append(measure(seen, phones, each.row.language).late_frames == by)
+    return detected
 
 
 def _auc(done: Sequence[RedrawnClip], apertures: Sequence[Floats]) -> float:

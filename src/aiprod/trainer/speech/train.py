@@ -92,11 +92,11 @@ def train_speech(
     model.eval().cpu()
     apart = (heldout or train)[: params.heldout_utterances]
     log(f"  measuring {len(apart)} utterances")
-    found = score(model, meters_of(train), [truth_of(each) for each in apart], [truth_of(each) for each in unseen])
+    scores = score(model, meters_of(train), [truth_of(each) for each in apart], [truth_of(each) for each in unseen])
     metrics = rounded(
         {
             "split": "heldout" if heldout else "train",
-            **found,
+            **scores,
             "train_clips": len(train),
             "train_seconds": float(sum(each.row.seconds or 0 for each in train)),
             "steps": params.trainer.steps,

@@ -123,8 +123,8 @@ def train_audio_vae(
     )
 
     def latents(number: int, sound: Tensor) -> Tensor:
-        found: Tensor = vae.encode(sound[None].float()).mode()
-        return found
+        latent: Tensor = vae.encode(sound[None].float()).mode()
+        return latent
 
     trained = train_vae(strategy, params, context, name="audio_vae", latents=latents)
     metrics, rows = evaluate_audio(vae, heldout if len(heldout) else train)

@@ -124,8 +124,8 @@ def train_video_vae(
     sizes = [(params.data.height, params.data.width), *params.data.smaller]
 
     def latents(number: int, frames: Tensor) -> Tensor:
-        found: Tensor = vae.encode(pixels(frames[None, : params.data.frames], sizes[number % len(sizes)])).mode()
-        return found
+        latent: Tensor = vae.encode(pixels(frames[None, : params.data.frames], sizes[number % len(sizes)])).mode()
+        return latent
 
     def draw(path: Path, title: str, shown: list[Any]) -> None:
         draw_videos(path, title, shown)
