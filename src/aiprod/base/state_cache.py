@@ -145,8 +145,8 @@ def everything_below(folder: str, skip: int = 0) -> Iterator[tuple[str, os.stat_
     inner: list[str] = []
     with os.scandir(folder) as entries:
         looked_at = (entry for entry in entries if not entry.name.startswith(".") or entry.name == _SITES)
-        found = sorted(looked_at, key=lambda entry: entry.name)
-    for entry in found:
+        children = sorted(looked_at, key=lambda entry: entry.name)
+    for entry in children:
         yield entry.path[skip:], entry.stat()
         if entry.is_dir(follow_symlinks=False):
             inner.append(entry.path)

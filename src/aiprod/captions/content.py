@@ -82,7 +82,9 @@ def claim(words: str, *evidence: Evidence) -> tuple[Claim, ...]:
     return (Claim(words=words, evidence=evidence),) if words else ()
 
 
-def measured(measurements: Any, name: str, *, times_s: tuple[float, ...] = (), confidence: float | None = None) -> Evidence:
+def measured(
+    measurements: Any, name: str, *, times_s: tuple[float, ...] = (), confidence: float | None = None
+) -> Evidence:
     """Evidence from the figures of a check.
 
     Args:

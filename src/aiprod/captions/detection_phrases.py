@@ -78,7 +78,9 @@ def things(measurements: Measurements, wording: Wording) -> tuple[Claim, ...]:
     words = f"{listed(named)} {'are' if several or len(named) > 1 else 'is'}"
     least = min(float(box["confidence"]) for box in boxes)
     seen = wording.pick("things", ("seen", "in the picture"))
-    return claim(f"{words} {seen}", measured(measurements, "persons", times_s=_times(persons, "things"), confidence=least))
+    return claim(
+        f"{words} {seen}", measured(measurements, "persons", times_s=_times(persons, "things"), confidence=least)
+    )
 
 
 def _persons(measurements: Measurements, persons: Figures, wording: Wording) -> tuple[Claim, ...]:
@@ -97,8 +99,8 @@ def _persons(measurements: Measurements, persons: Figures, wording: Wording) -> 
     seen = faces.get("boxes", ()) if faces.get("status") == "ok" else ()  # in stills after the search for persons ended
     where = _place([*boxes, *seen]) if most == 1 else ""
     near = _nearness(faces) if most == 1 else ""
-    said = wording.pick("people", (verb, verb.replace("seen", "visible")))
-    words = " ".join(w for w in (who, said, near, where) if w)
+    verb_phrase = wording.pick("people", (verb, verb.replace("seen", "visible")))
+    words = " ".join(w for w in (who, verb_phrase, near, where) if w)
     least = min((float(b["confidence"]) for b in boxes), default=None)
     evidence = [measured(measurements, "persons", times_s=_times(persons), confidence=least)]
     if near or (where and seen):
@@ -184,7 +186,9 @@ def voices(measurements: Measurements, wording: Wording) -> tuple[Claim, ...]:
     speech, music = float(figures["speech_fraction"]), float(figures["music_fraction"])
     if figures["speech"]:
         options = ("somebody speaks", "speech is heard") + (("a voice speaks",) if speech >= _THROUGHOUT else ())
-        claims += claim(wording.pick("speech", options), measured(measurements, "voices", times_s=_spans(figures, "speech")))
+        claims += claim(
+            wording.pick("speech", options), measured(measurements, "voices", times_s=_spans(figures, "speech"))
+        )
     if music >= _HEARD:
         loud = loudness_word(measurements.get("loudness", {}))
         words = wording.pick("music", (f"{loud}music plays", f"{loud}music is heard"))

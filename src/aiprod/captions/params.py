@@ -67,7 +67,7 @@ def params_here(
     values = params.model_dump()
     if root is not None and params.vlm.checkpoint and (root / params.vlm.checkpoint).is_dir():
         values["vlm"]["checkpoint"] = str(root / params.vlm.checkpoint)
-    for name, given in (("vlm", vlm), ("endpoint", endpoint)):
-        values[name] |= {key: value for key, value in (given or {}).items() if value is not None}
+    for name, values_given in (("vlm", vlm), ("endpoint", endpoint)):
+        values[name] |= {key: value for key, value in (values_given or {}).items() if value is not None}
     values |= {name: value for name, value in changes.items() if value is not None}
     return validate(CaptionParams, values, "caption")

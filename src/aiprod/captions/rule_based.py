@@ -78,7 +78,8 @@ class RuleBased(Captioner):
         measurements = subject.measurements
         acting = motion_phrases.action(measurements, wording)
         content = Content(
-            subject=(topic_claim(subject) if self._statements else ()) + detection_phrases.things(measurements, wording),
+            subject=(topic_claim(subject) if self._statements else ())
+            + detection_phrases.things(measurements, wording),
             action=acting,
             people=detection_phrases.people(measurements, wording),
             text=detection_phrases.text(measurements),
@@ -107,7 +108,9 @@ def sentence(content: Content, measurements: Mapping[str, Any]) -> str:
 def heard(measurements: Mapping[str, Any], wording: Wording) -> tuple[Claim, ...]:
     """Speech and music where a model hears them, else the kind and level of sound, never a guess at its source."""
     spoken = detection_phrases.voices(measurements, wording) if _audible(measurements) else ()
-    return spoken or claim(phrases.sound(measurements, wording), measured(measurements, "events"), measured(measurements, "loudness"))
+    return spoken or claim(
+        phrases.sound(measurements, wording), measured(measurements, "events"), measured(measurements, "loudness")
+    )
 
 
 def _audible(measurements: Mapping[str, Any]) -> bool:
@@ -121,7 +124,11 @@ def technique(measurements: Mapping[str, Any], wording: Wording, *, moving: bool
     Args:
         moving: whether the caption says already that something moves.
     """
-    palette, camera, motion = measurements.get("palette", {}), measurements.get("camera", {}), measurements.get("motion", {})
+    palette, camera, motion = (
+        measurements.get("palette", {}),
+        measurements.get("camera", {}),
+        measurements.get("motion", {}),
+    )
     has_palette = palette.get("status") == "ok"
     several = int(motion.get("cuts") or 0) > 0  # what moves is then not one thing to speak of
     shot = " ".join(w for w in (phrases.light(palette) if has_palette else "", "shot") if w)

@@ -122,9 +122,9 @@ class BalanceNet(nn.Module):
         estimate = (plain * trust.softmax(1)[..., None]).sum(1)
         return estimate * torch.sigmoid(share + 2) + more * 0.3
 
-    def match(self, wanted: Tensor, given: Tensor) -> Tensor:
-        """By how many stops red, green and blue of ``given`` are above those of ``wanted`` shots, [N, 3]."""
-        (one, first), (other, second) = self._seen(wanted), self._seen(given)
+    def match(self, wanted: Tensor, second_film: Tensor) -> Tensor:
+        """By how many stops red, green and blue of ``second_film`` are above those of ``wanted`` shots, [N, 3]."""
+        (one, first), (other, second) = self._seen(wanted), self._seen(second_film)
         apart = second - first
         there = self.pair(torch.cat([one, other, apart], 1))
         back = self.pair(torch.cat([other, one, -apart], 1))  # the other way round it says the opposite
@@ -179,10 +179,10 @@ def measured(net: BalanceNet, films: Mapping[str, Thumbnails], draws: int = 8, s
     for name in sorted(pictures):
         one, other = _pairs([pictures[name]] * draws, rng)
         stops = _drawn(draws, rng)
-        given, wanted = cast_on(one, stops), _over_green(stops)
-        balances.append([(e - wanted).abs().mean().item() for e in (0 * wanted, grey_world(given), net.balance(given))])
-        given = cast_on(other, stops)
-        ways = (0 * stops, mean_stops(given) - mean_stops(one), net.match(one, given))
+        cast, wanted = cast_on(one, stops), _over_green(stops)
+        balances.append([(e - wanted).abs().mean().item() for e in (0 * wanted, grey_world(cast), net.balance(cast))])
+        cast = cast_on(other, stops)
+        ways = (0 * stops, mean_stops(cast) - mean_stops(one), net.match(one, cast))
         matches.append([(e - stops).abs().mean().item() for e in ways])
     mean = [float(value) for errors in (balances, matches) for value in np.mean(errors, axis=0)]
     return Errors(len(pictures), *mean)

@@ -72,9 +72,13 @@ def read_cdl(path: Path, correction: str | None = None, style: ClampStyle = "asc
     if not corrections:
         raise AiprodError(f"{path.name} holds no ColorCorrection", "give a .cc, .ccc or .cdl file")
     if correction is None and len(corrections) > 1:
-        raise AiprodError(f"{path.name} holds {len(corrections)} corrections", f"name one: {', '.join(sorted(corrections))[:200]}")
+        raise AiprodError(
+            f"{path.name} holds {len(corrections)} corrections", f"name one: {', '.join(sorted(corrections))[:200]}"
+        )
     if correction is not None and correction not in corrections:
-        raise AiprodError(f"{path.name} holds no correction {correction!r}", f"one of {', '.join(sorted(corrections))[:200]}")
+        raise AiprodError(
+            f"{path.name} holds no correction {correction!r}", f"one of {', '.join(sorted(corrections))[:200]}"
+        )
     element = corrections[correction] if correction is not None else next(iter(corrections.values()))
     return _correction(element, path.name, style)
 

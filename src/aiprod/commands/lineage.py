@@ -166,7 +166,7 @@ def _grow(tree: Any, node: Node, every: bool) -> None:
 def _label(node: Node) -> str:
     """One line about a node: what a reader asks first."""
     facts = node.facts
-    said = {
+    parts = {
         "signed": [
             f"Content Credentials: {facts.get('content_credentials', '')}",
             f"signed by {facts.get('signed_by', '')}",
@@ -217,7 +217,7 @@ def _label(node: Node) -> str:
         "source": [facts.get("title", ""), f"policy: {facts['policy']}" if "policy" in facts else ""],
         "latent": [facts.get("status", "")],
     }.get(node.kind, [])
-    return " · ".join([f"{node.kind} {node.name}", *(str(s) for s in said if s)])
+    return " · ".join([f"{node.kind} {node.name}", *(str(s) for s in parts if s)])
 
 
 def register(app: typer.Typer) -> None:

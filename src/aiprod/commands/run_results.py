@@ -145,8 +145,8 @@ def _keys_without_backup() -> str:
     from aiprod.storage.crypto.key_store import KeyStore
 
     key_status = KeyStore().status()
-    current = [made for made in key_status.backups if made["master"] == key_status.master]
-    if not key_status.films or (current and max(made["keys"] for made in current) >= key_status.films):
+    current = [backup for backup in key_status.backups if backup["master"] == key_status.master]
+    if not key_status.films or (current and max(backup["keys"] for backup in current) >= key_status.films):
         return ""
     return f"{counted(key_status.films, 'film')} with a key, and no backup of all keys"
 
@@ -167,16 +167,16 @@ def _against_the_lock(root: Path) -> Table:
         return Table(title)
     differ = [name for name in now if before.get(name) not in (None, now[name])]
     data = [name for name in differ if name in _DATA_STAGES]
-    made = [name for name in differ if name not in _DATA_STAGES]
+    trained = [name for name in differ if name not in _DATA_STAGES]
     rows = []
     if data:
         rows.append(("data differs", ", ".join(data), "other films, code or parameters than at that commit"))
-    if made:
+    if trained:
         if any(settings.get(name) != settings_before.get(name) for name in now):
             why = "other parameters or code than at that commit, here or in a stage before"
         else:
             why = "made from the data that differs" if data else "normal: sums differ in their last bits by processor"
-        rows.append(("results differ", ", ".join(made), why))
+        rows.append(("results differ", ", ".join(trained), why))
     record = "`git add dvc.lock datasets/v1/code.json metrics` and a commit record this run"
     return Table(title, rows, record if rows else "no output differs")
 

@@ -45,12 +45,12 @@ class Attribute:
     matches: Callable[[Any, Any], bool]
 
 
-def _same(asked: Any, seen: Any) -> bool:
-    return bool(asked == seen)
+def _same(expected: Any, seen: Any) -> bool:
+    return bool(expected == seen)
 
 
-def _among(asked: Any, seen: Any) -> bool:
-    return bool(seen in asked)
+def _among(expected: Any, seen: Any) -> bool:
+    return bool(seen in expected)
 
 
 ATTRIBUTES = (

@@ -200,8 +200,8 @@ class Depot:
     def results(self, load: Load) -> dict[str, Bundle]:
         """The entries that the function made, in the object store."""
         memo = Memo(load.memo, "")
-        made = [key for key in memo.keys() if key not in (load.parcel.entries or {})]  # noqa: SIM118 - no mapping
-        return {key: Bundle.of(_files(memo.place_of(key)), self._put) for key in made}
+        new_keys = [key for key in memo.keys() if key not in (load.parcel.entries or {})]  # noqa: SIM118 - no mapping
+        return {key: Bundle.of(_files(memo.place_of(key)), self._put) for key in new_keys}
 
 
 def work(load: Load) -> Any:

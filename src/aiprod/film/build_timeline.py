@@ -113,7 +113,7 @@ class Builder:
                 self.found.grade_file(file)
         lines = credit_lines(self.found.found.values(), script.credits.before) if script.credits else []
         clips = [*track.clips, *self._credits(lines, plain)]
-        made = Timeline.checked(
+        whole = Timeline.checked(
             name=script.title,
             rate=plain.rate,
             width=plain.width,
@@ -133,10 +133,10 @@ class Builder:
         late = next((sound for sound in sounds if sound.record_out > ends), None)
         if late is not None:
             raise AiprodError(
-                f"{late.film.name} goes on {float((late.record_out - ends) / made.rate):.2f} s after the last picture",
+                f"{late.film.name} goes on {float((late.record_out - ends) / whole.rate):.2f} s after the last picture",
                 "shorten it with `length:`, or lengthen the credits",
             )
-        return Built(made, scenes, [n for n, _ in shots], self.lettered, lines)
+        return Built(whole, scenes, [n for n, _ in shots], self.lettered, lines)
 
     def _shown(
         self,
@@ -183,7 +183,7 @@ class Builder:
 
     def _own_sounds(self, timeline: Timeline, shots: Sequence[Shot]) -> list[Sound]:
         """What the shots themselves sound like; it crosses over where their pictures do."""
-        track, made = timeline.pictures[0], []
+        track, sounds = timeline.pictures[0], []
         for n, (clip, shot) in enumerate(zip(track.clips, shots, strict=True)):
             source = look(clip.film)
             if not shot.sound or source.facts is None or source.facts.audio is None:
@@ -194,7 +194,7 @@ class Builder:
             )
             most = (behind - first) // 2
             fades = [min(most, max(_EDGE, by)) for by in self._crossing(track, n)]
-            made.append(
+            sounds.append(
                 Sound(
                     film=clip.film,
                     record_in=first,
@@ -206,7 +206,7 @@ class Builder:
                     fade_out=fades[1],
                 )
             )
-        return made
+        return sounds
 
     @staticmethod
     def _crossing(track: PictureTrack, n: int) -> tuple[int, int]:
@@ -287,15 +287,15 @@ class Builder:
         timeline: Timeline,
     ) -> list[tuple[Clip, int]]:
         """Words over the pictures of a scene, and over how many frames they come and go."""
-        made = []
+        clips = []
         for place, words in enumerate(scene.lettering):
             path = self.stills / f"words-{number:03d}-{place:03d}.png"
             titles.words_over(path, words.text, words.place, *self.size, self.fonts)
             path = self._letters(path, words.text, None)
             first = at + self._frames(words.at, timeline)
             values = {"film": path, "record_in": first, "record_out": first + self._frames(words.length, timeline)}
-            made.append((_checked(Clip, f"lettering {words.text[:30]!r}", values), self._frames(words.fade, timeline)))
-        return made
+            clips.append((_checked(Clip, f"lettering {words.text[:30]!r}", values), self._frames(words.fade, timeline)))
+        return clips
 
     def _credits(
         self,
@@ -314,14 +314,14 @@ class Builder:
                 f"credits of {len(pages)} pages cannot be read in {self.script.credits.length}",
                 f"give them at least {len(pages) * 1.5:g}s",
             )
-        at, made = timeline.pictures[0].clips[-1].record_out, []
+        at, clips = timeline.pictures[0].clips[-1].record_out, []
         for number, page in enumerate(pages):
             path = self.stills / f"credits-{number:03d}.png"
             titles.credit_card(path, self.script.credits.title, page, *self.size, self.fonts)
             path = self._letters(path, "credits", (12, 12, 14))
-            made.append(Clip(film=path, record_in=at, record_out=at + each))
+            clips.append(Clip(film=path, record_in=at, record_out=at + each))
             at += each
-        return made
+        return clips
 
     def _last_fade(self, clips: Sequence[Clip], timeline: Timeline) -> list[Transition]:
         """The last page of credits goes into black."""
@@ -332,10 +332,10 @@ class Builder:
         return [Transition(record_in=last.record_out - length, record_out=last.record_out)] if length > 0 else []
 
 
-def _faded(name: str, given: Sequence[tuple[Clip, int]]) -> PictureTrack:
+def _faded(name: str, entries: Sequence[tuple[Clip, int]]) -> PictureTrack:
     """A track of clips that come and go over some frames, at most over a half of each, where nothing is beside them."""
-    ordered = sorted(given, key=lambda pair: pair[0].record_in)
-    begins, ends = ({getattr(clip, edge) for clip, _ in given} for edge in ("record_in", "record_out"))
+    ordered = sorted(entries, key=lambda pair: pair[0].record_in)
+    begins, ends = ({getattr(clip, edge) for clip, _ in entries} for edge in ("record_in", "record_out"))
     fades = []
     for clip, wanted in ordered:
         length = min(wanted, (clip.record_out - clip.record_in) // 2)
@@ -360,8 +360,8 @@ def _checked(model: Any, where: str, values: dict[str, Any]) -> Any:
     try:
         return model(**values)
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise AiprodError(f"{where}: {said}", "correct it in the script") from None
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise AiprodError(f"{where}: {problem}", "correct it in the script") from None
 
 
 def wanted_shots(script: Script) -> list[tuple[tuple[int, int], SeededPrompt]]:

@@ -84,7 +84,7 @@ def speak_lines(
     if not (model / "config.json").is_file():
         raise AiprodError(f"there is no speech model in {model} to speak the lines", "`dvc repro train_speech`")
     digest = check_folder(model, require_digest=True)
-    made: list[RenderedLine] = []
+    rendered: list[RenderedLine] = []
     loaded: list[SpeechModel] = []
     count = 0
     for number, line in enumerate(lines):
@@ -104,8 +104,8 @@ def speak_lines(
             for suffix in (".wav", ".json"):
                 link_or_copy(place / f"line{suffix}", path.with_suffix(suffix))
         facts = {**vars(line), "speaker": speaker, "speech_model_digest": digest}
-        made.append(RenderedLine(path, _cues(pieces, read_json(path.with_suffix(".json"))["words"]), facts))
-    return made, count
+        rendered.append(RenderedLine(path, _cues(pieces, read_json(path.with_suffix(".json"))["words"]), facts))
+    return rendered, count
 
 
 def _load(model: Path) -> SpeechModel:

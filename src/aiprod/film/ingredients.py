@@ -75,10 +75,10 @@ class Ingredients:
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
 
-    def add(self, made: Ingredient) -> Path:
+    def add(self, ingredient: Ingredient) -> Path:
         """Take note of an ingredient; where it is read from."""
-        self.found.setdefault(made.path, made)
-        return made.path
+        self.found.setdefault(ingredient.path, ingredient)
+        return ingredient.path
 
     @cached_property
     def _films(self) -> dict[str, FilmRow]:
@@ -149,8 +149,8 @@ class Ingredients:
         rows = [r for r in self._clips.values() if r.film_id in films and r.shot_index == choice.shot]
         if not rows:
             keys = sorted(f.key for f in self._films.values() if f.source_id == choice.source)
-            said = f"the source {choice.source!r} has no clip {choice.shot} of {choice.key!r}"
-            raise AiprodError(said, nearest(choice.key, keys) if keys else "see `aiprod sources list`")
+            problem = f"the source {choice.source!r} has no clip {choice.shot} of {choice.key!r}"
+            raise AiprodError(problem, nearest(choice.key, keys) if keys else "see `aiprod sources list`")
         return rows[0]
 
     def sample(self, which: int | Path) -> Path:

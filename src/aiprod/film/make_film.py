@@ -109,7 +109,10 @@ def make_film(
     out.parent.mkdir(parents=True, exist_ok=True)
     sweep(out.parent, ".film.*")
     shots_folder, voice_folder = (out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice"))
-    with scratch(out.parent, ".film.") as work, Ingredients(script_path.resolve().parent, personal=personal) as ingredients:
+    with (
+        scratch(out.parent, ".film.") as work,
+        Ingredients(script_path.resolve().parent, personal=personal) as ingredients,
+    ):
         wanted = wanted_shots(script)
         made_now = 0
         files: dict[tuple[int, int], Path] = {}
@@ -118,10 +121,12 @@ def make_film(
             folder.mkdir()
             paths, made_now = generate([each for _, each in wanted], folder, memo, settings())
             files = dict(zip([place for place, _ in wanted], paths, strict=True))
-        said = lines_to_speak(script)
+        spoken_lines = lines_to_speak(script)
         (work / voice_folder.name).mkdir()
-        lines, spoken_now = speak_lines([each for _, each in said], work / voice_folder.name, memo) if said else ([], 0)
-        spoken = dict(zip([place for place, _ in said], lines, strict=True))
+        lines, spoken_now = (
+            speak_lines([each for _, each in spoken_lines], work / voice_folder.name, memo) if spoken_lines else ([], 0)
+        )
+        spoken = dict(zip([place for place, _ in spoken_lines], lines, strict=True))
         built = Builder(script, script_path.resolve().parent, ingredients, work, files, spoken).build()
         _refuse_outside(ingredients, below)
         timeline = built.timeline
@@ -149,7 +154,7 @@ def make_film(
         if stems:
             for path in done.stems.values():
                 path.replace(out.with_name(path.name))
-        for folder, holds in ((shots_folder, wanted), (voice_folder, said)):
+        for folder, holds in ((shots_folder, wanted), (voice_folder, spoken_lines)):
             if folder.exists():
                 shutil.rmtree(folder)
             if holds:

@@ -83,8 +83,8 @@ class Shot(Rights):
 
     @model_validator(mode="after")
     def _one(self) -> Shot:
-        if len(said := [name for name in ORIGINS if getattr(self, name) is not None]) != 1:
-            what = " and ".join(said) or f"none of {', '.join(ORIGINS)}"
+        if len(stated := [name for name in ORIGINS if getattr(self, name) is not None]) != 1:
+            what = " and ".join(stated) or f"none of {', '.join(ORIGINS)}"
             raise ValueError(f"a shot shows one thing, and this one states {what}")
         if self.title is not None and self.length is None:
             raise ValueError("a title needs a length")
@@ -219,5 +219,5 @@ def read_script(path: Path) -> Script:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = str(first["msg"]).removeprefix("Value error, ")
-        raise AiprodError(f"{path}: {where + ': ' if where else ''}{said}", "correct it in the script") from None
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        raise AiprodError(f"{path}: {where + ': ' if where else ''}{problem}", "correct it in the script") from None

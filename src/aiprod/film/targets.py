@@ -109,12 +109,12 @@ def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure]
         plain = (word if len(word) == 1 else word.lower() for word in text.strip().rstrip(".!?").split())
         command = is_command(" ".join(plain))
         recogniser = Recogniser(commands=command)
-        said = [w.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for w in phrase.words]
+        expected = [w.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for w in phrase.words]
         first, behind = (round(at * RATE / SAMPLE_RATE) for at in sound["samples"])
         alone = read_sound(path, RATE, 1)
         assert alone is not None
         before, after = (recogniser.words(_mono(samples)) for samples in (alone, mixed[:, first:behind]))
-        heard.setdefault(command, []).append((after, before, said))
+        heard.setdefault(command, []).append((after, before, expected))
     figures = []
     for command, each_line in sorted(heard.items(), reverse=True):
         kind = "commands" if command else "open_text"

@@ -70,8 +70,8 @@ class MouthModel(nn.Module):
         share: Tensor = self.mask  # type: ignore[assignment]
         hidden = square * (share == 0)
         masks = share.expand(len(square), 1, -1, -1)
-        given = torch.cat([hidden - 0.5, masks, reference - 0.5, sketch], 1)
-        x = self.enter(nn.functional.pixel_unshuffle(given, 2))
+        inputs = torch.cat([hidden - 0.5, masks, reference - 0.5, sketch], 1)
+        x = self.enter(nn.functional.pixel_unshuffle(inputs, 2))
         kept = []
         for level, block in enumerate(self.before):
             x = block(x)

@@ -50,9 +50,9 @@ def _besides(path: Path, kind: ContentType, known: str) -> dict[str, Any]:
     """What is said in metadata that FFmpeg does not give, beyond what is ``known`` from it."""
     texts, whole = metadata_texts(path, kind.extension)
     new = ((name, text) for name, text in texts if name != TEXT or text not in known)
-    said = statement_from_tags(new, f" in the metadata of the {kind.name} file")
+    statement = statement_from_tags(new, f" in the metadata of the {kind.name} file")
     most = f"the film has more than {MAX_BYTES >> 20} MiB of words in its metadata, which are not read"
-    return said if whole else merged([said, {"objections": [most]}])
+    return statement if whole else merged([statement, {"objections": [most]}])
 
 
 def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:

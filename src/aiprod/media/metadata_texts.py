@@ -327,8 +327,8 @@ def _id3_frame(name: str, content: bytes) -> Iterator[tuple[str, str]]:
     own = name in ("TXXX", "TXX", "WXXX", "WXX")
     with_language = name in ("COMM", "COM", "USLT", "ULT", "USER")
     if name in ("WXXX", "WXX"):
-        told, _, address = content[1:].partition(b"\0")
-        texts = [_decoded(told), address.strip(b"\0").decode("latin-1")]
+        description, _, address = content[1:].partition(b"\0")
+        texts = [_decoded(description), address.strip(b"\0").decode("latin-1")]
     elif name.startswith("W"):
         texts = [content.decode("latin-1").strip("\0 ")]
     elif (name.startswith("T") or with_language) and content and content[0] < len(_ID3_ENCODINGS):

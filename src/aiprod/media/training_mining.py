@@ -101,8 +101,8 @@ def statement_in(path: Path, extension: str) -> dict[str, Any]:
 
 def statement_beside(manifest: bytes) -> dict[str, Any]:
     """The same of a manifest that stands in a file of its own, and what it says against training."""
-    said = {} if (why := reservation_beside(manifest)) is None else {"objections": [f"a C2PA manifest says {why}"]}
-    return merged([said, _stated_in("application/c2pa", io.BytesIO(manifest)) if manifest else {}])
+    statement = {} if (why := reservation_beside(manifest)) is None else {"objections": [f"a C2PA manifest says {why}"]}
+    return merged([statement, _stated_in("application/c2pa", io.BytesIO(manifest)) if manifest else {}])
 
 
 def _is_store(file: BinaryIO, part: tuple[int, int, str]) -> bool:

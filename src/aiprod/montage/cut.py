@@ -219,10 +219,10 @@ def _again(kept: Memo | None, job: SegmentJob, films: dict[str, str]) -> bool:
     entry = kept.get(_segment_key(kept, job, films)) if kept is not None else None
     if entry is None:
         return False
-    held = next(path for path in entry[1].iterdir() if path.suffix == job.path.suffix)
-    if light_beside(held).exists():
-        link_or_copy(light_beside(held), light_beside(job.path))
-    link_or_copy(held, job.path)
+    cached = next(path for path in entry[1].iterdir() if path.suffix == job.path.suffix)
+    if light_beside(cached).exists():
+        link_or_copy(light_beside(cached), light_beside(job.path))
+    link_or_copy(cached, job.path)
     return True
 
 

@@ -101,8 +101,8 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        said = f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
-        raise AiprodError(f"{path.name}: {said}", "change it where it was made") from None
+        problem = f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
+        raise AiprodError(f"{path.name}: {problem}", "change it where it was made") from None
     except (otio.exceptions.OTIOError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise _unread(path, error) from None  # of values that no adapter checks
 
@@ -198,9 +198,9 @@ class _Import:
             self._effects(track)
             begins = self._begins(track) - start
             if track.kind == self.otio.schema.TrackKind.Video:
-                made = self._pictures(track, f"V{len(pictures) + 1}", begins)
-                if made.clips:
-                    pictures.append(made)
+                picture_track = self._pictures(track, f"V{len(pictures) + 1}", begins)
+                if picture_track.clips:
+                    pictures.append(picture_track)
             else:
                 sounds += self._sounds(track, begins)
         self._effects(self.found.tracks)

@@ -142,11 +142,11 @@ class _ClipOnScreen:
         grader = Grader(grade, width, height)
         return lambda frame: Layer(grader.frame(finished(frame, scaler, video.orientation, _WHOLE)))
 
-    def _placed(self, made: Planes, alpha: NDArray[np.float32] | None, box: _Box) -> Layer:
+    def _placed(self, planes: Planes, alpha: NDArray[np.float32] | None, box: _Box) -> Layer:
         """A picture in its place of the frame, cut where it stands out; transparent around it."""
         width, height = self.timeline.width, self.timeline.height
         out, opacity = black(height, width, self._delivery.bits), []
-        for n, plane in enumerate(made):
+        for n, plane in enumerate(planes):
             share = 1 if n == 0 else 2
             x, y, w, h = (side // share for side in box)
             left, top, right, bottom = max(0, x), max(0, y), min(width // share, x + w), min(height // share, y + h)
@@ -303,16 +303,16 @@ def transitioned(transition: Transition, a: Planes, b: Planes, progress: float, 
         pair = (a, middle) if progress < 0.5 else (middle, b)
         weight = progress * 2 % 1.0 if progress != 0.5 else 0.0
         return [blended(old, new, weight) for old, new in zip(*pair, strict=True)]
-    made = []
+    planes = []
     for old, new in zip(a, b, strict=True):
         if transition.kind == "wipe":
             tall, wide = old.shape
             mask = wipe_mask(transition.code, progress, tall, wide, transition.softness, transition.reverse)
-            made.append(masked(old, new, mask))
+            planes.append(masked(old, new, mask))
         else:
             half = old.shape != a[0].shape
-            made.append(moved(old, new, progress, transition.towards, transition.kind == "push", 1 if half else 2))
-    return made
+            planes.append(moved(old, new, progress, transition.towards, transition.kind == "push", 1 if half else 2))
+    return planes
 
 
 def _fainter(layer: Layer, opacity: float) -> Layer:
@@ -325,5 +325,5 @@ def _over(below: Layer | None, layer: Layer, black: Planes) -> Layer:
     if layer.alpha is None:
         return layer
     ground = below.planes if below is not None else black
-    made = [masked(old, new, mask) for old, new, mask in zip(ground, layer.planes, layer.alpha, strict=True)]
-    return Layer(made=made)
+    planes = [masked(old, new, mask) for old, new, mask in zip(ground, layer.planes, layer.alpha, strict=True)]
+    return Layer(made=planes)

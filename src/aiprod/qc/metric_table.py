@@ -86,9 +86,9 @@ class FigureColumns:
     def text(self, name: str) -> NDArray[np.object_]:
         """The values as text, None where there is none."""
         known, which = self.distinct(name)
-        made = np.empty(len(known), object)
-        made[:] = known
-        return made[which]
+        texts = np.empty(len(known), object)
+        texts[:] = known
+        return texts[which]
 
     def distinct(self, name: str) -> tuple[list[str | None], NDArray[np.int64]]:
         """The different texts of a figure, and which of them each clip has."""

@@ -65,8 +65,8 @@ _CLIP = ("clip_id", "film_id", "width", "height", "start_s", "end_s", "duplicate
 def _clip(*values: Any) -> Clip:
     """A clip of what ``_CLIP`` names."""
     clip_id, film_id, width, height, start_s, end_s, duplicate_of, labels, title, description = values
-    told = bool(labels or title or description)
-    people = told and _PEOPLE.search(" ".join([*labels, title or "", description or ""])) is not None
+    described = bool(labels or title or description)
+    people = described and _PEOPLE.search(" ".join([*labels, title or "", description or ""])) is not None
     return Clip(clip_id, film_id, width * height, start_s, end_s, duplicate_of, people)
 
 

@@ -192,8 +192,8 @@ def _host_layer(host: str, *addresses: str | None, origin: str | None = None) ->
     if host in ("unknown", ""):
         return Layer("media_host", stated, Finding(Right.DENY, "nobody says where the media came from"))
     places = unquote(" ".join([*(address or "" for address in addresses), origin or ""]))
-    asked = [*hosts, *(part for part in re.split(r"[^\w.-]+", places) if "." in part), *(origin or "").split()]
-    platform = next((p for h in asked if (p := prohibited_platform(h)) is not None), None)
+    candidates = [*hosts, *(part for part in re.split(r"[^\w.-]+", places) if "." in part), *(origin or "").split()]
+    platform = next((p for h in candidates if (p := prohibited_platform(h)) is not None), None)
     if platform is not None:
         return Layer("media_host", stated, Finding(Right.DENY, f"policy prohibits media from {platform}"))
     return Layer("media_host", stated, Finding(Right.TRAIN, "not a prohibited platform"))

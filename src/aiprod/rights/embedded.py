@@ -78,15 +78,15 @@ def properties_of_xml(document: bytes) -> list[tuple[str, str]] | None:
     return list(_properties(root))
 
 
-def against_training(said: dict[str, Any]) -> str | None:
+def against_training(statement: dict[str, Any]) -> str | None:
     """Why what a film says of itself permits no training, whatever else is said of it; None where it may."""
-    if said.get("objections"):
-        return f"{'; '.join(said['objections'][:3])}; {_REMEDY}"
-    if said.get("tdm_reservation"):
+    if statement.get("objections"):
+        return f"{'; '.join(statement['objections'][:3])}; {_REMEDY}"
+    if statement.get("tdm_reservation"):
         return f"the film itself reserves text and data mining; {_REMEDY}"
-    if "media_license" not in said:
+    if "media_license" not in statement:
         return None
-    words = str(said["media_license_declared"])
+    words = str(statement["media_license_declared"])
     why = _against(words)
     return None if why is None else f"the film itself states {quoted(words)}: {why}; {_REMEDY}"
 
@@ -151,8 +151,8 @@ def _licence(tag: str, value: str, *, strict: bool) -> dict[str, Any]:
 def _stated(tag: str, spdx: str, words: str) -> dict[str, Any]:
     """A licence; one that denies is an objection as well, which says where it stands."""
     why = _against(words)
-    said = {"media_license": spdx, "media_license_declared": words}
-    return said if why is None else said | {"objections": [f"{tag} says {quoted(words)}: {why}"]}
+    statement = {"media_license": spdx, "media_license_declared": words}
+    return statement if why is None else statement | {"objections": [f"{tag} says {quoted(words)}: {why}"]}
 
 
 def _creative_commons(tag: str, value: str) -> dict[str, Any]:

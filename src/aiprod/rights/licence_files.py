@@ -38,8 +38,8 @@ def against(name: str, content: bytes) -> str | None:
     """What a text says against training, in words for a person; None where it says nothing."""
     text = content[:MAX_TEXT].decode("utf-8", "replace")
     pieces = (text[at : at + MAX_CELL] for at in range(0, len(text), MAX_CELL // 2))
-    said = next((words for piece in pieces if (words := objection(piece)) is not None), None)
-    return f"{quoted(name)} says {said}" if said is not None else None
+    stated = next((words for piece in pieces if (words := objection(piece)) is not None), None)
+    return f"{quoted(name)} says {stated}" if stated is not None else None
 
 
 def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:

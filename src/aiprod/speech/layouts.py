@@ -76,15 +76,15 @@ def recordings_below(folder: Path, source_id: str) -> RecordingsFolder:
     else:
         layout, recordings = "LibriTTS", _libritts(folder)
     texts = (path for form in _DOCUMENTS[layout] for path in folder.glob(form))
-    held = RecordingsFolder(layout, documents={key_of(path, folder) for path in texts})
+    recordings_folder = RecordingsFolder(layout, documents={key_of(path, folder) for path in texts})
     taken: set[Path] = set()
     for recording in recordings:
         if isinstance(recording, tuple):
-            held.left_out[recording[0]] = recording[1]
+            recordings_folder.left_out[recording[0]] = recording[1]
             continue
         taken.add(recording.path)
-        held.recordings.append(recording)
-    if not taken and not held.left_out:
+        recordings_folder.recordings.append(recording)
+    if not taken and not recordings_folder.left_out:
         raise AiprodError(
             f"the folder of {source_id} has no recordings in a layout that is known",
             "LJSpeech (metadata.csv, wavs), VCTK (txt, wav48…) or LibriTTS (NAME.wav, NAME.normalized.txt)",
@@ -92,9 +92,9 @@ def recordings_below(folder: Path, source_id: str) -> RecordingsFolder:
     places = {path.parent for path in taken}
     for path in sorted(p for place in places for p in place.iterdir() if p.suffix.lower() in _SOUNDS):
         if path not in taken and not path.stem.endswith("_mic2"):
-            held.left_out[_key(path, folder)] = "nothing says what is spoken in it"
-    held.recordings.sort(key=lambda recording: recording.key)
-    return held
+            recordings_folder.left_out[_key(path, folder)] = "nothing says what is spoken in it"
+    recordings_folder.recordings.sort(key=lambda recording: recording.key)
+    return recordings_folder
 
 
 _Either = Recording | tuple[str, str]  # or (file, why it is left out)

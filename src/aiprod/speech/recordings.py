@@ -111,8 +111,8 @@ class Recordings:
             beside = self._beside(folder, source_id, listed.documents)
             for recording in listed.recordings:
                 entry = speakers.get(recording.speaker, SpeakerEntry())
-                said, problem = (None, beside) if isinstance(beside, str) else beside.of(recording.key, source)
-                together = entry.said if said is None else merge_records([entry.said, said])
+                record, problem = (None, beside) if isinstance(beside, str) else beside.of(recording.key, source)
+                together = entry.said if record is None else merge_records([entry.said, record])
                 about = _Stated(source, entry, together, problem)
                 row = self._row(recording, about, source_id=source_id, out=out, counters=counters)
                 if row.utterance_id in seen:  # the same bytes under the same name: a link into the folder itself
@@ -197,10 +197,10 @@ class Recordings:
         if "problem" in result:
             return bare.model_copy(update={"reasons": [result["problem"]]})
         self.memo.link(place, _SOUND, out / f"{name}.wav")
-        made = {field: value for field, value in result.items() if field not in _NOT_IN_ROWS}
+        fields = {field: value for field, value in result.items() if field not in _NOT_IN_ROWS}
         provenance = f"{PROVENANCE}; phones timed by {result['timed_by']}"
-        told = {"sound_name": f"{name}.wav", "sound_sha256": result[CIPHERTEXT][_SOUND], "provenance": provenance}
-        return bare.model_copy(update={"status": "ok", **told, **made})
+        common = {"sound_name": f"{name}.wav", "sound_sha256": result[CIPHERTEXT][_SOUND], "provenance": provenance}
+        return bare.model_copy(update={"status": "ok", **common, **fields})
 
     def _right(self, about: _Stated) -> RightsDecision:
         """By the same rules as of a film, asked for the purpose of a voice; without a record there is no right."""
@@ -211,8 +211,8 @@ class Recordings:
             right = replace(right, right=Right.DENY, obligations=[], proof=proof, reasons=reasons)
         if entry.said.consent_ref and (why := self.terms.against(entry.said.consent_ref, VOICE)) is None:
             return right
-        said = why if entry.said.consent_ref else f"no consent for {VOICE} is named in {NAME}"
-        reason = f"consent → deny: {said}"
+        problem = why if entry.said.consent_ref else f"no consent for {VOICE} is named in {NAME}"
+        reason = f"consent → deny: {problem}"
         return replace(right, right=Right.DENY, proof=[*right.proof, reason], reasons=[*right.reasons, reason])
 
     def _split(self, text: str) -> Split:
@@ -250,8 +250,8 @@ class Recordings:
                 phones, words = read_text_grid(recording.text_grid, language)
                 timed_by = "a TextGrid"
             else:
-                said = _words(recording.text, language)
-                phones, words = self._aligner.align(sound, said, language)
+                words_spoken = _words(recording.text, language)
+                phones, words = self._aligner.align(sound, words_spoken, language)
                 timed_by = self._aligner.name
             first, last = _edges(words, len(sound))
         except (AiprodError, MediaError) as error:
@@ -307,9 +307,9 @@ def _said_of_itself(path: Path) -> dict[str, Any]:
     Raises:
         MediaError: it does not open.
     """
-    said = embedded_statement(path)
+    statement = embedded_statement(path)
     reserved = training_reservation(path, sniff(path).extension)
-    return said if reserved is None else said | {"training_mining": reserved}
+    return statement if reserved is None else statement | {"training_mining": reserved}
 
 
 def _heard(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -61,16 +61,18 @@ def read_speakers(folder: Path) -> dict[str, SpeakerEntry]:
             continue
         if len(cells) > len(header):
             raise AiprodError(f"{NAME}, line {number} has more cells than columns", "put quotes round a comma")
-        said = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
-        speaker = said.pop("speaker", "")
+        cells_by_name = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
+        speaker = cells_by_name.pop("speaker", "")
         if not speaker or speaker in speakers:
             problem = "named twice" if speaker else "empty"
             raise AiprodError(f"{NAME}, line {number}: the speaker is {problem}", "fix that line")
-        language = said.pop("language", ENGLISH)
+        language = cells_by_name.pop("language", ENGLISH)
         check_language(language)
         try:
-            speakers[speaker] = SpeakerEntry(language, SidecarRecord.model_validate(said))
+            speakers[speaker] = SpeakerEntry(language, SidecarRecord.model_validate(cells_by_name))
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
-            raise AiprodError(f"{NAME}, line {number}: {name} is {said[name]!r}", "see docs/sources.md") from None
+            raise AiprodError(
+                f"{NAME}, line {number}: {name} is {cells_by_name[name]!r}", "see docs/sources.md"
+            ) from None
     return speakers

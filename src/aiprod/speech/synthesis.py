@@ -94,9 +94,9 @@ def speak_phones(
     number = model.speakers.index(voice.speaker) + 1 if voice.speaker else 0
     style = None if voice.style is None else model.normalised_style(voice.style)
     batch = batch_of([phones], [voice.language], [number], [style])
-    given = None if frames is None else torch.tensor([list(frames)])
+    durations = None if frames is None else torch.tensor([list(frames)])
     features, counts = model.acoustic.sample(
-        batch, given, steps=steps, temperature=temperature, speed=voice.speed, seed=seed
+        batch, durations, steps=steps, temperature=temperature, speed=voice.speed, seed=seed
     )
     return features[0], counts[0].tolist()
 
@@ -143,8 +143,8 @@ def speak_all(
     for number, phrase in enumerate(phrases):
         speech = speak_phrase(model, phrase, voice, seed=seed + number)
         soonest = end + pause
-        asked = round(wanted[number] * RATE) if number in wanted else soonest
-        begin = max(soonest, asked)
-        yield PlacedSpeech(speech, begin - end, begin / RATE, (begin - asked) / RATE)
+        start = round(wanted[number] * RATE) if number in wanted else soonest
+        begin = max(soonest, start)
+        yield PlacedSpeech(speech, begin - end, begin / RATE, (begin - start) / RATE)
         end = begin + len(speech.sound)
         pause = round((_STOP_S if phrase.ends else _PAUSE_S) / voice.speed * RATE)

@@ -28,7 +28,9 @@ def read_text_grid(path: Path, language: str) -> tuple[list[TimedUnit], list[Tim
     tiers = _tiers(path)
     chosen = {}
     for kind, names in _NAMES.items():
-        tier_of_kind = next((tier for name, tier in tiers.items() if re.split(r"\s*-\s+|\s+-\s*", name)[-1] in names), None)
+        tier_of_kind = next(
+            (tier for name, tier in tiers.items() if re.split(r"\s*-\s+|\s+-\s*", name)[-1] in names), None
+        )
         if tier_of_kind is None:
             raise AiprodError(f"{path.name} has no tier {kind!r}", f"name its tiers {' and '.join(_NAMES)}")
         chosen[kind] = tier_of_kind

@@ -72,15 +72,15 @@ def phrases(text: str, language: str, more: Mapping[str, tuple[str, ...]] | None
     if len(text) > CHARACTERS_MAX:
         raise AiprodError(f"the text has {len(text):,} characters", f"at most {CHARACTERS_MAX:,}: give it in parts")
     text = _braces(text, language)
-    found: list[Phrase] = []
+    result: list[Phrase] = []
     waiting: list[Word] = []
 
     def close(ends: bool) -> None:
         for place in _parts(waiting):
-            found.append(Phrase(tuple(place), False))
+            result.append(Phrase(tuple(place), False))
         waiting.clear()
-        if ends and found:
-            found[-1] = Phrase(found[-1].words, True)
+        if ends and result:
+            result[-1] = Phrase(result[-1].words, True)
 
     for token in _TOKEN.findall(_written_out(text, language)):
         if token[0] in _ENDS or token.startswith("\n"):
@@ -93,9 +93,9 @@ def phrases(text: str, language: str, more: Mapping[str, tuple[str, ...]] | None
         elif token not in _QUIET:
             waiting += _pronounced(token, language, more or {})
     close(True)
-    if not found:
+    if not result:
         raise NoWordsError
-    return found
+    return result
 
 
 def check_language(language: str) -> None:
@@ -146,13 +146,13 @@ def _braces(text: str, language: str) -> str:
 
     def braced(match: re.Match[str]) -> str:
         kind = re.search(r"\balphabet\s*=\s*[\"']([^\"']*)", match["rest"], re.IGNORECASE)
-        given = (kind[1] if kind else "ipa").lower()
-        if given not in {"ipa", "x-arpabet"}:
-            raise AiprodError(f"<phoneme> has alphabet {given!r}", "use ipa or x-arpabet")
+        notation = (kind[1] if kind else "ipa").lower()
+        if notation not in {"ipa", "x-arpabet"}:
+            raise AiprodError(f"<phoneme> has alphabet {notation!r}", "use ipa or x-arpabet")
         spoken = match["ph"].strip()
         if not spoken:
             raise AiprodError("a <phoneme> has an empty ph", "write its sound there, or leave the element out")
-        phones = phones_of_ipa(spoken, language) if given == "ipa" else phones_of_notation(spoken, language)
+        phones = phones_of_ipa(spoken, language) if notation == "ipa" else phones_of_notation(spoken, language)
         return f"{{{' '.join(phones)}\x00{re.sub(r'[{}<>]', '', match['word']).strip()}}}"
 
     return re.sub(r"</?(?:speak|p|s)\b[^>]*>", " ", _SSML.sub(braced, text))

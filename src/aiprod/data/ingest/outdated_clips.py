@@ -71,7 +71,9 @@ def affected(films: Iterable[FilmRow], clips: Iterable[ClipRow]) -> Iterator[Aff
         repairs = [r for r in _REPAIRS if clip.made_by < r.version and r.fits(film, clip, film.facts)]
         if repairs:
             certain = any(repair.certain for repair in repairs)
-            yield AffectedClip(clip.clip_id, film.film_id, clip.made_by, certain, tuple(repair.why for repair in repairs))
+            yield AffectedClip(
+                clip.clip_id, film.film_id, clip.made_by, certain, tuple(repair.why for repair in repairs)
+            )
 
 
 def _video(facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -71,8 +71,10 @@ class LatentDataset:
         self.head = read_head(self.folder)
         _refuse_stale(self.head.inputs, self._expected, f"{self.folder}")
         self.rows = {(row.phase, row.clip_id): row for row in read_rows(self.folder, LatentRow, Vault())}
-        told = [pair for r in self.rows.values() for pair in ((r.file, r.file_sha256), (r.text_file, r.text_sha256))]
-        self._recorded = {file: digest for file, digest in told if file is not None}
+        recorded = [
+            pair for r in self.rows.values() for pair in ((r.file, r.file_sha256), (r.text_file, r.text_sha256))
+        ]
+        self._recorded = {file: digest for file, digest in recorded if file is not None}
         self._memory: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
         self._memory_bytes, self._held = memory_bytes, 0
 

@@ -27,9 +27,9 @@ def rules_below(folder: Path, files: Iterable[Path]) -> dict[str, list[SiteRules
         for name in (*_AS_ROBOTS, "tdmrep.json", ".well-known/tdmrep.json"):
             path = place / name
             if path.is_file():
-                said = _read(path)
+                text = _read(path)
                 robots = name in _AS_ROBOTS
-                rules = site_rules(_ABSENT if robots else said, said if robots else _ABSENT, path.name)
+                rules = site_rules(_ABSENT if robots else text, text if robots else _ABSENT, path.name)
                 key = "." if place == folder else film_name(key_of(place, folder))
                 by_place.setdefault(key, []).append(rules)
     return by_place

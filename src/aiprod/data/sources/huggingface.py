@@ -145,10 +145,10 @@ class HuggingFaceSource(FolderSource):
                 what = f"{table.key} has no column of films and no `file_name`"
                 raise AiprodError(what, "name the film of each row in `file_name`, or move the file elsewhere")
             rest = [name for name in schema.names if name != column and not _is_binary(schema.field(name).type)]
-            told = column is not None and inner is not None and "path" in _children(schema, column)
-            path = f"{column}.path" if told else None
+            has_path = column is not None and inner is not None and "path" in _children(schema, column)
+            path = f"{column}.path" if has_path else None
             for group in range(parquet.num_row_groups):
-                held = [] if column is None else _held(parquet, group, column, inner)
+                embedded = [] if column is None else _held(parquet, group, column, inner)
                 columns = [*rest, *([path] if path else [])]
                 at = 0
                 for batch in parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=columns):
@@ -157,7 +157,7 @@ class HuggingFaceSource(FolderSource):
                         named = next((str(cells[name]) for name in names if cells.get(name)), None)
                         own = {key: value for key, value in cells.items() if key not in names}
                         film = str(stated or named or "")
-                        if column is not None and held[at]:
+                        if column is not None and embedded[at]:
                             yield _Row((group, at), _safe(film, group, at, PurePosixPath(table.key).name), True, own)
                         elif film:
                             yield _Row((group, at), film, False, own)
@@ -185,7 +185,7 @@ class HuggingFaceSource(FolderSource):
         return None
 
 
-def _absent(films: Iterable[Offer], said: Iterable[str]) -> list[str]:
+def _absent(films: Iterable[Offer], listed: Iterable[str]) -> list[str]:
     """Films that a Parquet file names and that are not there.
 
     Raises:
@@ -193,7 +193,7 @@ def _absent(films: Iterable[Offer], said: Iterable[str]) -> list[str]:
     """
     there = {film_name(offer.key) for offer in films}
     caseless = {caseless_name(name) for name in there}
-    absent = sorted(set(said) - there)
+    absent = sorted(set(listed) - there)
     if odd := next((name for name in absent if caseless_name(name) in caseless), None):
         raise AiprodError(f"a table names {quoted(odd)}, and the film's name differs in case", "rename one of them")
     return absent
@@ -229,8 +229,8 @@ def card_record(text: str, where: str) -> SidecarRecord | None:
     return validate(SidecarRecord, statement, where) if statement else None
 
 
-def _with(offer: Offer, said: Any, card: SidecarRecord | None) -> Offer:
-    records = [record for record in (offer.sidecar, *said, card) if record is not None]
+def _with(offer: Offer, statements: Any, card: SidecarRecord | None) -> Offer:
+    records = [record for record in (offer.sidecar, *statements, card) if record is not None]
     return offer.model_copy(update={"sidecar": merge_records(records)}) if records else offer
 
 

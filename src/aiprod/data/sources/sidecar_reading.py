@@ -189,11 +189,11 @@ def statement_from_packet(name: str, content: bytes) -> dict[str, Any]:
     """What an XMP packet or a C2PA manifest in a file of its own says of its film."""
     if PurePosixPath(name).suffix.lower() == ".xmp":
         return statement_from_xmp(content)
-    said = statement_beside(content)
+    statement = statement_beside(content)
     return (
-        said | {"objections": [f"{quoted(name)}: {each}" for each in said["objections"]]}
-        if "objections" in said
-        else said
+        statement | {"objections": [f"{quoted(name)}: {each}" for each in statement["objections"]]}
+        if "objections" in statement
+        else statement
     )
 
 
@@ -204,9 +204,9 @@ def _lines_within(name: str, value: Any, sidecars: Sidecars) -> list[TableLine] 
     lists = [entry for inner in value.values() if isinstance(inner, list) for entry in inner if isinstance(entry, dict)]
     lines = lines_of_json(name, lists) if lists else None
     lines = (lines or []) + [
-        TableLine(f"{name}, {quoted(film)}", film, list(said.items()))
-        for film, said in value.items()
-        if isinstance(said, dict) and film_name(film) in sidecars.files
+        TableLine(f"{name}, {quoted(film)}", film, list(fields.items()))
+        for film, fields in value.items()
+        if isinstance(fields, dict) and film_name(film) in sidecars.files
     ]
     spoken = [line for line in lines if any(_of_rights(column, name) for column, _ in line.cells)]
     return spoken or None
@@ -224,7 +224,9 @@ def _of_rights(column: str, where: str) -> bool:
         return True
 
 
-def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], sidecars: Sidecars) -> None:
+def _text(
+    path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], sidecars: Sidecars
+) -> None:
     """Enter what a text says: of the film that it is named like, else of all films in its folder."""
     key = key_of(path, folder)
     stem = film_name(key).removesuffix(path.suffix)

@@ -66,8 +66,8 @@ class Sidecars:
         record, problem = self._own(key)
         for folder in map(str, PurePosixPath(film_name(key)).parents):
             problem = problem or self.folder_problems.get(folder)
-            for said in self.folders.get(folder, ()):
-                record = with_own_words(record, said, source)
+            for statement in self.folders.get(folder, ()):
+                record = with_own_words(record, statement, source)
             for rules in self.sites.get(folder, ()):
                 closed = rules.of("/" + film_name(key).removeprefix("" if folder == "." else f"{folder}/"))
                 if closed:

@@ -47,9 +47,11 @@ class SeenHeaders:
         config = aiohttp.TraceConfig()
 
         async def note(_session: Any, _context: Any, params: Any) -> None:
-            said = [(name.lower(), value) for name, value in params.response.headers.items() if name.lower() in _HEARD]
+            headers = [
+                (name.lower(), value) for name, value in params.response.headers.items() if name.lower() in _HEARD
+            ]
             for address in {str(params.url), str(params.response.url)}:
-                self._by_address.setdefault(unquote(address), []).extend(said)
+                self._by_address.setdefault(unquote(address), []).extend(headers)
 
         config.on_request_end.append(note)
         config.on_request_redirect.append(note)
@@ -102,7 +104,7 @@ class SiteRules:
     def of(self, address: str) -> dict[str, Any]:
         """What is said of one address."""
         path = unquote(urlsplit(address).path) or "/"
-        statements = [said for pattern, said in self.reserved if _matches(pattern, path)]
+        statements = [statement for pattern, statement in self.reserved if _matches(pattern, path)]
         objections = list(self.of_all)
         for agent, rules in self.closed.items():
             fitting = [(len(pattern), allowed) for pattern, allowed in rules if _matches(pattern, path)]

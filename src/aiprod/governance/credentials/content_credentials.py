@@ -108,20 +108,20 @@ def sign_video(
             {"label": LINEAGE, "data": facts},
         ],
     }
-    asked = signer.timestamps.encode() if signer.timestamps else None
-    info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.chain, signer.key, asked)
+    timestamp_url = signer.timestamps.encode() if signer.timestamps else None
+    info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.chain, signer.key, timestamp_url)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_path(target) as temporary, tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = Path(folder) / f"signed{source.suffix}"  # the library refuses a target that exists
+            signed = Path(folder) / f"signed{source.suffix}"  # the library refuses a target that exists
             with (
                 c2pa.Signer.from_info(info) as key,
                 c2pa.Builder(json.dumps(manifest), _context(signer.anchors)) as builder,
             ):
                 for number, part in enumerate(parts or ()):
                     _add(builder, number, part)
-                builder.sign_file(source, made, key)
-            os.replace(made, temporary)
+                builder.sign_file(source, signed, key)
+            os.replace(signed, temporary)
     except c2pa.C2paError as error:
         hint = "check certificate and key"
         if signer.timestamps:

@@ -48,8 +48,8 @@ class SparseTable(Table):
         """The first and the last id of each row group, as far as the file says."""
         if key not in self._known_bounds:
             about, place = self._file.metadata, self._file.schema_arrow.names.index(key)
-            said = [about.row_group(group).column(place).statistics for group in range(about.num_row_groups)]
-            bounds = [(one.min, one.max) for one in said if one is not None and one.has_min_max]
+            statistics = [about.row_group(group).column(place).statistics for group in range(about.num_row_groups)]
+            bounds = [(one.min, one.max) for one in statistics if one is not None and one.has_min_max]
             self._known_bounds[key] = ([one for one, _ in bounds], [one for _, one in bounds])
         return self._known_bounds[key]
 

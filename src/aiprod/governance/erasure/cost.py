@@ -38,12 +38,12 @@ def costs(training: Path, films: set[str]) -> list[Cost]:
     costs_of_stages: list[Cost] = []
     for stage in _STAGES:
         marks = sorted((training / stage).glob("*/finished"), key=lambda mark: mark.stat().st_mtime_ns)
-        told = [_told(path) for path in sorted(marks[-1].parent.glob("step_*/values.json"))] if marks else []
-        told = [values for values in told if values]
-        if not told:
+        readings = [_told(path) for path in sorted(marks[-1].parent.glob("step_*/values.json"))] if marks else []
+        readings = [values for values in readings if values]
+        if not readings:
             continue
-        last = max(told, key=_step)
-        kept = [values for values in told if _apart(values, films)]
+        last = max(readings, key=_step)
+        kept = [values for values in readings if _apart(values, films)]
         if stage.startswith(_MADE_FOR) and any(c.again for c in costs_of_stages if not c.stage.startswith(_MADE_FOR)):
             kept = []
         step, spent = (_step(best), best.get("trained_s")) if kept and (best := max(kept, key=_step)) else (0, 0.0)

@@ -48,8 +48,8 @@ def try_everything(todo: ErasurePlan, vault: Vault) -> None:
         written[path.parent] = max(written.get(path.parent, 0), path.stat().st_size + _ROOM)
     gone = [todo.root / name for name in todo.objects] + _inside(todo, [*todo.sources, *todo.beside.about])
     memo = [place for subject, place in subjects(home / "memo") if film_of(subject) in todo.films]
-    held = [home / "training" / place for place in todo.checkpoints.exposed]
-    for path in [*gone, *memo, *held, *(p for place in (*memo, *held) for p in place.glob("*"))]:
+    checkpoints = [home / "training" / place for place in todo.checkpoints.exposed]
+    for path in [*gone, *memo, *checkpoints, *(p for place in (*memo, *checkpoints) for p in place.glob("*"))]:
         written.setdefault(path.parent, 1)
     for film_id in todo.films:
         if (key := vault.keys.path(film_id)).is_file():
@@ -76,7 +76,7 @@ def _inside(todo: ErasurePlan, paths: Iterable[Path]) -> list[Path]:
 def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
     """All that will be needed, while it can still be read."""
     before = search(todo)
-    asked = next(v for v in (todo.request.object_id, todo.request.sha256, todo.request.source_url) if v)
+    value = next(v for v in (todo.request.object_id, todo.request.sha256, todo.request.source_url) if v)
     stones = [target.tombstone(vault).document() for target in todo.targets]
     contents = {row.content_sha256 for t in todo.targets for row in [t.row, *t.rows] if row.content_sha256}
     name = f"{datetime.now(UTC):%Y%m%d}-{sorted(todo.films)[0][2:10]}"
@@ -87,7 +87,7 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
         "format": 1,
         "id": name,
         "begun": now(),
-        "request": {"by": todo.request.kind, "commitment": vault.keys.commitment("request", asked)},
+        "request": {"by": todo.request.kind, "commitment": vault.keys.commitment("request", value)},
         "decided_by": {"role": role, "commitment": vault.keys.commitment("actor", actor)},
         "films": [{"film_id": t.film_id, "clips": sorted(t.clips)} for t in todo.targets],
         "tombstones": stones,

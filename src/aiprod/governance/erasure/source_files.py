@@ -104,15 +104,15 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
             beside.left[place / key] = "a file of this name with other bytes is another film, and stays with its lines"
         mine = {film_name(key_of(p, place)) for p in films if p.is_relative_to(place)}
         beside.keys[place] = (named - other) | mine
-        said = [row for row in rows if row.source_id == source_id and isinstance(row, Recording)]
-        texts = {film_name(row.text_key) for row in said if row.text_key and row.text_key != "metadata.csv"}
+        recordings = [row for row in rows if row.source_id == source_id and isinstance(row, Recording)]
+        texts = {film_name(row.text_key) for row in recordings if row.text_key and row.text_key != "metadata.csv"}
         for path in files if texts else ():
             if film_name(key_of(path, place)) in texts:
                 if path.is_relative_to(repository):
                     beside.about.append(path)
                 else:
                     beside.left[path] = "it is what is said in a recording"
-        beside.keys[place] |= {name for row in said for name in row.beside}
+        beside.keys[place] |= {name for row in recordings for name in row.beside}
         for key in named:
             for parent in (place / key).parents:
                 if parent != place and parent.is_relative_to(place) and parent.is_file():

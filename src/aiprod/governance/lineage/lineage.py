@@ -149,11 +149,11 @@ def resolve(facts: Records, asked: str) -> tuple[str, str]:
 
 def _paths(root: Path, asked: str) -> Iterator[str]:
     """What ``asked`` may mean as an existing path below ``root``; outputs may be links out of it, into DVC's cache."""
-    top, given = Path(os.path.abspath(root)), Path(asked)
+    top, path = Path(os.path.abspath(root)), Path(asked)
     for base, full in (
-        (top, Path(os.path.abspath(given))),
-        (root.resolve(), given.resolve()),
-        (top, Path(os.path.abspath(top / given))),
+        (top, Path(os.path.abspath(path))),
+        (root.resolve(), path.resolve()),
+        (top, Path(os.path.abspath(top / path))),
     ):
         if full != base and full.is_relative_to(base) and full.exists():
             yield full.relative_to(base).as_posix()

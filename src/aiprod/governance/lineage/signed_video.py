@@ -113,8 +113,8 @@ def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool 
         return None
     record, film = known.record, known.path.with_name(known.record["file"])
     if at is not None and known.later_s:
-        asked = parse_time(at, parse_rate(record["rate"]))
-        at = f"{asked + Fraction(known.later_s)}s"
+        time = parse_time(at, parse_rate(record["rate"]))
+        at = f"{time + Fraction(known.later_s)}s"
     walked = film_lineage(root, film, record, at=at, rehash=rehash)
     walked.subject.facts["known_by"] = "its fingerprint"
     name = film.relative_to(root).as_posix() if film.is_relative_to(root) else film.name

@@ -81,10 +81,10 @@ def release(
     compared = _compared(videos, person.name, cleared=copies_cleared)
     _refuse_overwriting(described, folder)
     signer = identity(root)
-    made = []
+    paths = []
     for video, about in described:
         sign_video(video, folder / video.name, about, signer, _parts(root, video, about))
-        made.append(folder / video.name)
+        paths.append(folder / video.name)
     documents = {
         "ATTRIBUTIONS.txt": attributions(facts),
         "MODEL_CARD.md": model_card(facts),
@@ -92,10 +92,10 @@ def release(
     }
     for name, text in documents.items():
         write_text(folder / name, text)
-    digests = {path.name: sha256_file(path) for path in made}
-    event = Event("export", "release", {"videos": len(made)}, {"by": person.name, "files": digests})
+    digests = {path.name: sha256_file(path) for path in paths}
+    event = Event("export", "release", {"videos": len(paths)}, {"by": person.name, "files": digests})
     AuditLog().append([event])
-    return ReleaseResult(made, [folder / name for name in documents], signer, compared)
+    return ReleaseResult(paths, [folder / name for name in documents], signer, compared)
 
 
 def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]:

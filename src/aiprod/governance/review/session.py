@@ -80,12 +80,12 @@ class Desk:
         known = {"clip_id", "verdict", "note", "basis", "basis_ref"}
         if not set(values) <= known or not all(isinstance(v, str | None) for v in values.values()):
             raise AiprodError("the page sent something else than a decision", "reload it")
-        given = {name: value for name, value in values.items() if value}
-        if given.get("clip_id") not in self._clips:
+        filled = {name: value for name, value in values.items() if value}
+        if filled.get("clip_id") not in self._clips:
             raise AiprodError("the page sent a clip that is not on this desk", "reload it")
-        if given.get("verdict") == "REJECTED" and not given.get("note", "").strip():
+        if filled.get("verdict") == "REJECTED" and not filled.get("note", "").strip():
             raise AiprodError("a rejection takes a reason", "write it into the note (N), then reject again")
-        decision = Decision(**{"verdict": "", **given}, sample=self.sample)
+        decision = Decision(**{"verdict": "", **filled}, sample=self.sample)
         review = record(self.root, decision, self.actor.name, self.log)
         self._made.append(review)
         return {"clip_id": review.clip_id, "verdict": review.verdict, "number": review.number}

@@ -100,8 +100,8 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
         parts.append(_part("audio_vae", "AutoencoderKLLTX2Audio", config, weights, _audio_keys(audio)))
     if vocoder := under("vocoder."):
         wide, config = vocoder_config(metadata, where)
-        made = "LTX2VocoderWithBWE" if wide else "LTX2Vocoder"
-        parts.append(_part("vocoder", made, config, weights, _vocoder_keys(vocoder)))
+        class_name = "LTX2VocoderWithBWE" if wide else "LTX2Vocoder"
+        parts.append(_part("vocoder", class_name, config, weights, _vocoder_keys(vocoder)))
     if under(_DURATION):
         unread.append("duration_head: nothing here uses it")
     left = sorted(names - taken)

@@ -136,11 +136,11 @@ def _answers(part: Plane, name: str, side: int, outputs: tuple[str, str]) -> lis
     scale = side / max(h, w)
     tall, wide = max(1, round(h * scale)), max(1, round(w * scale))
     top, left = (side - tall) // 2, (side - wide) // 2
-    given = np.zeros((side, side, 3), np.float32)
+    batch = np.zeros((side, side, 3), np.float32)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(part, (wide, tall), interpolation=method)
-    given[top : top + tall, left : left + wide] = small / np.float32(127.5) - np.float32(1)
-    logits, offsets = tflite(BUNDLED["faces"].file(name))(given, outputs)
+    batch[top : top + tall, left : left + wide] = small / np.float32(127.5) - np.float32(1)
+    logits, offsets = tflite(BUNDLED["faces"].file(name))(batch, outputs)
     scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
     likely = np.flatnonzero(scores >= min(_SMALL_FOUND_MIN, CONFIRMED_MIN))
     boxes: list[_Box] = []

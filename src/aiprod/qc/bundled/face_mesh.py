@@ -135,8 +135,8 @@ def _mesh(picture: Picture, x: float, y: float, side: float, angle: float) -> Fa
     """The points of the face in a turned square; None where the network sees none."""
     matrix = cv2.getRotationMatrix2D((float(x), float(y)), float(np.rad2deg(angle)), _SIDE / max(side, 1.0))
     matrix[:, 2] = matrix[:, 2] + _SIDE / 2 - np.array([x, y])
-    given = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    points, present = tflite(MESH.file("face_landmark.tflite"))(given / np.float32(255), ("conv2d_20", "conv2d_30"))
+    crop = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    points, present = tflite(MESH.file("face_landmark.tflite"))(crop / np.float32(255), ("conv2d_20", "conv2d_30"))
     if 1 / (1 + np.exp(-np.clip(float(present.reshape(-1)[0]), -50, 50))) < _PRESENT_MIN:
         return None
     back = cv2.invertAffineTransform(matrix)

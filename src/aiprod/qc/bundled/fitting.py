@@ -75,9 +75,9 @@ class OpenCVNetwork:
     def __init__(self, path: Path) -> None:
         self._network: Any = cv2.dnn.readNetFromTFLite(str(path))
 
-    def __call__(self, given: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+    def __call__(self, image: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """The named outputs for a picture [side, side, channels]."""
-        self._network.setInput(given.astype(np.float32, copy=False).transpose(2, 0, 1)[None])
+        self._network.setInput(image.astype(np.float32, copy=False).transpose(2, 0, 1)[None])
         results: list[NDArray[np.float32]] = self._network.forward(list(outputs))
         return results
 
@@ -98,9 +98,9 @@ class LiteRTNetwork:
         self._input = self._network.get_input_details()[0]["index"]
         self._outputs = {output["name"]: output["index"] for output in self._network.get_output_details()}
 
-    def __call__(self, given: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+    def __call__(self, image: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """The named outputs for a picture [side, side, channels]."""
-        self._network.set_tensor(self._input, given.astype(np.float32, copy=False)[None])
+        self._network.set_tensor(self._input, image.astype(np.float32, copy=False)[None])
         self._network.invoke()
         return [self._network.get_tensor(self._outputs[name]) for name in outputs]
 

@@ -51,16 +51,16 @@ def find(rgb: Plane) -> list[dict[str, Any]]:
 
 def _palms(rgb: Plane) -> list[_Palm]:
     """The surest palms, each once."""
-    given = fitted(rgb, _PALM_PX)
+    fitted_image = fitted(rgb, _PALM_PX)
     network = tflite(BUNDLED["persons"].file("palm_detection_full.tflite"))
-    logits, offsets = network(given.square / np.float32(255), ("Identity_1", "Identity"))
+    logits, offsets = network(fitted_image.square / np.float32(255), ("Identity_1", "Identity"))
     scores = 1 / (1 + np.exp(-np.clip(logits.ravel(), -50, 50)))
     palms: list[_Palm] = []
     for i in np.argsort(-scores, kind="stable").tolist():
         if scores[i] < PALM_MIN or len(palms) == _LOOKED_AT:
             break
-        scale = given.width / rgb.shape[1]
-        anchor, corner = _anchors()[i] * _PALM_PX, np.array([given.left, given.top])
+        scale = fitted_image.width / rgb.shape[1]
+        anchor, corner = _anchors()[i] * _PALM_PX, np.array([fitted_image.left, fitted_image.top])
         x, y = ((anchor + offsets[0, i, :2] - corner) / scale).tolist()
         wrist, knuckle = offsets[0, i, 4:6], offsets[0, i, 8:10]  # and the middle finger's
         turn = float(np.arctan2(knuckle[0] - wrist[0], wrist[1] - knuckle[1]))

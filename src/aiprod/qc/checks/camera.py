@@ -126,9 +126,9 @@ def measure(
 
     Where the camera follows something, the figures are the ground's, and ``subject`` says where what it follows is.
     """
-    held = {"standing": round(stands.share, 4)} if stands is not None else {}
+    standing_figures = {"standing": round(stands.share, 4)} if stands is not None else {}
     nothing = dict.fromkeys(("dx_per_s", "dy_per_s", "zoom_per_s", "roll_per_s", "speed_per_s", "travel"), 0.0)
-    still = {"status": "ok", "movement": "static", "movements": ["static"], **nothing, **held}
+    still = {"status": "ok", "movement": "static", "movements": ["static"], **nothing, **standing_figures}
     if stands is not None and stands.scene:  # what passes before it may outvote it in every pair
         return still
     fitted = [
@@ -137,7 +137,12 @@ def measure(
         if gap > 0 and (fit := pair_motion(a, b, max(0.12, STATIC * a.shape[1] * gap / max(frame_s, 1e-3)))) is not None
     ]
     if len(fitted) < max(2, len(pairs) // 3):
-        return {"status": "unmeasurable", "reason": "too few corners to follow", "movement": "undetermined", **held}
+        return {
+            "status": "unmeasurable",
+            "reason": "too few corners to follow",
+            "movement": "undetermined",
+            **standing_figures,
+        }
     rates = np.array([[fit.dx, fit.dy, fit.zoom, fit.roll] for fit, _ in fitted])
     gaps, inliers = np.array([gap for _, gap in fitted]), np.array([fit.inliers for fit, _ in fitted])
     if stands is not None and stands.half and float(np.median(inliers)) < _CAMERA_MOVES:
@@ -158,7 +163,7 @@ def measure(
             "reason": "no single movement explains the picture",
             "movement": "undetermined",
             "inliers": float(np.median(inliers)),
-            **held,
+            **standing_figures,
         }
     per_s = rates[trusted] / gaps[trusted, None]
     names = [*([followed.movement] if followed else []), *classify(per_s, frame_s)]
@@ -169,7 +174,7 @@ def measure(
             "reason": "things in the picture move in several ways",
             "movement": "undetermined",
             "inliers": float(np.median(inliers)),
-            **held,
+            **standing_figures,
         }
     medians = np.median(per_s, axis=0)
     speed = np.hypot(per_s[:, 0], per_s[:, 1])
@@ -189,7 +194,7 @@ def measure(
         "agreement_x": _agreement(per_s[:, 0]),
         "agreement_y": _agreement(per_s[:, 1]),
         "agreement_zoom": _agreement(per_s[:, 2]),
-        **held,
+        **standing_figures,
         **({"subject": followed.subject, "following": followed.share} if followed else {}),
     }
 

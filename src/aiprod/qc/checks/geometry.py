@@ -70,9 +70,11 @@ def judge_resolution(measurements: FigureTable, params: QcDecideParams) -> Judge
     figures, least = measurements["geometry"], params.video.height_min_px
     bars = bars_of(figures, measurements["borders"])
     shown = np.trunc(figures.number("display_width")), np.trunc(figures.number("display_height"))
-    held = tuple(np.trunc(np.where(figures.has(n), figures.number(n), s)) for n, s in zip(_STORED, shown, strict=True))
+    stored_sides = tuple(
+        np.trunc(np.where(figures.has(n), figures.number(n), s)) for n, s in zip(_STORED, shown, strict=True)
+    )
     turned = is_turned(figures) & figures.has("width")
-    stored = np.where(turned, held[1], held[0]), np.where(turned, held[0], held[1])
+    stored = np.where(turned, stored_sides[1], stored_sides[0]), np.where(turned, stored_sides[0], stored_sides[1])
     width, height = np.minimum(shown[0], stored[0]), np.minimum(shown[1], stored[1])
     between = np.rint(shown[0] * bars.width), np.rint(shown[1] * bars.height)
     side = np.minimum(np.rint(width * bars.width), np.rint(height * bars.height))

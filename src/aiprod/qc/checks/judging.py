@@ -93,13 +93,13 @@ class Judgements:
     def reasons(self, places: Places | None = None) -> list[str]:
         """The words for the clips at these places, or for all."""
         at = np.arange(self.count) if places is None else np.asarray(places, np.int64)
-        made = np.empty(at.size, object)
+        texts = np.empty(at.size, object)
         codes = self.code[at]
         for code in np.unique(codes).tolist():
             mine = codes == code
             words, _, fields = self._cases[code]
-            made[mine] = _words(words, fields, at[mine])
-        return list(made)
+            texts[mine] = _words(words, fields, at[mine])
+        return list(texts)
 
     def flags(self) -> list[tuple[Mask, tuple[str, ...]]]:
         """Privacy flags, each with the clips that have them."""
@@ -107,20 +107,20 @@ class Judgements:
 
     def replaced(self, mask: Mask, other: Judgements) -> Judgements:
         """These answers, and others for some clips."""
-        made = copy(self)
-        made._cases = [*self._cases, *other._cases]
-        made.code = np.where(mask, other.code + len(self._cases), self.code).astype(np.int16)
+        result = copy(self)
+        result._cases = [*self._cases, *other._cases]
+        result.code = np.where(mask, other.code + len(self._cases), self.code).astype(np.int16)
         for name in ("status", "score", "caps", "remark", "value"):
-            setattr(made, name, np.where(mask, getattr(other, name), getattr(self, name)))
-        return made
+            setattr(result, name, np.where(mask, getattr(other, name), getattr(self, name)))
+        return result
 
     def _of(self, values: Sequence[Any], kind: Any) -> NDArray[Any]:
         """What the case of each clip has."""
-        found = np.empty(self.count, kind)
+        column = np.empty(self.count, kind)
         for code, value in enumerate(values):
             mine = self.code == code
-            found[mine] = value[mine] if isinstance(value, np.ndarray) else value
-        return compact(found)
+            column[mine] = value[mine] if isinstance(value, np.ndarray) else value
+        return compact(column)
 
 
 def _compact(value: Any) -> Any:
@@ -135,9 +135,9 @@ def _words(template: str, fields: Mapping[str, Field], places: Places) -> Any:
     columns = [_field(fields[name], places) for name in names]
     if all(isinstance(column, repeat) for column in columns):
         return numbered.format(*map(next, columns))
-    made = np.empty(places.size, object)
-    made[:] = list(map(numbered.format, *columns))
-    return made
+    texts = np.empty(places.size, object)
+    texts[:] = list(map(numbered.format, *columns))
+    return texts
 
 
 def _field(values: Field, places: Places) -> Any:

@@ -93,39 +93,39 @@ def _measured(seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, 
         return {"status": "unmeasurable", "reason": "no face is seen in the stills"}
     spans = spoken(voices["spans"])
     mouth = _mouth(seen, spans)
-    told: dict[str, float] = {
+    counts: dict[str, float] = {
         "pictures": int(mouth.aperture.size),
         "pictures_with_face": int(np.isfinite(mouth.aperture).sum()),
     }
-    if told["pictures_with_face"] < max(1.0, _FACE_MIN * told["pictures"]):
-        return {"status": "unmeasurable", "reason": "the face is seen in too few of the pictures", **told}
+    if counts["pictures_with_face"] < max(1.0, _FACE_MIN * counts["pictures"]):
+        return {"status": "unmeasurable", "reason": "the face is seen in too few of the pictures", **counts}
     phones = _phones(resampled(seen.sound.mono, seen.sound.rate_hz), spans)
-    told["phones"] = len(phones)
+    counts["phones"] = len(phones)
     offset = offset_of(mouth, phones, ENGLISH)
     if offset is None:
-        return {"status": "unmeasurable", "reason": "the mouth hardly moves, or hardly anything is said", **told}
-    told |= {"correlation": offset.correlation, "rival": offset.rival}
+        return {"status": "unmeasurable", "reason": "the mouth hardly moves, or hardly anything is said", **counts}
+    counts |= {"correlation": offset.correlation, "rival": offset.rival}
     if offset.correlation < _FOLLOWS_MIN or offset.rival > _RIVAL_MAX * offset.correlation:
-        return {"status": "unmeasurable", "reason": "the mouth does not clearly do what is heard", **told}
+        return {"status": "unmeasurable", "reason": "the mouth does not clearly do what is heard", **counts}
     late_s = offset.late_frames * mouth.step_s
     late_frames = offset.late_frames * _every(seen)
-    return {"status": "ok", "sound_late_s": late_s, "sound_late_frames": late_frames, "auc": offset.auc, **told}
+    return {"status": "ok", "sound_late_s": late_s, "sound_late_frames": late_frames, "auc": offset.auc, **counts}
 
 
 def spoken(spans: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
     """Stretches of speech with some room, those that meet as one, of so many seconds in all at most."""
-    found: list[tuple[float, float]] = []
+    stretches: list[tuple[float, float]] = []
     left = _SPEECH_MAX_S
     for span in spans:
         if span["kind"] != "speech" or left <= 0:
             continue
         start, end = max(0.0, span["start_s"] - _ROOM_S), min(span["end_s"], span["start_s"] + left) + _ROOM_S
         left -= span["end_s"] - span["start_s"]
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], end)
+        if stretches and start <= stretches[-1][1]:
+            stretches[-1] = (stretches[-1][0], end)
         else:
-            found.append((start, end))
-    return found
+            stretches.append((start, end))
+    return stretches
 
 
 def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:

@@ -60,28 +60,28 @@ class Nsfw(OfStills):
         if seen.classifier is None:
             return self._by_bundled()
         classifier = seen.classifier()
-        told = {
+        identity = {
             "method": f"transformers image classifier ({classifier.kind}) on the stills",
             "version": f"{VERSION}-{classifier.version}",
         }
         if not self._pictures:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
         return {
             "status": "ok",
             "labels": list(classifier.labels),
             "several": classifier.several,
             "probabilities": classifier.probabilities(self._pictures),
-            **told,
+            **identity,
         }
 
     def _by_bundled(self) -> dict[str, Any]:
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": opennsfw.METHOD, "version": f"{VERSION}-{BUNDLED['nsfw'].identity()}"}
+        identity = {"method": opennsfw.METHOD, "version": f"{VERSION}-{BUNDLED['nsfw'].identity()}"}
         if not self._pictures:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
         shares = [opennsfw.probabilities(picture) for picture in self._pictures]
-        return {"status": "ok", "labels": list(opennsfw.LABELS), "several": False, "probabilities": shares, **told}
+        return {"status": "ok", "labels": list(opennsfw.LABELS), "several": False, "probabilities": shares, **identity}
 
 
 def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
@@ -94,8 +94,8 @@ def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
         key = id(labels[i]), bool(several[i]), id(stills[i])
         if key not in known:
             known[key] = unsafe_probability(labels[i], key[1], stills[i], policy)
-        told = known[key]
-        share[i] = np.nan if told is None else told
+        value = known[key]
+        share[i] = np.nan if value is None else value
     return judged(
         figures,
         Case(

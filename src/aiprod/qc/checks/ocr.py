@@ -64,9 +64,9 @@ class Text(OfStills):
         """The lines, which of them last, and the kinds of personal data in them."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['text'].identity()}"}
+        identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['text'].identity()}"}
         if not self._times_s:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
         lines = [line for still in self._lines for line in still]
         texts = [{line["text"] for line in still} for still in self._lines]
         return {
@@ -77,7 +77,7 @@ class Text(OfStills):
             "lasting": sorted(set.intersection(*texts)) if len(texts) > 1 else [],
             "personal": personal_data.kinds_of(line["text"] for line in lines),
             "lines": lines[:_LINES_MAX],
-            **told,
+            **identity,
         }
 
 

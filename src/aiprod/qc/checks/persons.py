@@ -42,13 +42,13 @@ class Persons(OfStills):
     version = VERSION
     method = METHOD
 
-    def __init__(self, asked: bool, stills: int, of: int, faces: bool = False) -> None:
+    def __init__(self, requested: bool, stills: int, of: int, faces: bool = False) -> None:
         """Search ``stills`` evenly chosen ones ``of`` those that will be fed, if it is asked for.
 
         Args:
             faces: whether faces are looked for by networks anyway: a face is a person, and costs nothing more.
         """
-        self._asked, self._faces = asked, faces
+        self._asked, self._faces = requested, faces
         self._fed, self._decided, self._whole = 0, False, False
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._times_s: list[float] = []
@@ -87,9 +87,9 @@ class Persons(OfStills):
         """Whether persons are seen, and boxes of persons, hands and things."""
         if not self._asked:
             return {"status": "not_evaluated", "reason": "no detector of persons is configured"}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['persons'].identity()}"}
+        identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['persons'].identity()}"}
         if not self._times_s:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
         best = [found[0]["confidence"] if found else 0.0 for found in self._persons]
         together = len(best) >= _SEVERAL and float(np.mean(best)) >= _TOGETHER
         found = max(best) >= _SURE or together
@@ -105,14 +105,14 @@ class Persons(OfStills):
             "boxes": _numbered(kept),
             "hands": _numbered(self._hands),
             "things": _numbered(_likely(self._things)),
-            **told,
+            **identity,
         }
 
 
-def _joined(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _joined(everyone: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One box for those that touch: the network answers for a head, a trunk and a whole person alike."""
     joined: list[dict[str, Any]] = []
-    for one in found:
+    for one in everyone:
         box = np.array(one["box"])
         touching = [other for other in joined if overlap(box, np.array(other["box"])) > 0]
         boxes = np.array([one["box"], *(other["box"] for other in touching)])

@@ -111,9 +111,9 @@ def measure(
         starts = onsets(envelope_db(sound.span, sound.rate_hz)) if starts is None else starts
         heard = sound.start_s + np.asarray(starts * HOP_S)
         series = [(np.array(energy), JUMP_FRAMES), (np.array(reversal), TURN_FRAMES)]
-        found = content_offset(heard, seen.times_s, series)
-        if found is not None:
-            figures["content_offset_s"], figures["content_share"] = found
+        best = content_offset(heard, seen.times_s, series)
+        if best is not None:
+            figures["content_offset_s"], figures["content_share"] = best
     return {"status": "ok", **figures}
 
 

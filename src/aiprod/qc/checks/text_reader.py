@@ -89,12 +89,12 @@ class Reader:
         before, self._read = self._read, []
         lines: list[Line] = []
         for corners in (regions := _regions(rgb)):
-            near = (told for told in before if told.looks_as(rgb, corners))
-            if (told := next(near, None)) is None:
+            near = (known for known in before if known.looks_as(rgb, corners))
+            if (known := next(near, None)) is None:
                 line = _fitted(_straightened(rgb, corners))
-                told = _Told(corners, line, *_read(line))
-            self._read.append(told)
-            text, confidence = told.text, told.confidence
+                known = _Told(corners, line, *_read(line))
+            self._read.append(known)
+            text, confidence = known.text, known.confidence
             if confidence >= _READ_MIN and len(_WORD.findall(text)) >= 2:
                 lines.append(Line(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
         self.regions = len(regions)
@@ -168,9 +168,9 @@ def _read(line: Plane) -> tuple[str, float]:
     """What a fitted line says, and the mean probability of its characters; 0 where it says nothing."""
     width = line.shape[1]
     small = line[:, :, ::-1].astype(np.float32)
-    given = np.zeros((1, 3, _LETTER_PX, max(_WIDTH_MIN, width)), np.float32)
-    given[0, :, :, :width] = (small / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)
-    (scores,) = load(BUNDLED["text"].file("rec.onnx"))(given)
+    batch = np.zeros((1, 3, _LETTER_PX, max(_WIDTH_MIN, width)), np.float32)
+    batch[0, :, :, :width] = (small / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)
+    (scores,) = load(BUNDLED["text"].file("rec.onnx"))(batch)
     best, probability = scores[0].argmax(axis=1), scores[0].max(axis=1)
     kept = (best != 0) & np.r_[True, best[1:] != best[:-1]]
     if not kept.any():

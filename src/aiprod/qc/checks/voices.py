@@ -66,8 +66,8 @@ class Voices(OfSound):
         """Says first whether anything listens: that there is no sound is told by other checks."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['speech'].identity()}"}
-        return {**super().measure(seen, measurements), **told}
+        identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['speech'].identity()}"}
+        return {**super().measure(seen, measurements), **identity}
 
     def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
         """Shares and spans of each kind."""
@@ -161,12 +161,12 @@ def _held(samples: NDArray[np.float32], count: int) -> NDArray[np.float64]:
     peak = stands_out & (level >= np.roll(level, 1, axis=1)) & (level >= np.roll(level, -1, axis=1))
     peak[:, :_LOWEST_BIN] = peak[:, -1:] = False
     near = peak | np.roll(peak, 1, axis=1) | np.roll(peak, -1, axis=1)  # a partial may waver by a bin
-    held = np.zeros(len(peak), np.int64)
+    counts = np.zeros(len(peak), np.int64)
     if len(peak) > _HELD_FRAMES:
         lasting = peak[: len(peak) - _HELD_FRAMES + 1].copy()
         for later in range(1, _HELD_FRAMES):
             lasting &= near[later : len(peak) - _HELD_FRAMES + 1 + later]
-        held[: len(lasting)] = lasting.sum(axis=1)
+        counts[: len(lasting)] = lasting.sum(axis=1)
     moments = np.zeros(count * _WINDOW, bool)
-    moments[: len(held)] = held[: count * _WINDOW] >= _PEAKS_MIN
+    moments[: len(counts)] = counts[: count * _WINDOW] >= _PEAKS_MIN
     return np.asarray(moments.reshape(count, _WINDOW).mean(axis=1))

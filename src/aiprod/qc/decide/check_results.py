@@ -58,17 +58,17 @@ class CheckTable:
         sources = {rule.source for rule in RULES.values()}
         nobody = Judgements([], value=None, count=0, fields={})
         answers = {name: rule.judge(figures, params) if figures.count else nobody for name, rule in RULES.items()}
-        made = {source: _made(figures, source) for source in sources}
-        return cls(figures.count, params.digest()[:16], answers, {n: made[r.source] for n, r in RULES.items()})
+        by_source = {source: _made(figures, source) for source in sources}
+        return cls(figures.count, params.digest()[:16], answers, {n: by_source[r.source] for n, r in RULES.items()})
 
     def replaced(self, check: str, mask: Mask, judgements: Judgements, method: str) -> CheckTable:
         """The same with other answers of one check on some clips, that another method gave."""
-        made = self.made[check]
-        others = MeasuredBy([method] * len(made.methods), made.versions, made.which)
+        measured_by = self.made[check]
+        others = MeasuredBy([method] * len(measured_by.methods), measured_by.versions, measured_by.which)
         both = MeasuredBy(
-            [*made.methods, *others.methods],
-            [*made.versions, *others.versions],
-            np.where(mask, made.which + len(made.methods), made.which),
+            [*measured_by.methods, *others.methods],
+            [*measured_by.versions, *others.versions],
+            np.where(mask, measured_by.which + len(measured_by.methods), measured_by.which),
         )
         answers = {**self.answers, check: self.answers[check].replaced(mask, judgements)}
         return replace(self, answers=answers, made={**self.made, check: both})
@@ -127,12 +127,12 @@ class CheckTable:
 
     def _pieces(self, name: str, places: Places) -> list[Piece]:
         """The results of one check as canonical JSON."""
-        answers, made = self.answers[name], self.made[name]
+        answers, measured_by = self.answers[name], self.made[name]
         methods, versions, params = (
             [canonical_json(value).decode() for value in values]
-            for values in (made.methods, made.versions, [self.digest])
+            for values in (measured_by.methods, measured_by.versions, [self.digest])
         )
-        which, score, status = made.which[places], answers.score[places], answers.status[places]
+        which, score, status = measured_by.which[places], answers.score[places], answers.status[places]
         members: dict[str, list[Piece]] = {
             "check": [canonical_json(name).decode()],
             "method": [_chosen(methods, which)],

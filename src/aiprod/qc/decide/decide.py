@@ -74,7 +74,9 @@ def judged(measured: MeasurementTable, checks: CheckTable, params: QcDecideParam
     table = VerdictTable(
         list(measured.clip_ids),
         list(measured.film_ids),
-        [verdicts.status[place] for place in measured.place.tolist()] if verdicts.status else ["REJECTED"] * measured.count,
+        [verdicts.status[place] for place in measured.place.tolist()]
+        if verdicts.status
+        else ["REJECTED"] * measured.count,
         scores[measured.place],
         [verdicts.reasons[place] if place >= 0 else [] for place in measured.place.tolist()],
         [flags[place] if place >= 0 else [] for place in measured.place.tolist()],

@@ -45,13 +45,13 @@ def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[Film], par
 class _Answers:
     """The answers of the check ``duplicates``; most clips have one of two."""
 
-    def __init__(self, table: VerdictTable, prints: Container[str], made: Mapping[str, str]) -> None:
+    def __init__(self, table: VerdictTable, prints: Container[str], measured_by: Mapping[str, str]) -> None:
         alone = CheckResult(
             check="duplicates",
             score=1.0,
             status="ok",
-            method=str(made.get("method") or ""),
-            version=str(made.get("version") or ""),
+            method=str(measured_by.get("method") or ""),
+            version=str(measured_by.get("version") or ""),
             params_digest=table.checks.digest,
             reason="no other clip shows or sounds the same",
         )

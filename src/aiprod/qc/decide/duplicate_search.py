@@ -106,7 +106,9 @@ def _in_order_of_preference(table: VerdictTable, clips: Sequence[Clip], qualitie
     scores = np.array([-1.0 if isnan(score) else round(score, 3) for score in table.score.tolist()], np.float64)
     verdicts = np.array([BETTER[status] for status in table.status], np.int64)
     out = zip(table.status, table.reasons, strict=True)
-    unusable = np.array([status in ("REJECTED", "erased") and not by_score(said) for status, said in out], np.bool_)
+    unusable = np.array(
+        [status in ("REJECTED", "erased") and not by_score(reasons) for status, reasons in out], np.bool_
+    )
     by_id = np.array(sorted(range(len(table)), key=table.ids.__getitem__), np.int64)
     keys = (-durations, -scores, verdicts, -pictures, unusable)  # the last one decides first
     order: list[int] = by_id[np.lexsort([key[by_id] for key in keys])].tolist()
@@ -115,15 +117,15 @@ def _in_order_of_preference(table: VerdictTable, clips: Sequence[Clip], qualitie
 
 def _same_sound(matches: Matches, preferred: Sequence[int], count: int) -> dict[int, Match]:
     """For each clip that sounds like a preferred one and looks otherwise: the match with the most preferred."""
-    found: dict[int, Match] = {}
+    by_clip: dict[int, Match] = {}
     for match in matches.sounds.values():
         if max(match.first, match.second) >= count or (match.first, match.second) in matches.pictures:
             continue
         worse = max(match.first, match.second, key=lambda i: preferred[i])
-        known = found.get(worse)
+        known = by_clip.get(worse)
         if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
-            found[worse] = match
-    return found
+            by_clip[worse] = match
+    return by_clip
 
 
 def _of_rows(clusters: Sequence[Sequence[int]], count: int) -> list[list[int]]:

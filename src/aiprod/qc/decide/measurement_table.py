@@ -85,8 +85,10 @@ class MeasurementTable:
             private |= not plain.all()
             good = pc.and_(pc.equal(batch["status"], text("ok")), from_numpy(plain))
             count = pc.sum(good).as_py() or 0
-            found = {name: _repeating(name, values) for name, values in batch.items() if name in _READ}
-            figures.append((count, found if count == len(good) else {n: v.filter(good) for n, v in found.items()}))
+            repeating = {name: _repeating(name, values) for name, values in batch.items() if name in _READ}
+            figures.append(
+                (count, repeating if count == len(good) else {n: v.filter(good) for n, v in repeating.items()})
+            )
             parts.append(_part_of(batch, plain))
         if private:
             rows = [r for r in iter_rows(folder, MeasureRow, vault, without={"measurements"}) if is_private(r.clip_id)]
@@ -119,8 +121,8 @@ class MeasurementTable:
         status = self.of_each("fingerprint", "status")
         return {
             clip_id: {name: texts[clip_id] for name, texts in words.items() if clip_id in texts}
-            for clip_id, said in status.items()
-            if said == "ok"
+            for clip_id, stated in status.items()
+            if stated == "ok"
         }
 
 

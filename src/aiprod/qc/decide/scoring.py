@@ -79,8 +79,8 @@ class ClipVerdicts:
         unscored = np.isnan(self.score)
         good, fair = self.score >= limits.approve - _SLACK, self.score >= limits.review - _SLACK
         objects = {name: self._objects(name) for name in RULES}
-        held = _any(objects.values(), checks.count)
-        codes = np.select([rejected, unscored, good & ~held, good | fair], [2, 1, 0, 1], 2)
+        objected = _any(objects.values(), checks.count)
+        codes = np.select([rejected, unscored, good & ~objected, good | fair], [2, 1, 0, 1], 2)
         names: tuple[Verdict, ...] = ("APPROVED", "REVIEW_NEEDED", "REJECTED")
         self.status = [names[code] for code in codes.tolist()]
         low = ~rejected & ~unscored & ~good

@@ -261,14 +261,14 @@ class Prints:
         best: dict[tuple[int, int], float] = {}
         for i in np.flatnonzero(same).tolist():
             pair = int(pairs.first[i]), int(pairs.second[i])
-            told = float(changes.differing[i]) if moving[i] else None
-            badness = float(looks.differing[i]) + (told or 0.0)
+            change = float(changes.differing[i]) if moving[i] else None
+            badness = float(looks.differing[i]) + (change or 0.0)
             if badness >= best.get(pair, np.inf):
                 continue
             best[pair] = badness
             figures = {
                 "look_bits": round(float(looks.differing[i]), 2),
-                "change_bits": None if told is None else round(told, 2),
+                "change_bits": None if change is None else round(change, 2),
                 "overlap": round(float(looks.overlap[i]), 3),
             }
             matches[pair] = Match("picture", *pair, int(pairs.shift[i]), bool(pairs.mirrored[i]), figures)

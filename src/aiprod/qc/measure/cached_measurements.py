@@ -52,7 +52,10 @@ class CachedResults:
         self._now = versions()
         self._digest = digest_of(self._now)
         sets = [versions_made for versions_made in self._read() if versions_made != self._now]
-        ranked = [(tuple(n for n in self._now if versions_made.get(n) != self._now[n]), digest_of(versions_made)) for versions_made in sets]
+        ranked = [
+            (tuple(n for n in self._now if versions_made.get(n) != self._now[n]), digest_of(versions_made))
+            for versions_made in sets
+        ]
         self._others = sorted(ranked, key=lambda item: len(item[0]))
 
     def key(self, *parts: Any) -> str:

@@ -84,7 +84,10 @@ def measure_job(job: MeasureJob) -> None:
             return {"error": error.reason, "measurements": {}}
         if thumbnails:
             write_bytes(folder / STRIP, contact_strip(thumbnails))
-        return {"error": None, "measurements": merged(before["measurements"], measurements) if before is not None else measurements}
+        return {
+            "error": None,
+            "measurements": merged(before["measurements"], measurements) if before is not None else measurements,
+        }
 
     clip_id = job.private
     job.memo.put(job.key, build, Seal(clip_id, lambda _: f"thumb:{clip_id}") if clip_id is not None else None)

@@ -116,5 +116,5 @@ def networks_line(measure: QcMeasureParams) -> str:
     """Which bundled networks look at the films, and why others that were asked for do not."""
     lacking = {use: why for use in USES if use in measure.uses and (why := missing(use)) is not None}
     here = [use for use in USES if use in measure.uses and use not in lacking]
-    said = [f"bundled networks: {', '.join(here) or 'none'}", *(f"{use}: {why}" for use, why in lacking.items())]
-    return "; ".join(said)
+    parts = [f"bundled networks: {', '.join(here) or 'none'}", *(f"{use}: {why}" for use, why in lacking.items())]
+    return "; ".join(parts)

@@ -118,8 +118,8 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         if params.lora.quantize:
             quantise_frozen(model.blocks)
             original = functools.partial(_weights_in, folder, pictures, padded, params.transformer.sound)
-    given = digest_of([folder_digest(folder / n) for n in EXPERT_PARTS]) if pair else folder_digest(folder)
-    return TrainableModel(model, video, audio, name, described, given, original)
+    digest = digest_of([folder_digest(folder / n) for n in EXPERT_PARTS]) if pair else folder_digest(folder)
+    return TrainableModel(model, video, audio, name, described, digest, original)
 
 
 def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
@@ -130,9 +130,9 @@ def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
 def compression_of_video(folder: Path) -> VideoCompression:
     """What the video autoencoder in a folder makes of pictures."""
     try:
-        given = open_checkpoint(folder)
-        if given.class_name == "VideoVAE":
-            return VideoVAEConfig.model_validate(given.config).compression
+        files = open_checkpoint(folder)
+        if files.class_name == "VideoVAE":
+            return VideoVAEConfig.model_validate(files.config).compression
         return load_video_vae(folder).compression
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None
@@ -141,9 +141,9 @@ def compression_of_video(folder: Path) -> VideoCompression:
 def compression_of_audio(folder: Path) -> AudioCompression:
     """What the audio autoencoder in a folder makes of sound."""
     try:
-        given = open_checkpoint(folder)
-        if given.class_name == "AudioVAE":
-            return AudioVAEConfig.model_validate(given.config).compression
+        files = open_checkpoint(folder)
+        if files.class_name == "AudioVAE":
+            return AudioVAEConfig.model_validate(files.config).compression
         return load_audio_vae(folder).compression
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None

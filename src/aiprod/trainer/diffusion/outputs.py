@@ -103,14 +103,14 @@ def write_reports(trained: TrainingResult, folder: Path, upsampler: TrainedUpsam
     rows = trained.run.curve
     first = ["step", "phase", "loss", "loss_video", "loss_audio", "lr", "grad_norm"]
     names = [*first, *sorted({name for row in rows for name in row} - set(first))]
-    held = {(r["step"], r["phase"]): r for r in trained.run.heldout if r["when"] != "start"}
-    extra = sorted({name for row in held.values() for name in row if name.startswith("heldout/")})
+    heldout = {(r["step"], r["phase"]): r for r in trained.run.heldout if r["when"] != "start"}
+    extra = sorted({name for row in heldout.values() for name in row if name.startswith("heldout/")})
     text = io.StringIO()
     writer = csv.DictWriter(text, [*names, *extra, "phase_starts"], restval="", lineterminator="\n")
     writer.writeheader()
     before = None
     for row in rows:
-        measured = {n: v for n, v in held.get((row["step"], row["phase"]), {}).items() if n.startswith("heldout/")}
+        measured = {n: v for n, v in heldout.get((row["step"], row["phase"]), {}).items() if n.startswith("heldout/")}
         whole = {**row, **measured, "phase_starts": int(row["phase"] != before)}
         writer.writerow({n: f"{v:.6g}" if isinstance(v, float) else v for n, v in whole.items()})
         before = row["phase"]

@@ -82,8 +82,8 @@ def planned_steps(read: Mapping[str, Any], *, text_tokens: int, given: Path | No
         item = _item(phase, pictures, sound, text_tokens, text)
         parts = own_parts(phase.batch, 0, max(1, params.launch.processes), params.loop.accumulation)
         task, streams, batch = _largest(strategy, strategy.collate([item]).clips[0], len(parts[0]))
-        held = _largest(strategy, strategy.collate([item]).clips[0], params.task.heldout_clips or 1)[2]
-        step = estimate_step(build, params, batch, held if params.task.heldout_clips else None)
+        heldout = _largest(strategy, strategy.collate([item]).clips[0], params.task.heldout_clips or 1)[2]
+        step = estimate_step(build, params, batch, heldout if params.task.heldout_clips else None)
         tokens = tuple(0 if s is None else s.clean.shape[1] for s in streams)
         yield PlannedStep(name, task, len(parts[0]), (tokens[0], tokens[1]), step)
 
@@ -103,10 +103,10 @@ def _planned_model(
     pictures: VideoCompression,
     audio: AudioLatentPatchifier,
     text: int,
-    given: Path | None,
+    checkpoint: Path | None,
 ) -> tuple[Callable[[], Transformer], VideoLatentPatchifier, int]:
     """How to build the model, its patches of pictures, and the width of its text."""
-    where = given or (init_folder(params.init) if params.init else None)
+    where = checkpoint or (init_folder(params.init) if params.init else None)
     if where is None:
         video = VideoLatentPatchifier(pictures, params.transformer.video_patch)
         config = transformer_config(params.transformer, video, audio, text)
@@ -196,8 +196,8 @@ def _item(
     )
 
 
-def _pictures(section: Any, given: Path | None) -> VideoCompression:
-    for folder in (given / "video_vae", given / "vae") if given is not None else ():
+def _pictures(section: Any, checkpoint: Path | None) -> VideoCompression:
+    for folder in (checkpoint / "video_vae", checkpoint / "vae") if checkpoint is not None else ():
         if (folder / "config.json").is_file():
             return compression_of_video(folder)
     if section.init is None:
@@ -206,8 +206,8 @@ def _pictures(section: Any, given: Path | None) -> VideoCompression:
     return compression_of_video(part_of(init_folder(section.init), "vae"))
 
 
-def _sound(section: Any, given: Path | None) -> AudioCompression:
-    for folder in (given / "audio_vae",) if given is not None else ():
+def _sound(section: Any, checkpoint: Path | None) -> AudioCompression:
+    for folder in (checkpoint / "audio_vae",) if checkpoint is not None else ():
         if (folder / "config.json").is_file():
             return compression_of_audio(folder)
     if section.init is None:
@@ -229,7 +229,7 @@ def _text_width(section: Any) -> int:
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None
     inner = config.get("text_config", config)
-    found = inner.get("hidden_size", inner.get("d_model"))
-    if not isinstance(found, int):
+    size = inner.get("hidden_size", inner.get("d_model"))
+    if not isinstance(size, int):
         raise AiprodError(f"{folder}/config.json states no hidden_size", "give the folder of a text encoder")
-    return found
+    return size

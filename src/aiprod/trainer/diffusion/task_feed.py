@@ -41,8 +41,8 @@ def check_feed(strategy: TaskTrainer, phases: list[str]) -> None:
         raise AiprodError(f"{hungry[0]} feeds none of the tasks: {_reasons(why, hungry[0])}", hint)
     if unfed:
         log(table)
-        told = sorted({str(reasons[unfed[0]]) for reasons in why.values()})
-        raise AiprodError(f"no bucket feeds the task {unfed[0]!r}: {'; '.join(told)}", hint)
+        texts = sorted({str(reasons[unfed[0]]) for reasons in why.values()})
+        raise AiprodError(f"no bucket feeds the task {unfed[0]!r}: {'; '.join(texts)}", hint)
     if len(strategy.tasks) > 1:
         log(table)
 

@@ -140,9 +140,9 @@ class Halving:
         if clip_id not in self._memory:
             pixels = self.vae.decode(self.vae.denormalize(whole[None].to(device))).clamp(-1, 1)
             self._memory[clip_id] = pixels.half().cpu()
-            held = sum(film.nbytes for film in self._memory.values())
-            while held > self._memory_bytes and len(self._memory) > 1:
-                held -= self._memory.popitem(last=False)[1].nbytes
+            used_bytes = sum(film.nbytes for film in self._memory.values())
+            while used_bytes > self._memory_bytes and len(self._memory) > 1:
+                used_bytes -= self._memory.popitem(last=False)[1].nbytes
         self._memory.move_to_end(clip_id)
         return self._memory[clip_id].to(device).float()
 
@@ -285,7 +285,7 @@ def train_upsampler(
         return None
     torch.manual_seed(context.seed)
     vae = load_video_vae(models / "video_vae").eval().requires_grad_(False)
-    model, given = _begun(params, vae)
+    model, digest = _begun(params, vae)
     phase = list(curriculum.phases)[-1]
     halving = Halving(vae, model.config.factors, params.cache_mb << 20)
     heldout = [row for row in dataset.usable(phase, "heldout") if _halves(halving, row)][:_HELDOUT]
@@ -293,7 +293,7 @@ def train_upsampler(
     run, device = None, torch.device("cpu")
     if params.steps:
         engine = engine or make_engine(params.precision)
-        run = _run(strategy, model, params, context, engine, given)
+        run = _run(strategy, model, params, context, engine, digest)
         run.train().copy_to(model)
         device = engine.device
     measured = {"steps": params.steps, "heldout_clips": len(heldout), **_decoded(strategy, model.eval(), device)}
@@ -312,12 +312,12 @@ def _run(  # noqa: PLR0917 (what a run is made of)
     params: UpsamplerParams,
     context: TrainContext,
     engine: Engine,
-    given: str | None,
+    digest: str | None,
 ) -> Run:
     dataset, phase = strategy.dataset, strategy.phase
     buckets = _halvable(dataset.buckets(phase), strategy.halving, phase)
     made_by = {name: dataset.head.inputs.get(name) for name in DIGESTS}
-    settings = context.settings({NAME: params.model_dump(mode="json")}, made_by=made_by, init=given, phase=phase)
+    settings = context.settings({NAME: params.model_dump(mode="json")}, made_by=made_by, init=digest, phase=phase)
     rows = [row for row in dataset.usable(phase, "train") if row.clip_id in buckets]
     levels = context.level(settings, [(r.clip_id, r.file_sha256, r.split) for r in (*rows, *strategy.rows)])
     rates = LRSchedule(

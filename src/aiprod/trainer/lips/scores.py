@@ -130,11 +130,11 @@ def _compare(model: MouthModel, each: RedrawnClip, inside: dict[str, list[float]
         if square is None or place is None:
             continue
         truth = cut(each.pictures[n], square, size).astype(np.float64)
-        for name, made in (
+        for name, output in (
             ("drawn", cut(each.drawn[n], square, size)),
             ("reference", cut(each.pictures[other], place, size)),
         ):
-            errors[name].append(float(np.mean(np.square(made - truth)[np.broadcast_to(share, truth.shape)])))
+            errors[name].append(float(np.mean(np.square(output - truth)[np.broadcast_to(share, truth.shape)])))
     for name, values in errors.items():
         if values:
             inside[name].append(float(10 * np.log10(255**2 / max(float(np.mean(values)), 1e-9))))

@@ -93,9 +93,9 @@ class SpeechStrategy(WholeStrategy):
     def load(self, phase: str, draw: Draw, places: Sequence[int]) -> TrainingBatch:
         """A part of a batch."""
         utterances = [self.train[draw.clip_ids[place]] for place in places]
-        told = [draw.content[place] for place in places]
-        styles = [self.train[reference].style if styled else None for styled, _, reference in told]
-        return self._batch(utterances, styles, [nameless for _, nameless, _ in told])
+        contents = [draw.content[place] for place in places]
+        styles = [self.train[reference].style if styled else None for styled, _, reference in contents]
+        return self._batch(utterances, styles, [nameless for _, nameless, _ in contents])
 
     def loss(
         self, model: nn.Module, batch: TrainingBatch, *, step: int, slots: Sequence[int], device: torch.device
@@ -161,6 +161,6 @@ class SpeechStrategy(WholeStrategy):
             torch.stack(crops).to(device),
             seeds[0],
         )
-        made = losses.pop("sound")
-        losses["vocoder"] = spectral_distance(made, torch.stack(sounds).to(device))
+        generated = losses.pop("sound")
+        losses["vocoder"] = spectral_distance(generated, torch.stack(sounds).to(device))
         return losses

@@ -115,17 +115,17 @@ def train_text_encoder(
     quiet_transformers()
     use_threads(params.threads)
     torch.manual_seed(context.seed)
-    given = init_folder(params.init) if params.init else None
-    if given is not None and only_as_it_is(given, params.trainer.steps, SECTION):
+    source = init_folder(params.init) if params.init else None
+    if source is not None and only_as_it_is(source, params.trainer.steps, SECTION):
         if not is_main_process():
             return {}
-        return use_as_it_is(given, selection, quantize_check=params.quantize_check, models=models, reports=reports)
+        return use_as_it_is(source, selection, quantize_check=params.quantize_check, models=models, reports=reports)
     train = [clip for clip in selection.train if clip.caption]
     heldout = [clip for clip in selection.heldout if clip.caption] or train
     if not train:
         raise AiprodError("no clip to train on has a caption", "see the reasons in the manifest of the caption stage")
-    if given is not None:
-        model, tokenizer = _given(given)
+    if source is not None:
+        model, tokenizer = _given(source)
     else:
         tokenizer = make_tokenizer([clip.caption for clip in train], params.model)
         model = make_gemma(params.model, len(tokenizer))

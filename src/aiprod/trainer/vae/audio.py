@@ -45,8 +45,8 @@ class AudioVaeStageParams(Params):
     @classmethod
     def _no_discriminator(cls, trainer: VAETrainerConfig) -> VAETrainerConfig:
         if trainer.adversarial:
-            given = f"adversarial is {trainer.adversarial:g}"
-            raise ValueError(f"{given} and there is no audio discriminator, so it would have no effect: set it to 0")
+            setting = f"adversarial is {trainer.adversarial:g}"
+            raise ValueError(f"{setting} and there is no audio discriminator, so it would have no effect: set it to 0")
         return trainer
 
 

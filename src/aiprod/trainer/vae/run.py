@@ -87,9 +87,9 @@ def start_vae(
     torch.manual_seed(seed)
     if not params.init:
         return build()
-    given = init_folder(params.init)
-    sound = given / "audio_vae" if section == "train_audio_vae" else given
-    vae = loaded(load, sound if (sound / "config.json").is_file() else part_of(given, "vae"))
+    source = init_folder(params.init)
+    sound = source / "audio_vae" if section == "train_audio_vae" else source
+    vae = loaded(load, sound if (sound / "config.json").is_file() else part_of(source, "vae"))
     if params.trainer.steps and not isinstance(vae, own):
         raise AiprodError(
             f"{params.init} is an autoencoder of diffusers, which is used unchanged",

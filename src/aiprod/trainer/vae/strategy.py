@@ -173,8 +173,8 @@ class VAEStrategy(BaseStrategy):
             return {}
         output, target = self._made
         self._critic.zero_grad(set_to_none=True)
-        real, made = self.discriminator(target), self.discriminator(output)
-        loss = (1 - real).relu().mean() + (1 + made).relu().mean()
+        real, reconstructed = self.discriminator(target), self.discriminator(output)
+        loss = (1 - real).relu().mean() + (1 + reconstructed).relu().mean()
         value = float(loss.detach())
         where = f"step {step} of {type(self.vae).__name__}"
         refuse_no_number("loss of the discriminator", value, where, "lower lr or the trainer's adversarial")
