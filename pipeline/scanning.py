@@ -36,9 +36,9 @@ def scan_all(stated: Sequence[Any]) -> None:
     Args:
         stated: what a scan depends on that is in no file.
     """
-    watched = _watched(*_given())
+    watched = _watched(*_settings())
     begun = watched.before(stated) if watched is not None else None
-    params, sources, recordings = _given()  # again: they may have been edited in between
+    params, sources, recordings = _settings()  # again: they may have been edited in between
     over = lapsed(sources, load_consents(), dt.date.today())
     changed = record({"recordings": recordings_digest(recordings, sources, over)})
     if changed:
@@ -54,7 +54,7 @@ def scan_all(stated: Sequence[Any]) -> None:
         remember_unchanged(NOTE, watched, begun, _unchanged(before))
 
 
-def _given() -> tuple[IngestParams, SourcesFile, dict[str, str]]:
+def _settings() -> tuple[IngestParams, SourcesFile, dict[str, str]]:
     """Parameters, declarations and the folders of recordings."""
     return load_params(IngestParams, "ingest"), load_sources(), folders_of_recordings()
 
@@ -111,7 +111,7 @@ def _watched(params: IngestParams, sources: SourcesFile, recordings: Mapping[str
     return InputState(
         read=[Path("params.yaml"), SOURCES, root / "constraints.txt", *tombstones.places()],
         below=[*existing, state().again, state().keys, *places],
-        made=[RECORD, OFFERS],
+        outputs=[RECORD, OFFERS],
     )
 
 

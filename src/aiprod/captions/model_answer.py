@@ -35,13 +35,13 @@ def _flat(value: Any) -> Any:
     return escape_controls(" ".join(value.split())) if isinstance(value, str) else value
 
 
-def _said(value: Any) -> Any:
+def _plain_text(value: Any) -> Any:
     value = _flat(value)
     return "" if isinstance(value, str) and value.strip(" .").casefold() in _SILENT else value
 
 
 Sentence = Annotated[str, BeforeValidator(_flat), Field(min_length=1, max_length=1500)]
-Phrase = Annotated[str, BeforeValidator(_said), Field(max_length=600)]
+Phrase = Annotated[str, BeforeValidator(_plain_text), Field(max_length=600)]
 
 
 class Answer(BaseModel):

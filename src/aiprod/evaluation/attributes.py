@@ -40,7 +40,7 @@ class Attribute:
     """One thing that can be asked for and measured. ``seen`` is None where the video cannot show it (no sound)."""
 
     name: str
-    asked: Callable[[PromptAttributes], Any]
+    expected: Callable[[PromptAttributes], Any]
     seen: Callable[[MeasuredVideo], Any]
     matches: Callable[[Any, Any], bool]
 

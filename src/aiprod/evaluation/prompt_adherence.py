@@ -27,7 +27,7 @@ def adherence(prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> dict[s
     attributes_of_prompts = [parse(prompt) for prompt in prompts]
     report = {}
     for attribute in ATTRIBUTES:
-        wanted = [(index, attribute.asked(a)) for index, a in enumerate(attributes_of_prompts)]
+        wanted = [(index, attribute.expected(a)) for index, a in enumerate(attributes_of_prompts)]
         used = [(index, value) for index, value in wanted if value is not None]
         if not used:
             continue

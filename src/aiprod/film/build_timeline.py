@@ -56,7 +56,7 @@ class Builder:
 
     script: Script
     folder: Path
-    found: Ingredients
+    ingredients: Ingredients
     stills: Path
     shots: dict[tuple[int, int], Path]
     spoken: dict[tuple[int, int], RenderedLine] = field(default_factory=dict)
@@ -110,8 +110,8 @@ class Builder:
         sounds += [self._music(plain, music, 0, "music") for music in script.music]
         for clip in track.clips:
             for file in clip.grade.files() if clip.grade is not None else ():
-                self.found.grade_file(file)
-        lines = credit_lines(self.found.found.values(), script.credits.before) if script.credits else []
+                self.ingredients.grade_file(file)
+        lines = credit_lines(self.ingredients.used.values(), script.credits.before) if script.credits else []
         clips = [*track.clips, *self._credits(lines, plain)]
         whole = Timeline.checked(
             name=script.title,
@@ -146,11 +146,11 @@ class Builder:
     ) -> Path:
         """The file that a shot shows."""
         if shot.clip is not None:
-            return self.found.clip(shot.clip)
+            return self.ingredients.clip(shot.clip)
         if shot.sample is not None:
-            return self.found.sample(shot.sample)
+            return self.ingredients.sample(shot.sample)
         if shot.film is not None:
-            return self.found.file(shot.film, shot)
+            return self.ingredients.file(shot.film, shot)
         if shot.title is not None:
             path = self.stills / f"title-{number:03d}-{place:03d}.png"
             titles.title_card(path, shot.title, shot.below, *self.size, self.fonts, shot.background)
@@ -159,7 +159,7 @@ class Builder:
 
         path = self.shots[number, place]
         file = f"{path.parent.name}/{path.name}"
-        return self.found.add(generated("prompt", path, read_json(path.with_suffix(".json")), file))
+        return self.ingredients.add(generated("prompt", path, read_json(path.with_suffix(".json")), file))
 
     def _letters(
         self,
@@ -169,7 +169,7 @@ class Builder:
     ) -> Path:
         path = path.resolve()
         self.lettered[path] = background
-        return self.found.add(Ingredient("lettering", text, path, "", sha256_file(path)))
+        return self.ingredients.add(Ingredient("lettering", text, path, "", sha256_file(path)))
 
     def _entry(self, scene: Scene, shot: Shot, path: Path) -> dict[str, Any]:
         """A shot as an entry of a timeline in short form."""
@@ -231,10 +231,10 @@ class Builder:
     ) -> Sound:
         """A spoken line on the dialogue bus, with its subtitles."""
         if spoken is not None:
-            path = self.found.add(self._voiced(spoken))
+            path = self.ingredients.add(self._voiced(spoken))
         elif line.file is not None:
             facts = {"speaker": line.speaker, "language": line.language, "text": line.text}
-            path = self.found.file(line.file, line, "voice", **facts)
+            path = self.ingredients.file(line.file, line, "voice", **facts)
         else:
             raise AiprodError(f"nobody spoke {line.text[:30]!r}", "give a file")
         first = scene + self._frames(line.at, timeline)
@@ -259,9 +259,11 @@ class Builder:
 
     def _music(self, timeline: Timeline, music: Music, scene: int, bus: str) -> Sound:
         if music.file is not None:
-            path = self.found.file(music.file, music)
+            path = self.ingredients.file(music.file, music)
+        elif music.clip is not None:
+            path = self.ingredients.clip(music.clip)
         else:
-            path = self.found.clip(music.clip) if music.clip is not None else self.found.sample(music.sample or 0)
+            path = self.ingredients.sample(music.sample or 0)
         first = scene + self._frames(music.at, timeline)
         begin = parse_time(music.start, timeline.rate)
         left = Fraction(_sound_s(path)).limit_denominator(10**6) - begin

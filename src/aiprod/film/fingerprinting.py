@@ -81,13 +81,13 @@ class RecognisedFilm:
     Attributes:
         path: of its record.
         later_s: by how much that file begins later in the film.
-        said: what agrees, in words.
+        evidence: what agrees, in words.
     """
 
     path: Path
     record: dict[str, Any]
     later_s: float
-    said: str
+    evidence: str
 
 
 def recognised(root: Path, film: Path) -> RecognisedFilm | None:

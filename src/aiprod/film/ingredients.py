@@ -65,7 +65,7 @@ class Ingredients:
 
     def __init__(self, folder: Path, *, personal: bool = True) -> None:
         self.folder, self.personal = folder, personal
-        self.found: dict[Path, Ingredient] = {}
+        self.used: dict[Path, Ingredient] = {}
         self.any_personal = False
         self._stack = ExitStack()
 
@@ -77,7 +77,7 @@ class Ingredients:
 
     def add(self, ingredient: Ingredient) -> Path:
         """Take note of an ingredient; where it is read from."""
-        self.found.setdefault(ingredient.path, ingredient)
+        self.used.setdefault(ingredient.path, ingredient)
         return ingredient.path
 
     @cached_property

@@ -168,7 +168,7 @@ def make_film(
 
 
 def _refuse_outside(ingredients: Ingredients, below: Path | None) -> None:
-    for each in ingredients.found.values():
+    for each in ingredients.used.values():
         own = each.kind in ("file", "voice", "grade")
         if below is not None and own and not each.path.is_relative_to(below.resolve()):
             raise AiprodError(f"{each.name} lies outside of {below}", "move it there, where DVC sees it change")
@@ -177,7 +177,7 @@ def _refuse_outside(ingredients: Ingredients, below: Path | None) -> None:
 def _record(  # noqa: PLR0917
     script: Script, path: Path, built: Built, ingredients: Ingredients, film: Path, checked: Delivery
 ) -> dict[str, Any]:
-    every = list(ingredients.found.values())
+    every = list(ingredients.used.values())
     resolved = path.resolve()
     below = resolved.relative_to(Path.cwd()).as_posix() if resolved.is_relative_to(Path.cwd()) else path.name
     more = {
@@ -195,7 +195,7 @@ def _record(  # noqa: PLR0917
 
 def _tags(ingredients: Ingredients, script: Script) -> dict[str, str]:
     """What players show of the file: that a model made parts of it, and which."""
-    facts = model_facts(ingredients.found.values())
+    facts = model_facts(ingredients.used.values())
     if not facts:
         return {"comment": "cut by AIPROD"}
     named = "; ".join(f"{key}={value}" for key, value in facts.items() if isinstance(value, str))

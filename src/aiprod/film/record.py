@@ -23,8 +23,8 @@ _OWN = "record_digest"
 def described(built: Built, ingredients: Ingredients, film: str, sha256: str, more: dict[str, Any]) -> dict[str, Any]:
     """The record of a film, as JSON."""
     timeline = built.timeline
-    order = list(ingredients.found.values())
-    number = {path: n for n, path in enumerate(ingredients.found)}
+    order = list(ingredients.used.values())
+    number = {path: n for n, path in enumerate(ingredients.used)}
     shots = []
     for level, track in enumerate(timeline.pictures):
         for n, clip in enumerate(track.clips):

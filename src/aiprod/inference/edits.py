@@ -25,7 +25,7 @@ class Edit:
     """What is given to the model, and the film that its result is put into.
 
     Attributes:
-        given: fields of the request.
+        conditions: fields of the request.
         film: the whole film; None where the window is the result.
         at: first frame of the window in the film; negative for a window that begins before it.
         heard_at: first sample of the window in the film's sound.
@@ -33,7 +33,7 @@ class Edit:
         cut: frames of the result, where no film is and the window was filled up to the model's length.
     """
 
-    given: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
     film: InputFilm | None = None
     at: int = 0
     heard_at: int = 0
@@ -206,7 +206,7 @@ def outpainted(film: InputFilm, config: GenerationConfig, box: tuple[int, int, i
     if film.sound is None:
         conditions["absent"] = frozenset({"audio"})
     else:
-        conditions |= heard(InputFilm(None, film.sound[:, : _samples(window, config.fps)]), config).given
+        conditions |= heard(InputFilm(None, film.sound[:, : _samples(window, config.fps)]), config).conditions
     return Edit(conditions, cut=min(len(pictures), window))
 
 

@@ -111,7 +111,7 @@ def make_films(
         AiprodError: a given picture or video cannot be read, or settings that the model cannot follow.
     """
     edit, files = gather(inputs, pipeline, config)
-    alone = "video" in edit.given.get("absent", ())
+    alone = "video" in edit.conditions.get("absent", ())
     for _, _, path in requests:
         if (path.suffix.lower() == ".wav") != alone:
             kind, suffix = ("sound alone", ".wav") if alone else ("a video", ".mp4")
@@ -133,10 +133,10 @@ def make_films(
         for start in range(0, len(requests), batch):  # written as they are made
             part = requests[start : start + batch]
             if follows and source is not None:
-                edit = Edit({**edit.given, "reference": source})
+                edit = Edit({**edit.conditions, "reference": source})
             elif source is not None:
-                edit = Edit({**edit.given, "source": source, "source_sound": sound})
-            wanted = [Request(prompt, seed, picture, **edit.given) for prompt, seed, _ in part]
+                edit = Edit({**edit.conditions, "source": source, "source_sound": sound})
+            wanted = [Request(prompt, seed, picture, **edit.conditions) for prompt, seed, _ in part]
             clips = pipeline.generate(wanted, config, strength=strength, at_once=batch, on_step=tick.advance)
             for film_made, (_, _, path) in zip(clips, part, strict=True):
                 whole = edit.result(film_made)

@@ -192,7 +192,7 @@ def gather(
     """
     files = [about(option, path) for option, path in _files(inputs)]
     edit = _edit(inputs, pipeline, config)
-    parts = dict(edit.given)
+    parts = dict(edit.conditions)
     stills = [(round(at * config.fps), path) for at, path in inputs.keyframes]
     if inputs.last_image is not None:
         stills.append((config.frames - 1, inputs.last_image))
@@ -271,8 +271,8 @@ def _warn(inputs: GenerationInputs, pipeline: AVPipeline, parts: dict[str, Any])
     untrained = [task_name for task_name, known in _wanted(inputs, parts) if not any(known(task) for task in tasks)]
     for task_name, option in untrained:
         log(
-            f"warning: this model was not trained with {task_name}: {option} is followed as far as it goes, and the rest"
-            " may not fit it → train with such a task in train_diffusion.task"
+            f"warning: this model was not trained with {task_name}: {option} is followed as far as it goes, and the"
+            " rest may not fit it → train with such a task in train_diffusion.task"
         )
 
 

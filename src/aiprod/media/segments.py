@@ -76,7 +76,7 @@ def encode_segment(path: Path | str, pictures: Iterable[av.VideoFrame], form: Vi
                 count += 1
             container.mux([stating_matrix(packet, form) for packet in _timed(stream.encode(None), count, form)])
         if meter is not None:
-            meter.found.write(light_beside(Path(path)))
+            meter.light.write(light_beside(Path(path)))
     return count
 
 

@@ -156,7 +156,7 @@ class Marks:
             self._tail = joined[-3:]
 
     @property
-    def found(self) -> bool:
+    def seen(self) -> bool:
         """Whether all of them were seen."""
         return not self._missing
 

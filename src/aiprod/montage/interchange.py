@@ -158,7 +158,7 @@ class _Import:
     def __init__(  # noqa: PLR0917
         self, otio: Any, timeline: Any, path: Path, rate: Fraction, media: Path, fade: int = 0, dropped: bool = False
     ) -> None:
-        self.otio, self.found, self.path, self.media, self.fade = otio, timeline, path, media, fade
+        self.otio, self.imported, self.path, self.media, self.fade = otio, timeline, path, media, fade
         self.listed, self.dropped = path.suffix.lower() == ".edl", dropped
         stated = (timeline.metadata.get(METADATA) or {}).get("rate")
         if stated:
@@ -169,7 +169,7 @@ class _Import:
             self.rate = next(self._rates(), rate)
 
     def _rates(self) -> Iterator[Fraction]:
-        for track in self.found.tracks:
+        for track in self.imported.tracks:
             for item in track:
                 if getattr(item, "source_range", None) is not None:
                     yield rate_of(item.source_range.duration.rate)
@@ -184,13 +184,13 @@ class _Import:
 
     def timeline(self, width: int, height: int) -> Timeline:
         """The timeline."""
-        ours = self.found.metadata.get(METADATA) or {}
+        ours = self.imported.metadata.get(METADATA) or {}
         pictures: list[PictureTrack] = []
         sounds: list[Sound] = []
-        stated = self.found.global_start_time
+        stated = self.imported.global_start_time
         # tracks of an edit list begin where their first event does, each at its own time
-        start = min((self._begins(t) for t in self.found.tracks if t.enabled), default=0) if self.listed else 0
-        for track in self.found.tracks:
+        start = min((self._begins(t) for t in self.imported.tracks if t.enabled), default=0) if self.listed else 0
+        for track in self.imported.tracks:
             if not isinstance(track, self.otio.schema.Track):
                 raise AiprodError(f"{self.path.name}: nested stacks are not read", "flatten the timeline")
             if not track.enabled:
@@ -203,7 +203,7 @@ class _Import:
                     pictures.append(picture_track)
             else:
                 sounds += self._sounds(track, begins)
-        self._effects(self.found.tracks)
+        self._effects(self.imported.tracks)
         extra: dict[str, Any] = {
             "drop_frame": self.dropped,
             **{key: ours[key] for key in ("drop_frame",) if key in ours},
@@ -211,7 +211,7 @@ class _Import:
         if "loudness" in ours:
             extra["loudness"] = LoudnessTarget(**dict(ours["loudness"]))
         return Timeline.checked(
-            name=self.found.name or self.path.stem,
+            name=self.imported.name or self.path.stem,
             rate=self.rate,
             width=int(ours.get("width", width)),
             height=int(ours.get("height", height)),

@@ -35,20 +35,20 @@ class Layer:
 
     Attributes:
         frame: a picture that fills the frame as it is, for the encoder without a copy; None once composed.
-        made: its planes, where it was composed.
+        rendered: its planes, where it was composed.
         alpha: opacity of luma and chroma, float32; None is opaque.
     """
 
     frame: Any = None
-    made: Planes | None = None
+    rendered: Planes | None = None
     alpha: list[NDArray[np.float32]] | None = None
 
     @property
     def planes(self) -> Planes:
         """Its planes; not to be written to."""
-        if self.made is None:
-            self.made = list(planes(self.frame))
-        return self.made
+        if self.rendered is None:
+            self.rendered = list(planes(self.frame))
+        return self.rendered
 
 
 def flat(colour: Sequence[int], height: int, width: int, bits: int = 8) -> Planes:
@@ -133,7 +133,7 @@ class _ClipOnScreen:
         plain = not (video.hdr or video.wide_gamut or video.bit_depth > 8)
         if not delivery.usual or (grade is not None and (grade.converts or not plain)):
             deep = DeepPictures(width, height, video, grade, delivery)
-            return lambda frame: Layer(made=deep.frame(frame))
+            return lambda frame: Layer(rendered=deep.frame(frame))
         if grade is None and _as_delivered(video, width, height):
             return Layer
         scaler = scaler_for(*((height, width) if video.orientation.transpose else (width, height)), video)
@@ -156,7 +156,7 @@ class _ClipOnScreen:
                 out[n][top:bottom, left:right] = plane[inner]
                 cover[top:bottom, left:right] = 1.0 if alpha is None else _halved(alpha, share)[inner]
             opacity.append(cover)
-        return Layer(made=out, alpha=opacity)
+        return Layer(rendered=out, alpha=opacity)
 
 
 def _as_delivered(video: VideoFacts, width: int, height: int) -> bool:
@@ -219,8 +219,8 @@ class Composer:
             if layer is not None:
                 below = layer if layer.alpha is None else _over(below, layer, self._black())
         if below is None:
-            below = Layer(made=self._black())
-        return below.frame if below.made is None else yuv_frame(below.made)
+            below = Layer(rendered=self._black())
+        return below.frame if below.rendered is None else yuv_frame(below.rendered)
 
     def _track(self, number: int, track: PictureTrack, frame: int) -> Layer | None:
         spans = self._spans[number]
@@ -267,19 +267,19 @@ class Composer:
         alpha = [opacity, _halved(opacity, 2), _halved(opacity, 2)]
         if layer.alpha is not None:
             alpha = [np.asarray(a * b, np.float32) for a, b in zip(alpha, layer.alpha, strict=True)]
-        return Layer(made=layer.planes, alpha=alpha)
+        return Layer(rendered=layer.planes, alpha=alpha)
 
     def _mixed(self, transition: Transition, old: Layer, new: Layer, frame: int) -> Layer:
         progress = float(transition.progress(frame))
         ground = self._black()
-        a, b = (_over(Layer(made=ground), layer, ground).planes for layer in (old, new))
+        a, b = (_over(Layer(rendered=ground), layer, ground).planes for layer in (old, new))
         # what a picture leaves free stays free, between the two
         alpha = None
         if old.alpha is not None or new.alpha is not None:
             ones = [np.ones(plane.shape, np.float32) for plane in ground]
             pairs = zip(old.alpha or ones, new.alpha or ones, strict=True)
             alpha = [np.maximum(one, other) for one, other in pairs]
-        return Layer(made=transitioned(transition, a, b, progress, self.delivery), alpha=alpha)
+        return Layer(rendered=transitioned(transition, a, b, progress, self.delivery), alpha=alpha)
 
     def _black(self) -> Planes:
         return black(self.timeline.height, self.timeline.width, self.delivery.bits)
@@ -317,7 +317,7 @@ def transitioned(transition: Transition, a: Planes, b: Planes, progress: float, 
 
 def _fainter(layer: Layer, opacity: float) -> Layer:
     full = layer.alpha or [np.ones(plane.shape, np.float32) for plane in layer.planes]
-    return Layer(made=layer.planes, alpha=[plane * np.float32(opacity) for plane in full])
+    return Layer(rendered=layer.planes, alpha=[plane * np.float32(opacity) for plane in full])
 
 
 def _over(below: Layer | None, layer: Layer, black: Planes) -> Layer:
@@ -326,4 +326,4 @@ def _over(below: Layer | None, layer: Layer, black: Planes) -> Layer:
         return layer
     ground = below.planes if below is not None else black
     planes = [masked(old, new, mask) for old, new, mask in zip(ground, layer.planes, layer.alpha, strict=True)]
-    return Layer(made=planes)
+    return Layer(rendered=planes)

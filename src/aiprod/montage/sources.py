@@ -129,7 +129,7 @@ class PicturesAt:
     def __init__(self, source: Source, readers: Readers | None = None) -> None:
         self.source = source
         self._readers = readers
-        self._held: TimedFrame | None = None
+        self._current: TimedFrame | None = None
         self._next: TimedFrame | None = None
         self._reading: Generator[TimedFrame] | None = None
 
@@ -158,19 +158,19 @@ class PicturesAt:
         """
         if self._reading is None:
             self._reading = cast(Generator[TimedFrame], self._reader.frames(time_s, on_screen=True))
-            self._held, self._next = next(self._reading, None), next(self._reading, None)
-            if self._held is None or self._held.time_s > time_s + _CLOSE_S:
+            self._current, self._next = next(self._reading, None), next(self._reading, None)
+            if self._current is None or self._current.time_s > time_s + _CLOSE_S:
                 raise AiprodError(f"{self.source.path.name} shows nothing at {time_s:.3f} s", "begin elsewhere")
         until = time_s + _CLOSE_S
         while self._next is not None and self._next.time_s <= until:
-            self._held, self._next = self._next, next(self._reading, None)
-        assert self._held is not None
+            self._current, self._next = self._next, next(self._reading, None)
+        assert self._current is not None
         if self._next is None:
-            ends_s = max(self._reader.end_s, self._held.time_s + 1 / float(self.source.rate or 24))
+            ends_s = max(self._reader.end_s, self._current.time_s + 1 / float(self.source.rate or 24))
             if until > ends_s + 2 * _CLOSE_S:
                 what = f"{self.source.path.name} has no picture at {time_s:.3f} s"
                 raise AiprodError(what, f"its pictures end at {ends_s:.3f} s: shorten the clip or its transition")
-        return self._held
+        return self._current
 
 
 def check_reach(clip: Clip, source: Source, first: int, behind: int, rate: Fraction) -> None:

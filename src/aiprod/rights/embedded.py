@@ -53,7 +53,7 @@ def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dic
             statements.append({"objections": [f"the film has more than {_MAX_TAGS} tags, which are read at most"]})
             break
         if value.strip():
-            statements.append(_said(name, value, where))
+            statements.append(_from_tag(name, value, where))
     return merged([statement for statement in statements if statement])
 
 
@@ -116,7 +116,7 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _said(name: str, value: str, where: str) -> dict[str, Any]:
+def _from_tag(name: str, value: str, where: str) -> dict[str, Any]:
     if name == "unreadable_text":
         return {"objections": [f"the film has a text that is not read here{where}: {value}"]}
     tag = f"the film's tag {quoted(name)}{where}"

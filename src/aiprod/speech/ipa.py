@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiprod.errors import AiprodError
-from aiprod.speech.phones import ENGLISH, MADE, PHONES, SILENCE
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH, PHONES, SILENCE
 
 _ENGLISH = {
     "tʃ": "CH", "dʒ": "JH", "eɪ": "EY", "aɪ": "AY", "ɔɪ": "OY", "aʊ": "AW", "oʊ": "OW", "əʊ": "OW", "ɜɹ": "ER",
@@ -12,11 +12,11 @@ _ENGLISH = {
     "w": "W", "j": "Y", "m": "M", "n": "N", "ŋ": "NG", "s": "S", "ʃ": "SH", "f": "F", "θ": "TH", "z": "Z", "ʒ": "ZH",
     "v": "V", "ð": "DH", "h": "HH", "p": "P", "t": "T", "k": "K", "b": "B", "d": "D", "ɡ": "G", "g": "G", "ɾ": "D",
 }  # fmt: skip
-_MADE = {
+_CONSTRUCTED = {
     "a": "A", "e": "E", "i": "I", "o": "O", "u": "U", "y": "UE", "m": "M", "n": "N", "r": "R", "l": "L", "s": "S",
     "x": "X", "p": "P", "t": "T", "k": "K", "d": "D",
 }  # fmt: skip
-_TABLES = {ENGLISH: _ENGLISH, MADE: _MADE}
+_TABLES = {ENGLISH: _ENGLISH, CONSTRUCTED: _CONSTRUCTED}
 _IGNORED = frozenset("ˈˌːˑ.‿ ͡ˈ'-|")  # stress, length and ties: lengths are the model's
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SILENCE = "SIL"
-ENGLISH, MADE = "en", "qaa"
+ENGLISH, CONSTRUCTED = "en", "qaa"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ _ENGLISH: dict[str, Sound] = {
 }
 
 _X = ((1350.0, 350.0, 1.0), (3300.0, 700.0, 0.35))
-_MADE: dict[str, Sound] = {
+_CONSTRUCTED: dict[str, Sound] = {
     "A": _vowel(800, 1350, 2500, 120),
     "E": _vowel(450, 2100, 2650, 110),
     "I": _vowel(270, 2350, 3100, 105),
@@ -119,7 +119,7 @@ _MADE: dict[str, Sound] = {
     SILENCE: Sound("silence", (500, 1500, 2500), ms=60),
 }
 
-PHONES: dict[str, dict[str, Sound]] = {ENGLISH: _ENGLISH, MADE: _MADE}
+PHONES: dict[str, dict[str, Sound]] = {ENGLISH: _ENGLISH, CONSTRUCTED: _CONSTRUCTED}
 LANGUAGES = tuple(PHONES)
 SYMBOLS = tuple(sorted({symbol for table in PHONES.values() for symbol in table}))
 """Every symbol of every language: what the acoustic model's table of phones has a row for, in this order."""

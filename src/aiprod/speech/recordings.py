@@ -112,7 +112,7 @@ class Recordings:
             for recording in listed.recordings:
                 entry = speakers.get(recording.speaker, SpeakerEntry())
                 record, problem = (None, beside) if isinstance(beside, str) else beside.of(recording.key, source)
-                together = entry.said if record is None else merge_records([entry.said, record])
+                together = entry.statement if record is None else merge_records([entry.statement, record])
                 about = _Stated(source, entry, together, problem)
                 row = self._row(recording, about, source_id=source_id, out=out, counters=counters)
                 if row.utterance_id in seen:  # the same bytes under the same name: a link into the folder itself
@@ -147,7 +147,7 @@ class Recordings:
             source_id=source_id,
             provenance=PROVENANCE,
             synthetic=False,
-            consent_ref=entry.said.consent_ref,
+            consent_ref=entry.statement.consent_ref,
             speaker=speaker,
             language=entry.language,
             text=recording.text,
@@ -177,7 +177,7 @@ class Recordings:
             )
         if not right.permits_training:
             return bare
-        result, place = self._made(recording, entry.language, name, content, counters)
+        result, place = self._built(recording, entry.language, name, content, counters)
         if result["said"]:
             own = SidecarRecord.model_validate(result["said"])
             union = with_own_words(about.record, own, about.source)
@@ -209,9 +209,9 @@ class Recordings:
         if about.problem is not None:
             proof, reasons = [*right.proof, about.problem], [*right.reasons, about.problem]
             right = replace(right, right=Right.DENY, obligations=[], proof=proof, reasons=reasons)
-        if entry.said.consent_ref and (why := self.terms.against(entry.said.consent_ref, VOICE)) is None:
+        if entry.statement.consent_ref and (why := self.terms.against(entry.statement.consent_ref, VOICE)) is None:
             return right
-        problem = why if entry.said.consent_ref else f"no consent for {VOICE} is named in {NAME}"
+        problem = why if entry.statement.consent_ref else f"no consent for {VOICE} is named in {NAME}"
         reason = f"consent → deny: {problem}"
         return replace(right, right=Right.DENY, proof=[*right.proof, reason], reasons=[*right.reasons, reason])
 
@@ -221,7 +221,7 @@ class Recordings:
         bucket = int(hashlib.sha256(f"{self.seed}:{words}".encode()).hexdigest(), 16) % 1000
         return "heldout" if bucket < 1000 * self.heldout_fraction else "train"
 
-    def _made(
+    def _built(
         self, recording: Recording, language: str, name: str, content: str, counters: Counters
     ) -> tuple[dict[str, Any], Path]:
         grid = recording.text_grid
@@ -238,7 +238,7 @@ class Recordings:
     def _build(self, recording: Recording, language: str, place: Path) -> dict[str, Any]:
         """Write the sound and say what is heard when; or why it cannot be used, which is a result as well."""
         try:
-            own = _said_of_itself(recording.path)
+            own = _own_statement(recording.path)
         except MediaError as error:
             return {"problem": str(error), "said": {}, "reserved": None}
         about = {"said": own, "reserved": against_training(own) or own.get("training_mining")}
@@ -301,7 +301,7 @@ def refusals(rows: list[SpeechRow]) -> list[Refusal]:
     return list(by_key.values())
 
 
-def _said_of_itself(path: Path) -> dict[str, Any]:
+def _own_statement(path: Path) -> dict[str, Any]:
     """What a recording says of its own rights, by the same readers as a film.
 
     Raises:

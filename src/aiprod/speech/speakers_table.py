@@ -27,11 +27,11 @@ class SpeakerEntry:
     """A line of the table, or what holds of a speaker whom none is about.
 
     Attributes:
-        said: of rights, as a sidecar says it of a film.
+        statement: of rights, as a sidecar says it of a film.
     """
 
     language: str = ENGLISH
-    said: SidecarRecord = field(default_factory=SidecarRecord)
+    statement: SidecarRecord = field(default_factory=SidecarRecord)
 
 
 def read_speakers(folder: Path) -> dict[str, SpeakerEntry]:

@@ -17,15 +17,26 @@ from aiprod.speech.english_lexicon import LETTERS, WORDS
 from aiprod.speech.ipa import phones_of_ipa, phones_of_notation
 from aiprod.speech.normalise import write_out
 from aiprod.speech.numbers_in_words import digits
-from aiprod.speech.phones import ENGLISH, LANGUAGES, MADE
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH, LANGUAGES
 
 G2P, VERSION = "aiprod-lexicon", 1
 CHARACTERS_MAX = 1_000_000
 _PHRASE_PHONES = 90  # a longer phrase is split between words: about six seconds
 
-_MADE_LETTERS = {"a": "A", "e": "E", "i": "I", "o": "O", "u": "U", "ü": "UE", "m": "M", "n": "N", "r": "R", "l": "L"}
-_MADE_LETTERS |= {"s": "S", "x": "X", "p": "P", "t": "T", "k": "K", "d": "D"}
-_MADE_DIGITS = ["nul", "uno", "do", "tre", "kar", "pin", "sex", "sep", "ot", "nin"]
+_CONSTRUCTED_LETTERS = {
+    "a": "A",
+    "e": "E",
+    "i": "I",
+    "o": "O",
+    "u": "U",
+    "ü": "UE",
+    "m": "M",
+    "n": "N",
+    "r": "R",
+    "l": "L",
+}
+_CONSTRUCTED_LETTERS |= {"s": "S", "x": "X", "p": "P", "t": "T", "k": "K", "d": "D"}
+_CONSTRUCTED_DIGITS = ["nul", "uno", "do", "tre", "kar", "pin", "sex", "sep", "ot", "nin"]
 
 _SSML = re.compile(
     r"<phoneme\b(?=[^>]*\bph\s*=\s*(?P<q>[\"'])(?P<ph>.*?)(?P=q))(?P<rest>[^>]*)>(?P<word>.*?)</phoneme\s*>",
@@ -169,7 +180,7 @@ def _written_out(text: str, language: str) -> str:
 
 
 def _made_digits(text: str) -> str:
-    return re.sub(r"\d", lambda match: f" {_MADE_DIGITS[int(match[0])]} ", text)
+    return re.sub(r"\d", lambda match: f" {_CONSTRUCTED_DIGITS[int(match[0])]} ", text)
 
 
 def _parts(words: list[Word]) -> list[list[Word]]:
@@ -186,10 +197,10 @@ def _parts(words: list[Word]) -> list[list[Word]]:
 
 def _pronounced(token: str, language: str, more: Mapping[str, tuple[str, ...]]) -> list[Word]:
     lower = token.lower().replace("’", "'")
-    if language == MADE:
-        letters = [_MADE_LETTERS.get(letter) for letter in lower]
+    if language == CONSTRUCTED:
+        letters = [_CONSTRUCTED_LETTERS.get(letter) for letter in lower]
         if None in letters:
-            raise _unknown(token, language, f"its letters are {' '.join(_MADE_LETTERS)}")
+            raise _unknown(token, language, f"its letters are {' '.join(_CONSTRUCTED_LETTERS)}")
         return [Word(token, tuple(letter for letter in letters if letter))]
     if token.isdecimal():  # "²" is a digit, but no number
         return [Word(name, WORDS[name]) for name in digits(token)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.speech.phones import ENGLISH, MADE, SILENCE
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH, SILENCE
 from aiprod.speech.voice import TimedUnit
 
 Floats = NDArray[np.float64]
@@ -70,7 +70,7 @@ _ENGLISH: dict[str, tuple[str, ...]] = {
     "O": ("AO", "OW", "OY"),
     "U": ("UH", "UW", "W"),
 }
-_MADE: dict[str, tuple[str, ...]] = {
+_CONSTRUCTED: dict[str, tuple[str, ...]] = {
     "sil": (SILENCE,),
     "PP": ("P", "M"),
     "DD": ("T", "D"),
@@ -86,7 +86,7 @@ _MADE: dict[str, tuple[str, ...]] = {
 }
 VISEME_OF: dict[str, dict[str, str]] = {
     language: {phone: viseme for viseme, phones in table.items() for phone in phones}
-    for language, table in ((ENGLISH, _ENGLISH), (MADE, _MADE))
+    for language, table in ((ENGLISH, _ENGLISH), (CONSTRUCTED, _CONSTRUCTED))
 }
 
 CLOSED = frozenset({"PP"})

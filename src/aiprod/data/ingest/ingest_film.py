@@ -345,7 +345,7 @@ def check_permitted(path: Path) -> None:
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
             marks.see(piece)
-    if reservation := training_reservation(path, sniff(path).extension, marks.found):
+    if reservation := training_reservation(path, sniff(path).extension, marks.seen):
         raise MediaError(RESERVED, f"the film's own Content Credentials do not allow training ({reservation})")
 
 

@@ -76,7 +76,7 @@ class LatentDataset:
         ]
         self._recorded = {file: digest for file, digest in recorded if file is not None}
         self._memory: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
-        self._memory_bytes, self._held = memory_bytes, 0
+        self._memory_bytes, self._cached_bytes = memory_bytes, 0
 
     def usable(self, phase: str, split: str) -> list[LatentRow]:
         """Cached clips of one phase and split, by clip id."""
@@ -146,9 +146,9 @@ class LatentDataset:
         tensors, metadata = read_tensors(path)
         _refuse_stale(metadata, made_by, str(path))
         self._memory[name] = tensors
-        self._held += _bytes(tensors)
-        while self._held > self._memory_bytes and len(self._memory) > 1:
-            self._held -= _bytes(self._memory.popitem(last=False)[1])
+        self._cached_bytes += _bytes(tensors)
+        while self._cached_bytes > self._memory_bytes and len(self._memory) > 1:
+            self._cached_bytes -= _bytes(self._memory.popitem(last=False)[1])
         return tensors
 
 

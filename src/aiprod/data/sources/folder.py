@@ -205,5 +205,5 @@ def look(path: Path) -> tuple[str, str | None]:
             digest.update(piece)
             marks.see(piece)
     kind = sniff_bytes(head)
-    reservation = training_reservation(path, kind.extension, marks.found) if kind is not None else None
+    reservation = training_reservation(path, kind.extension, marks.seen) if kind is not None else None
     return digest.hexdigest(), reservation

@@ -44,7 +44,7 @@ class _Row:
 
     span: tuple[int, int]
     film: str
-    held: bool
+    embedded: bool
     cells: dict[str, Any]
 
 
@@ -66,14 +66,14 @@ class HuggingFaceSource(FolderSource):
                 raise AiprodError(f"{table.key}: {table.problem}", "fix or delete it: what it says of films may count")
             for row in self._rows(table):
                 where = f"{table.key}, row {row.span[1] + 1} of group {row.span[0] + 1}"
-                folder = film_name(table.key) if row.held else film_name(f"{table.key}/..")
+                folder = film_name(table.key) if row.embedded else film_name(f"{table.key}/..")
                 name = film_name(f"{folder}/{row.film}" if folder else row.film)
-                if not row.held and leaves_its_folder(name):
+                if not row.embedded and leaves_its_folder(name):
                     listing.strays.append(where)
                     continue
                 record = validate(SidecarRecord, fields_of(row.cells.items(), where), where)
                 statements.setdefault(name, []).append(record)
-                if row.held:
+                if row.embedded:
                     embedded[name] = self._embedded(table, name, row, twice=name in embedded)
         films += embedded.values()
         listing.absent = [name for name in listing.absent if not name.lower().endswith(_PARQUET)]
@@ -148,7 +148,7 @@ class HuggingFaceSource(FolderSource):
             has_path = column is not None and inner is not None and "path" in _children(schema, column)
             path = f"{column}.path" if has_path else None
             for group in range(parquet.num_row_groups):
-                embedded = [] if column is None else _held(parquet, group, column, inner)
+                embedded = [] if column is None else _embedded(parquet, group, column, inner)
                 columns = [*rest, *([path] if path else [])]
                 at = 0
                 for batch in parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=columns):
@@ -300,7 +300,7 @@ def _film_column(schema: Any, where: str) -> tuple[str, str] | tuple[str, None] 
     return (candidates[0], "bytes") if candidates[0] in structs else (candidates[0], None)
 
 
-def _held(parquet: Any, group: int, column: str, inner: str | None) -> list[bool]:
+def _embedded(parquet: Any, group: int, column: str, inner: str | None) -> list[bool]:
     """Of each row, whether it holds a film's bytes; they are read only if the file's statistics do not say."""
     wanted = column if inner is None else f"{column}.{inner}"
     facts = parquet.metadata.row_group(group)

@@ -76,7 +76,7 @@ class Sidecars:
 
     def _own(self, key: str) -> tuple[SidecarRecord | None, str | None]:
         name = film_name(key)
-        self._asked.add(name)
+        self._requested.add(name)
         if name in self.records or name in self.problems:
             problem = self.problems.get(name)
             if problem is None and (twin := self._near.of(key, whole=True)) not in (None, name):
@@ -89,7 +89,7 @@ class Sidecars:
                 f"sidecar: it may be meant by {quoted(near)}: write its own name there" if near is not None else None
             )
             return None, words
-        self._asked.add(other)
+        self._requested.add(other)
         return (
             None,
             f"sidecar: it is called {quoted(other)} there, and only the case differs: write it as the file's name",
@@ -97,7 +97,7 @@ class Sidecars:
 
     def unused(self) -> list[str]:
         """Names of which something is said and that were never asked for, sorted."""
-        return sorted(self.records.keys() - self._asked)
+        return sorted(self.records.keys() - self._requested)
 
     @cached_property
     def with_files(self) -> set[str]:

@@ -82,7 +82,7 @@ def statement_from_page(content: bytes) -> dict[str, Any]:
     """What an index page says in its ``meta`` elements, which go by the names of the headers (and ``robots``)."""
     reader = _Metas()
     reader.feed(content[:MAX_SAID].decode("utf-8", "replace"))
-    return statement_from_headers(reader.found, "the page")
+    return statement_from_headers(reader.headers, "the page")
 
 
 @dataclass(frozen=True)
@@ -192,12 +192,12 @@ def _matches(pattern: str, path: str) -> bool:
 class _Metas(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.found: list[tuple[str, str]] = []
+        self.headers: list[tuple[str, str]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
         name = (attributes.get("name") or attributes.get("http-equiv") or "").lower()
         if tag == "meta" and name in (*_HEARD, "robots"):
-            self.found.append(("x-robots-tag" if name == "robots" else name, attributes.get("content", "")))
+            self.headers.append(("x-robots-tag" if name == "robots" else name, attributes.get("content", "")))
         elif tag in ("link", "a") and "license" in attributes.get("rel", "").lower().split():
-            self.found.append(("link", f'<{attributes.get("href", "")}>; rel="license"'))
+            self.headers.append(("link", f'<{attributes.get("href", "")}>; rel="license"'))

@@ -38,7 +38,7 @@ def costs(training: Path, films: set[str]) -> list[Cost]:
     costs_of_stages: list[Cost] = []
     for stage in _STAGES:
         marks = sorted((training / stage).glob("*/finished"), key=lambda mark: mark.stat().st_mtime_ns)
-        readings = [_told(path) for path in sorted(marks[-1].parent.glob("step_*/values.json"))] if marks else []
+        readings = [_read_values(path) for path in sorted(marks[-1].parent.glob("step_*/values.json"))] if marks else []
         readings = [values for values in readings if values]
         if not readings:
             continue
@@ -54,7 +54,7 @@ def costs(training: Path, films: set[str]) -> list[Cost]:
     return costs_of_stages
 
 
-def _told(path: Path) -> dict[str, Any]:
+def _read_values(path: Path) -> dict[str, Any]:
     try:
         return dict(read_json_mapping(path))
     except (AiprodError, OSError):

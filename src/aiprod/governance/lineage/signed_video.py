@@ -118,7 +118,7 @@ def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool 
     walked = film_lineage(root, film, record, at=at, rehash=rehash)
     walked.subject.facts["known_by"] = "its fingerprint"
     name = film.relative_to(root).as_posix() if film.is_relative_to(root) else film.name
-    walked.notes.insert(0, f"{path.name} has no credentials, and shows {name}: {known.said}")
+    walked.notes.insert(0, f"{path.name} has no credentials, and shows {name}: {known.evidence}")
     if known.later_s:
         where = f"it begins {abs(known.later_s):g} s {'into' if known.later_s > 0 else 'before'} that film"
         walked.notes.insert(1, f"{where}, to a quarter of a second")

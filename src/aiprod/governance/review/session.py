@@ -87,7 +87,7 @@ class Desk:
             raise AiprodError("a rejection takes a reason", "write it into the note (N), then reject again")
         decision = Decision(**{"verdict": "", **filled}, sample=self.sample)
         review = record(self.root, decision, self.actor.name, self.log)
-        self._made.append(review)
+        self._reviews.append(review)
         return {"clip_id": review.clip_id, "verdict": review.verdict, "number": review.number}
 
     def undo(self) -> dict[str, Any]:
@@ -96,10 +96,10 @@ class Desk:
         Raises:
             AiprodError: there is none, or somebody else decided since.
         """
-        if not self._made:
+        if not self._reviews:
             raise AiprodError("nothing decided in this session can be undone", "decide again instead")
-        undo(self.root, self._made[-1], self.log)
-        clip_id = self._made.pop().clip_id
+        undo(self.root, self._reviews[-1], self.log)
+        clip_id = self._reviews.pop().clip_id
         return {"clip_id": clip_id, "decided": self._decided().get(clip_id)}
 
     def _clip(self, clip_id: str, decided: str | None) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
         CheckpointError: no configuration in the metadata, or one that diffusers' classes cannot express.
     """
     weights = as_one_file(weights)
-    metadata, where, names = _said(weights), weights.where, set(weights.tensors)
+    metadata, where, names = _stated_config(weights), weights.where, set(weights.tensors)
     taken: set[str] = set()
 
     def under(prefix: str) -> dict[str, str]:
@@ -110,7 +110,7 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
     return parts, unread
 
 
-def _said(weights: Weights) -> dict[str, Any]:
+def _stated_config(weights: Weights) -> dict[str, Any]:
     text = weights.metadata.get("config", "")
     try:
         read = json.loads(text)

@@ -39,7 +39,7 @@ _Box = tuple[float, float, float, float, float]
 """Left, top, width, height in pixels, and the score."""
 
 
-def told() -> dict[str, str]:
+def identity() -> dict[str, str]:
     """How faces are looked for."""
     return {"method": METHOD, "version": f"{VERSION}-{BUNDLED['faces'].identity()}"}
 

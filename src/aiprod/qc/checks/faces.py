@@ -63,7 +63,7 @@ class Faces(OfStills):
         Args:
             find: another detector than the cascades, whose method and version are ``identity``.
         """
-        self._height, self._find, self._told = height_px, find or find_faces, identity or {}
+        self._height, self._find, self._identity = height_px, find or find_faces, identity or {}
         self._fed = 0
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._seen: list[list[tuple[float, float, float, float]]] = []
@@ -114,7 +114,7 @@ class Faces(OfStills):
         if self._bundled is not None:
             return self._bundled.figures()
         if not self._seen:
-            return {"status": "unmeasurable", "reason": "no stills", **self._told}
+            return {"status": "unmeasurable", "reason": "no stills", **self._identity}
         hits = sum(1 for boxes in self._seen if boxes)
         largest = max((w * h for boxes in self._seen for _, _, w, h in boxes), default=0.0)
         return {
@@ -124,7 +124,7 @@ class Faces(OfStills):
             "found": bool(hits >= self._need),
             "faces_max": max(len(boxes) for boxes in self._seen),
             "largest_fraction": largest,
-            **self._told,
+            **self._identity,
         }
 
 
@@ -133,26 +133,26 @@ class _ByBundled:
 
     def __init__(self) -> None:
         self._times_s: list[float] = []
-        self._found: list[list[dict[str, Any]]] = []
+        self._faces_of_stills: list[list[dict[str, Any]]] = []
 
     def feed(self, still: Still) -> None:
         """Look at one still."""
-        self._found.append(blazeface.faces_in(still))
+        self._faces_of_stills.append(blazeface.faces_in(still))
         self._times_s.append(round(still.time_s, 3))
 
     def figures(self) -> dict[str, Any]:
         """As with the cascades, and the boxes."""
-        identity = blazeface.told()
+        identity = blazeface.identity()
         if not self._times_s:
             return {"status": "unmeasurable", "reason": "no stills", **identity}
-        hits = sum(1 for faces in self._found if faces)
-        boxes = [{"still": i, **face} for i, faces in enumerate(self._found) for face in faces]
+        hits = sum(1 for faces in self._faces_of_stills if faces)
+        boxes = [{"still": i, **face} for i, faces in enumerate(self._faces_of_stills) for face in faces]
         return {
             "status": "ok",
-            "stills": len(self._found),
+            "stills": len(self._faces_of_stills),
             "stills_with_faces": hits,
             "found": hits > 0,
-            "faces_max": max(len(faces) for faces in self._found),
+            "faces_max": max(len(faces) for faces in self._faces_of_stills),
             "largest_fraction": max((box["box"][2] * box["box"][3] for box in boxes), default=0.0),
             "times_s": self._times_s,
             "boxes": boxes[:_BOXES_MAX],

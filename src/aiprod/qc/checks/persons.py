@@ -48,7 +48,7 @@ class Persons(OfStills):
         Args:
             faces: whether faces are looked for by networks anyway: a face is a person, and costs nothing more.
         """
-        self._asked, self._faces = requested, faces
+        self._requested, self._faces = requested, faces
         self._fed, self._decided, self._whole = 0, False, False
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._times_s: list[float] = []
@@ -65,7 +65,7 @@ class Persons(OfStills):
     def feed(self, still: Still) -> None:
         """Look at one still."""
         index, self._fed = self._fed, self._fed + 1
-        if not self._asked or index not in self._chosen or (self._decided and self._whole):
+        if not self._requested or index not in self._chosen or (self._decided and self._whole):
             return
         picture, squares = still.upright_rgb(_SIDE_PX), len(self._times_s) % 2 == 0
         seen = list(blazeface.faces_in(still)) if self._faces else []
@@ -85,7 +85,7 @@ class Persons(OfStills):
 
     def figures(self) -> dict[str, Any]:
         """Whether persons are seen, and boxes of persons, hands and things."""
-        if not self._asked:
+        if not self._requested:
             return {"status": "not_evaluated", "reason": "no detector of persons is configured"}
         identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['persons'].identity()}"}
         if not self._times_s:

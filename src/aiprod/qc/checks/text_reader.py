@@ -53,7 +53,7 @@ class Line(NamedTuple):
     confidence: float
 
 
-class _Told(NamedTuple):
+class _KnownLine(NamedTuple):
     """What a region was read as: its corners, how it looked, what it says."""
 
     corners: np.ndarray
@@ -82,7 +82,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.regions = 0
-        self._read: list[_Told] = []
+        self._read: list[_KnownLine] = []
 
     def lines(self, rgb: Plane) -> list[Line]:
         """As :func:`read_lines`."""
@@ -92,7 +92,7 @@ class Reader:
             near = (known for known in before if known.looks_as(rgb, corners))
             if (known := next(near, None)) is None:
                 line = _fitted(_straightened(rgb, corners))
-                known = _Told(corners, line, *_read(line))
+                known = _KnownLine(corners, line, *_read(line))
             self._read.append(known)
             text, confidence = known.text, known.confidence
             if confidence >= _READ_MIN and len(_WORD.findall(text)) >= 2:

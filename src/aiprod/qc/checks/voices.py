@@ -114,7 +114,7 @@ def kinds_of(samples: NDArray[np.float32]) -> list[str]:
     voiced = voice_activity.probabilities(samples) > _VOICE_MIN
     speaks = loud & _spoken(voiced & np.repeat(loud, _WINDOW))
     other = loud & ~speaks
-    tonal = other & (_held(samples, count) >= _HELD_MIN) if other.any() else other
+    tonal = other & (_steady_peaks(samples, count) >= _HELD_MIN) if other.any() else other
     # A bee or a motor holds partials too, but seldom for long, and seldom in most of a clip.
     window_s = size / voice_activity.RATE_HZ
     music = tonal.sum() * window_s >= _MUSIC_MIN_S and tonal.sum() >= 0.5 * other.sum()
@@ -148,7 +148,7 @@ def _closed(tonal: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled
 
 
-def _held(samples: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+def _steady_peaks(samples: NDArray[np.float32], count: int) -> NDArray[np.float64]:
     """For each window, the share of its moments at which partials are held that have stood out for 0.2 s."""
     from scipy.fft import rfft
     from scipy.ndimage import median_filter

@@ -48,7 +48,7 @@ class CheckTable:
     count: int
     digest: str
     answers: Mapping[str, Judgements]
-    made: Mapping[str, MeasuredBy]
+    measured_by: Mapping[str, MeasuredBy]
     further: Sequence[CheckResult] = ()
     which: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -58,12 +58,12 @@ class CheckTable:
         sources = {rule.source for rule in RULES.values()}
         nobody = Judgements([], value=None, count=0, fields={})
         answers = {name: rule.judge(figures, params) if figures.count else nobody for name, rule in RULES.items()}
-        by_source = {source: _made(figures, source) for source in sources}
+        by_source = {source: _measured_by(figures, source) for source in sources}
         return cls(figures.count, params.digest()[:16], answers, {n: by_source[r.source] for n, r in RULES.items()})
 
     def replaced(self, check: str, mask: Mask, judgements: Judgements, method: str) -> CheckTable:
         """The same with other answers of one check on some clips, that another method gave."""
-        measured_by = self.made[check]
+        measured_by = self.measured_by[check]
         others = MeasuredBy([method] * len(measured_by.methods), measured_by.versions, measured_by.which)
         both = MeasuredBy(
             [*measured_by.methods, *others.methods],
@@ -71,7 +71,7 @@ class CheckTable:
             np.where(mask, measured_by.which + len(measured_by.methods), measured_by.which),
         )
         answers = {**self.answers, check: self.answers[check].replaced(mask, judgements)}
-        return replace(self, answers=answers, made={**self.made, check: both})
+        return replace(self, answers=answers, measured_by={**self.measured_by, check: both})
 
     def with_further(self, results: Sequence[CheckResult], which: NDArray[np.int64]) -> CheckTable:
         """The same with the results of one more check."""
@@ -127,7 +127,7 @@ class CheckTable:
 
     def _pieces(self, name: str, places: Places) -> list[Piece]:
         """The results of one check as canonical JSON."""
-        answers, measured_by = self.answers[name], self.made[name]
+        answers, measured_by = self.answers[name], self.measured_by[name]
         methods, versions, params = (
             [canonical_json(value).decode() for value in values]
             for values in (measured_by.methods, measured_by.versions, [self.digest])
@@ -153,7 +153,7 @@ def _chosen(texts: Sequence[str], which: NDArray[Any]) -> Piece:
     return column(texts, pa.string()).take(from_numpy(which))
 
 
-def _made(figures: FigureTable, source: str) -> MeasuredBy:
+def _measured_by(figures: FigureTable, source: str) -> MeasuredBy:
     (methods, by_method), (versions, by_version) = (figures[source].distinct(name) for name in ("method", "version"))
     pairs, which = np.unique(by_method * len(versions) + by_version, return_inverse=True)
     return MeasuredBy(

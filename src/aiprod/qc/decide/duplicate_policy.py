@@ -24,7 +24,7 @@ from aiprod.qc.rows import CheckResult, MeasureRow, Verdict
 def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[Film], params: QcDecideParams) -> None:
     """Change the verdicts where clips repeat each other, and give the answers of the check ``duplicates``."""
     carried, refused = _obligations(copies.heard, table, films), _denied(copies, params)
-    answers = _Answers(table, copies.compared, copies.made)
+    answers = _Answers(table, copies.compared, copies.measured_by)
     for i in sorted({*copies.repeated, *copies.same_sound, *carried, *refused}):
         if i >= copies.count or table.ids[i] not in copies.compared:  # a film that was denied has no verdict here
             continue

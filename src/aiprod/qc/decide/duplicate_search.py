@@ -43,7 +43,7 @@ class Copies:
 
     count: int
     compared: frozenset[str]
-    made: Mapping[str, str]
+    measured_by: Mapping[str, str]
     repeated: Mapping[int, Match]
     same_sound: Mapping[int, Match]
     with_denied: Mapping[int, Match]

@@ -194,14 +194,14 @@ def _common(planes: Planes, size: int) -> Iterator[tuple[int, Planes, NDArray[np
         planes: uint64 [films, size, 3, 21].
     """
     least = ceil(_MOST * size) + (size < 6)  # of few shots, most have something in common by chance
-    common = held(planes, least)
+    common = common_cells(planes, least)
     count = np.bitwise_count(common).sum(axis=(1, 2), dtype=np.int64)
     edges = np.bitwise_count(planes[:, :, 0]).sum(axis=2, dtype=np.int64).mean(axis=1)
     for film in np.flatnonzero((count >= LEAST) & (count <= _SCENE * edges)).tolist():
         yield film, planes[film], cells_held(common[film : film + 1])[0]
 
 
-def held(planes: Planes, least: int) -> Planes:
+def common_cells(planes: Planes, least: int) -> Planes:
     """Cells in which the same edges stay in at least ``least`` of the clips of each of many films.
 
     Counts are kept as planes of bits and raised for 64 cells at a time.
@@ -231,7 +231,7 @@ def held(planes: Planes, least: int) -> Planes:
 
 
 def cells_held(planes: Planes) -> Cells:
-    """The cells of what ``held`` gives of some films, uint8 [films, 28, 48]."""
+    """The cells of what ``common_cells`` gives of some films, uint8 [films, 28, 48]."""
     bits = np.unpackbits(np.ascontiguousarray(planes.astype("<u8")).view(np.uint8), axis=-1, bitorder="little")
     numbers = np.arange(1, DIRECTIONS + 1, dtype=np.uint8)[:, None]
     return (bits * numbers).max(axis=1).reshape(-1, ROWS, COLUMNS)

@@ -44,7 +44,7 @@ class TrainableModel:
         model: with adapters where they are asked for.
         video, audio: patchifiers that fit it; the model takes no sound where ``sound`` is False.
         class_name, config: what its checkpoint says of it.
-        given: digest of the folder that it comes from; None for a new model.
+        start_digest: digest of the folder that it comes from; None for a new model.
         original: reads the weights that were put into 8 bits, named as in ``model`` without adapters; None where none
             were.
     """
@@ -54,7 +54,7 @@ class TrainableModel:
     audio: AudioLatentPatchifier
     class_name: str
     config: dict[str, Any]
-    given: str | None = None
+    start_digest: str | None = None
     original: Callable[[], dict[str, Tensor]] | None = None
 
     @property

@@ -75,7 +75,7 @@ def train_diffusion(
         params.model_dump(mode="json", exclude={"launch", "upsampler"}),
         curriculum=curriculum.model_dump(mode="json"),
         latents=dataset.head.merkle_root,
-        init=subject.given,
+        init=subject.start_digest,
         revocable=revocable.model_dump(mode="json"),
     )
     samplers, levels = _samplers(dataset, curriculum, params, revocable, settings, context.seed)

@@ -125,7 +125,7 @@ def train_text_encoder(
     if not train:
         raise AiprodError("no clip to train on has a caption", "see the reasons in the manifest of the caption stage")
     if source is not None:
-        model, tokenizer = _given(source)
+        model, tokenizer = _pretrained(source)
     else:
         tokenizer = make_tokenizer([clip.caption for clip in train], params.model)
         model = make_gemma(params.model, len(tokenizer))
@@ -331,7 +331,7 @@ def _figures(
     return {"perplexity": math.exp(own), "baseline_unigram_perplexity": math.exp(unigram), "tokens": len(wanted)}
 
 
-def _given(folder: Path) -> tuple[Any, Any]:
+def _pretrained(folder: Path) -> tuple[Any, Any]:
     """The language model and tokenizer of a given checkpoint."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

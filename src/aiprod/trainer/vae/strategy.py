@@ -164,14 +164,14 @@ class VAEStrategy(BaseStrategy):
             parts["adversarial"] = -self.discriminator(output).mean()
             self.discriminator.requires_grad_(True)
             total = total + self.config.adversarial * parts["adversarial"]
-            self._made = output.detach(), x
+            self._last_output = output.detach(), x
         return StepLoss(total, {name: float(part.detach()) for name, part in parts.items()})
 
     def after_update(self, step: int) -> dict[str, float]:
         """Train the discriminator by hinge loss (Lim & Ye 2017): real above 1, reconstructed below −1."""
         if self.discriminator is None or not self._joined(step):
             return {}
-        output, target = self._made
+        output, target = self._last_output
         self._critic.zero_grad(set_to_none=True)
         real, reconstructed = self.discriminator(target), self.discriminator(output)
         loss = (1 - real).relu().mean() + (1 + reconstructed).relu().mean()
