@@ -39,7 +39,7 @@ CONSENT = "2026-014"
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[SpeechRow], Path]:
     folder = tmp_path_factory.mktemp("speech")
-    return make_corpus(MakeSpeechParams(commands=4, descriptions=4, constructed=4), folder, 1), folder
+    return make_corpus(MakeSpeechParams(commands=4, descriptions=4, made=4), folder, 1), folder
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from aiprod.lips.rows import FaceRow
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.rows import SpeechRow
 
-SPEECH = MakeSpeechParams(commands=10, descriptions=4, constructed=6)
+SPEECH = MakeSpeechParams(commands=10, descriptions=4, made=6)
 FACES = MakeFacesParams(train=2, heldout=2, size=128)
 _FOLDER = tempfile.TemporaryDirectory()
 

@@ -16,7 +16,7 @@ from tests.speech.recorded_folders import TEXTS, vctk
 from tests.speech.test_recordings import SOURCE
 
 pytestmark = pytest.mark.slow
-SPEECH = "make_speech:\n  commands: 4\n  descriptions: 4\n  constructed: 4\n  folders: {vctk: recordings}\n"
+SPEECH = "make_speech:\n  commands: 4\n  descriptions: 4\n  made: 4\n  folders: {vctk: recordings}\n"
 
 
 def test_recordings_are_taken_in_when_they_change_and_a_refusal_is_logged(

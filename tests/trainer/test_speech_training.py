@@ -29,7 +29,7 @@ SMALL = {"width": 16, "decoder": 16, "blocks": 1, "vocoder": 16}
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[SpeechRow], Path]:
     folder = tmp_path_factory.mktemp("speech")
-    return make_corpus(MakeSpeechParams(commands=16, descriptions=8, constructed=12), folder, 1), folder
+    return make_corpus(MakeSpeechParams(commands=16, descriptions=8, made=12), folder, 1), folder
 
 
 def train(

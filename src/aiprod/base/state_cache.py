@@ -84,7 +84,7 @@ class InputState:
         return digest.hexdigest()
 
 
-_PARTS = ("read", "below", "made", "databases")
+_PARTS = ("read", "below", "outputs", "databases")
 
 
 def recall_unchanged(name: str, stated: Sequence[Any]) -> Any:

@@ -81,7 +81,7 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
         model["widths"] = [16] * len(model["widths"])
         for name in depths:
             model[name] = [min(n, 1) for n in model[name]]
-    small["make_speech"].update(commands=12, descriptions=12, constructed=12)
+    small["make_speech"].update(commands=12, descriptions=12, made=12)
     small["train_speech"]["model"].update(width=16, decoder=16, blocks=1, vocoder=16)
     small["train_speech"]["trainer"].update(steps=2, batch=2, checkpoint_every_s=0.0)
     small["train_speech"].update(heldout_utterances=2, threads=1)

@@ -33,7 +33,7 @@ class MakeSpeechParams(Params):
 
     commands: int = Field(default=168, ge=4, le=100_000, description="English sentences of six words and a grammar")
     descriptions: int = Field(default=144, ge=4, le=100_000, description="open English sentences")
-    constructed: int = Field(default=108, ge=4, le=100_000, description="sentences of the constructed language")
+    made: int = Field(default=108, ge=4, le=100_000, description="sentences of the constructed language")
     heldout_fraction: float = Field(default=0.12, gt=0, lt=1, description="share of sentences kept out of training")
     seed: int = Field(default=0, ge=0, le=2**32)
     folders: dict[str, str] = Field(
@@ -66,7 +66,7 @@ def plans(params: MakeSpeechParams) -> list[CorpusPlan]:
     for language, count, sentence in (
         (ENGLISH, params.commands, command),
         (ENGLISH, params.descriptions, description),
-        (CONSTRUCTED, params.constructed, constructed),
+        (CONSTRUCTED, params.made, constructed),
     ):
         speakers = [name for name in names if (name, language) != UNSEEN]
         texts = _different(sentence, rng, count)
@@ -95,7 +95,7 @@ def _different(sentence: Callable[[np.random.Generator], str], rng: np.random.Ge
         if len(sentences) == count:
             return list(sentences)
     raise AiprodError(
-        f"the grammar has fewer than {count} sentences", "lower make_speech.descriptions or make_speech.constructed"
+        f"the grammar has fewer than {count} sentences", "lower make_speech.descriptions or make_speech.made"
     )
 
 
