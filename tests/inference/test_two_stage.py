@@ -123,9 +123,9 @@ def test_what_cannot_be_sampled_in_two_stages_is_one_line(pipeline, two, folder,
     [
         (["--two-stage"], "has no latent upsampler"),
         (["--overlap", "1"], "--overlap is of --duration"),
-        (["--duration", "3", "--extend", "x.mp4"], "--duration stands beside --extend"),
-        (["--duration", "3", "--make", "video"], "--duration stands beside --make"),
-        (["--duration", "3", "--viewing-scale", "2"], "--duration stands beside --viewing-scale"),
+        (["--duration", "3", "--extend", "x.mp4"], "--duration cannot be combined with --extend"),
+        (["--duration", "3", "--make", "video"], "--duration cannot be combined with --make"),
+        (["--duration", "3", "--viewing-scale", "2"], "--duration cannot be combined with --viewing-scale"),
         (["--duration", "3", "--overlap", "2"], "leaves nothing to make"),
     ],
 )

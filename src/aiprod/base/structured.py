@@ -146,7 +146,7 @@ def _check_events(text: str, where: str) -> None:
         elif isinstance(event, NodeEvent):
             nodes += 1
         if nodes > NODES_MAX:
-            raise AiprodError(f"{where} stands for more than {NODES_MAX:,} values", "write out fewer aliases")
+            raise AiprodError(f"{where} expands to more than {NODES_MAX:,} values", "write out fewer aliases")
 
 
 def _brief(error: BaseException) -> str:

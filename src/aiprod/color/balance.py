@@ -232,7 +232,7 @@ def load(path: Path) -> BalanceNet:
     except (OSError, SafetensorError) as error:
         raise AiprodError(f"{path} cannot be read ({str(error)[:100]})", hint) from None
     if (stated.get("kind"), stated.get("version")) != ("aiprod balance", _VERSION):
-        raise AiprodError(f"{path.name} is no model of white balance of this version", hint)
+        raise AiprodError(f"{path.name} is not a white-balance model of this version", hint)
     net = BalanceNet()
     net.load_state_dict(weights)
     return net.eval()

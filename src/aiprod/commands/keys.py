@@ -33,7 +33,7 @@ def status() -> None:
     if key_status.foreign:
         typer.echo(f"{key_status.foreign} keys are wrapped by another master key: they cannot be read")
     if key_status.rotating:
-        typer.echo("a rotation was stopped half-way: run `aiprod keys rotate` to finish it")
+        typer.echo("a key rotation was interrupted: run `aiprod keys rotate` to finish it")
     for backup in key_status.backups:
         day = datetime.fromtimestamp(backup["unix_time_s"], UTC)
         ended = "" if backup["master"] == key_status.master else ", of no use since the master key was rotated"

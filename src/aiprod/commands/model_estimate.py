@@ -144,7 +144,7 @@ def _apply(content: dict[str, Any], change: str) -> None:
     try:
         value = YAML(typ="safe").load(text)
     except YAMLError:
-        raise AiprodError(f"--set {change}: the value is no YAML", "quote it") from None
+        raise AiprodError(f"--set {change}: the value is not valid YAML", "quote it") from None
     *outer, last = key.split(".")
     place: Any = content
     for name in outer:

@@ -243,7 +243,7 @@ def take_over(memo: Memo, entries: Mapping[str, Bundle], get: Get) -> None:
     """
     for key, bundle in entries.items():
         if not _KEY.fullmatch(key):
-            raise AiprodError("a worker sent a result under a name that is none", "look at who is in the cluster")
+            raise AiprodError("a worker returned a result with an invalid name", "look at who is in the cluster")
         memo.adopt(key, lambda folder, bundle=bundle: bundle.unpack(folder, get))  # type: ignore[misc]
 
 

@@ -133,7 +133,7 @@ class Builder:
         late = next((sound for sound in sounds if sound.record_out > ends), None)
         if late is not None:
             raise AiprodError(
-                f"{late.film.name} goes on {float((late.record_out - ends) / whole.rate):.2f} s after the last picture",
+                f"{late.film.name} continues {float((late.record_out - ends) / whole.rate):.2f} s after the last frame",
                 "shorten it with `length:`, or lengthen the credits",
             )
         return Built(whole, scenes, [n for n, _ in shots], self.lettered, lines)

@@ -171,7 +171,7 @@ def _refuse_outside(ingredients: Ingredients, below: Path | None) -> None:
     for each in ingredients.used.values():
         own = each.kind in ("file", "voice", "grade")
         if below is not None and own and not each.path.is_relative_to(below.resolve()):
-            raise AiprodError(f"{each.name} lies outside of {below}", "move it there, where DVC sees it change")
+            raise AiprodError(f"{each.name} is outside of {below}", "move it there, where DVC sees it change")
 
 
 def _record(  # noqa: PLR0917

@@ -128,9 +128,9 @@ def refuse_windows(inputs: GenerationInputs, viewing_scale: int) -> None:
     other = [name for name in (*_BASES, "last_image", "keyframes", "reference", "mask") if getattr(inputs, name)]
     if other or inputs.make != "both":
         option = _option(other[:1]) if other else "--make"
-        raise AiprodError(f"--duration stands beside {option}", "give a prompt, with --image at most")
+        raise AiprodError(f"--duration cannot be combined with {option}", "give a prompt, with --image at most")
     if viewing_scale > 1:
-        raise AiprodError("--duration stands beside --viewing-scale", "leave it out; players enlarge")
+        raise AiprodError("--duration cannot be combined with --viewing-scale", "leave it out; players enlarge")
 
 
 def parsed_keyframe(text: str) -> tuple[float, Path]:

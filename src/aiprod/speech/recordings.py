@@ -120,7 +120,7 @@ class Recordings:
                 seen[row.utterance_id] = recording.key
                 yield row
             for name in [] if isinstance(beside, str) else beside.unused():
-                self.log(f"make_speech: files beside {source_id} speak of {name}, which is no recording here")
+                self.log(f"make_speech: files beside {source_id} speak of {name}, which is not a recording here")
 
     def _beside(self, folder: Path, source_id: str, documents: Collection[str]) -> Sidecars | str:
         """What files beside the recordings say of each; where they cannot be read, why all are refused."""

@@ -123,7 +123,7 @@ class WebDatasetSource(PlacedSource):
                     out.write(piece)
         if (got := part.stat().st_size) != size:
             what = f"the shard gave {got} of the film's {size} bytes"
-            raise MediaError("unreadable", what, "run again to go on with it")
+            raise MediaError("unreadable", what, "run again to resume it")
         os.replace(part, target)
         return None
 

@@ -166,7 +166,7 @@ def _ask(address: str, query: bytes) -> bytes:
         problem = f"no answer within {_TIMEOUT_S} s" if isinstance(reason, socket.timeout) else words_of(reason)
         raise AiprodError(f"{address} does not answer: {problem}", f"{_FREE}; try again, or another one") from None
     if len(data) > _ANSWER_MAX:
-        raise AiprodError(f"{address} sent more than {_ANSWER_MAX} bytes", f"{_FREE}; it is no time-stamp authority")
+        raise AiprodError(f"{address} sent more than {_ANSWER_MAX} bytes", f"{_FREE}; it is not a time-stamp authority")
     return data
 
 
