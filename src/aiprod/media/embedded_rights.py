@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 
 from aiprod.media.container import DEFAULT, Limits, opened
 from aiprod.media.metadata_regions import Region, regions
-from aiprod.media.metadata_texts import MAX_BYTES, TEXT, metadata_texts
+from aiprod.media.metadata_texts import MAX_BYTES, metadata_texts
 from aiprod.media.service_tables import service_texts
 from aiprod.media.sniffing import ContentType, sniff
+from aiprod.media.tag_formats import TEXT
 from aiprod.media.training_mining import statement_in
 from aiprod.rights.embedded import MAX_XMP, statement_from_tags, statement_from_xmp
 from aiprod.rights.statements import merged
