@@ -122,9 +122,9 @@ class BalanceNet(nn.Module):
         estimate = (plain * trust.softmax(1)[..., None]).sum(1)
         return estimate * torch.sigmoid(share + 2) + more * 0.3
 
-    def match(self, wanted: Tensor, second_film: Tensor) -> Tensor:
-        """By how many stops red, green and blue of ``second_film`` are above those of ``wanted`` shots, [N, 3]."""
-        (one, first), (other, second) = self._seen(wanted), self._seen(second_film)
+    def match(self, reference: Tensor, film: Tensor) -> Tensor:
+        """By how many stops red, green and blue of ``film`` are above those of ``reference`` shots, [N, 3]."""
+        (one, first), (other, second) = self._seen(reference), self._seen(film)
         apart = second - first
         there = self.pair(torch.cat([one, other, apart], 1))
         back = self.pair(torch.cat([other, one, -apart], 1))  # the other way round it says the opposite
@@ -200,9 +200,9 @@ def balance_gains(net: BalanceNet, thumbnails: Thumbnails) -> Gains:
 
 
 @torch.no_grad()
-def match_gains(net: BalanceNet, wanted: Thumbnails, given: Thumbnails) -> Gains:
+def match_gains(net: BalanceNet, reference: Thumbnails, film: Thumbnails) -> Gains:
     """What brings a film near to another in colour and exposure, by the median over pairs of their pictures."""
-    one, other = tensor_of(wanted), tensor_of(given)
+    one, other = tensor_of(reference), tensor_of(film)
     apart = net.match(one.repeat_interleave(len(other), 0), other.repeat(len(one), 1, 1, 1)).median(0).values
     return _stated(np.exp2(-apart.numpy().astype(np.float64)))
 

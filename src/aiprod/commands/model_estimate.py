@@ -62,7 +62,7 @@ def estimate(  # noqa: PLR0917
     folder = file if file.is_dir() else None
     read = _sections(params if folder else file, change or [])
     devices = [d for d in (chosen, this_processor() if cpu else None) if d is not None and d.bandwidth]
-    steps = list(planned_steps(read, text_tokens=text_tokens, given=folder))
+    steps = list(planned_steps(read, text_tokens=text_tokens, checkpoint=folder))
     first, swapped = steps[0].step, any(one.step.swapped for one in steps)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{first.parameters:,} parameters, {first.trained:,} trained. A step of one process:")

@@ -48,7 +48,7 @@ class Builder:
     """Builds the timeline of a script.
 
     Args:
-        found: where ingredients are looked up and noted.
+        ingredients: where ingredients are looked up and noted.
         stills: folder that titles are written to.
         shots: files of the prompts, by scene and shot.
         spoken: lines that the speech model spoke, by scene and place.

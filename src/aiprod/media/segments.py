@@ -174,10 +174,10 @@ def _static_metadata(segments: Sequence[tuple[Path, int]], form: VideoForm) -> S
     return StaticMetadata(form.delivery, light)
 
 
-def _described(given: Any, segment: Path, stated: StaticMetadata | None, stack: ExitStack) -> Any:
+def _described(stream: Any, segment: Path, stated: StaticMetadata | None, stack: ExitStack) -> Any:
     """The stream to copy from: the segment's, or one that is the same and has the boxes of HDR10."""
     if stated is None:
-        return given
+        return stream
     described = segment.with_name(f"described.{segment.suffix[1:]}")
     with_boxes(segment, stated.boxes(), described)
     return stack.enter_context(av.open(os.fspath(described))).streams.video[0]

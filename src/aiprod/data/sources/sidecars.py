@@ -55,7 +55,7 @@ class Sidecars:
     folders: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     folder_problems: dict[str, str] = field(default_factory=dict)
     sites: dict[str, list[SiteRules]] = field(default_factory=dict)
-    _asked: set[str] = field(default_factory=set)
+    _requested: set[str] = field(default_factory=set)
 
     def of(self, key: str, source: SourceDeclaration | None = None) -> tuple[SidecarRecord | None, str | None]:
         """What is said of a film and of the folders that it lies in, and why that cannot be believed.

@@ -136,20 +136,20 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
     return [targets[film_id] for film_id in sorted(targets)]
 
 
-def _spoken(root: Path, asked: str) -> AiprodError | None:
+def _spoken(root: Path, target: str) -> AiprodError | None:
     """The answer to who asks for an utterance or a speaker of the speech dataset, of which there is no film."""
     facts = where.Records(root, strict=False)
-    rows = [row for key, row in facts.utterances.items() if asked in (key, row.speaker)]
+    rows = [row for key, row in facts.utterances.items() if target in (key, row.speaker)]
     if not rows:
         return None
     if all(row.synthetic for row in rows):
         return AiprodError(
-            f"{asked} is speech that no person spoke ({rows[0].provenance}), so there is nobody to erase",
+            f"{target} is speech that no person spoke ({rows[0].provenance}), so there is nobody to erase",
             "`make_speech` in params.yaml says what is spoken; `aiprod lineage` names the model that heard it",
         )
     records = ", ".join(sorted({row.consent_ref for row in rows if row.consent_ref})) or "none is recorded"
     return Refusal(
-        f"{asked} is speech of a person that is stored unencrypted, so there is no key to destroy",
+        f"{target} is speech of a person that is stored unencrypted, so there is no key to destroy",
         f"withdraw the consent ({records}), so that no model is trained on it; `aiprod lineage` names who heard it",
         lack="key",
         action="erase",

@@ -13,13 +13,13 @@ KINDS = ("utterance", "speaker", "head")
 MODELS = (*OF_SPEECH, LIPS)
 
 
-def kind_of(facts: Records, asked: str) -> str | None:
+def kind_of(facts: Records, target: str) -> str | None:
     """Whether an utterance, a head or a speaker is called that."""
-    if asked in facts.utterances:
+    if target in facts.utterances:
         return "utterance"
-    if asked in facts.faces:
+    if target in facts.faces:
         return "head"
-    return "speaker" if any(row.speaker == asked for row in facts.utterances.values()) else None
+    return "speaker" if any(row.speaker == target for row in facts.utterances.values()) else None
 
 
 def node(facts: Records, kind: str, name: str) -> Node:

@@ -36,7 +36,7 @@ class Desk:
     actor: Actor
     sample: str | None = None
     log: AuditLog = field(default_factory=AuditLog)
-    _made: list[Review] = field(default_factory=list, init=False)
+    _reviews: list[Review] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._facts = Records(self.root, vault=Vault())

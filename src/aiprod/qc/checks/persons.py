@@ -90,16 +90,16 @@ class Persons(OfStills):
         identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['persons'].identity()}"}
         if not self._times_s:
             return {"status": "unmeasurable", "reason": "no stills", **identity}
-        best = [found[0]["confidence"] if found else 0.0 for found in self._persons]
+        best = [boxes[0]["confidence"] if boxes else 0.0 for boxes in self._persons]
         together = len(best) >= _SEVERAL and float(np.mean(best)) >= _TOGETHER
-        found = max(best) >= _SURE or together
-        kept = [[one for one in still if found and one["confidence"] >= _TOGETHER] for still in self._persons]
+        present = max(best) >= _SURE or together
+        kept = [[one for one in still if present and one["confidence"] >= _TOGETHER] for still in self._persons]
         sure = [sum(one["confidence"] >= _SURE for one in still) for still in kept]
         return {
             "status": "ok",
             "stills": len(self._times_s),
             "stills_with_persons": sum(1 for still in kept if still),
-            "persons_max": max(*sure, 1) if found else 0,
+            "persons_max": max(*sure, 1) if present else 0,
             "stills_with_hands": sum(1 for still in self._hands if still),
             "times_s": self._times_s,
             "boxes": _numbered(kept),

@@ -32,7 +32,7 @@ class Copies:
 
     Attributes:
         compared: clips that have a fingerprint; the others are compared with none.
-        made: method and version of the fingerprints.
+        measured_by: method and version of the fingerprints.
         repeated: for each clip that shows the same as a kept one, the match.
         same_sound: for each clip that sounds like a preferred one and looks otherwise, that match.
         with_denied: for each clip that is itself the same as a denied film, the match.

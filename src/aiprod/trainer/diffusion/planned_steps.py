@@ -54,24 +54,26 @@ class PlannedStep:
     step: StepEstimate
 
 
-def planned_steps(read: Mapping[str, Any], *, text_tokens: int, given: Path | None = None) -> Iterator[PlannedStep]:
+def planned_steps(
+    read: Mapping[str, Any], *, text_tokens: int, checkpoint: Path | None = None
+) -> Iterator[PlannedStep]:
     """What training would take in each phase.
 
     Args:
         read: validated sections by name.
         text_tokens: of a caption.
-        given: folder of a transformer, or of a pipeline, in the place of all ``init``.
+        checkpoint: folder of a transformer, or of a pipeline, in the place of all ``init``.
 
     Raises:
         AiprodError: a folder holds no model, or a size does not fit.
     """
     params: TrainDiffusionParams = read["train_diffusion"]
     curriculum: CurriculumConfig = read["curriculum"]
-    pictures, sound = _pictures(read["train_video_vae"], given), _sound(read["train_audio_vae"], given)
+    pictures, sound = _pictures(read["train_video_vae"], checkpoint), _sound(read["train_audio_vae"], checkpoint)
     audio = AudioLatentPatchifier(sound)
-    build, video, text = _planned_model(params, pictures, audio, _text_width(read["train_text_encoder"]), given)
-    if given is not None:
-        params = params.model_copy(update={"init": str(given)})
+    build, video, text = _planned_model(params, pictures, audio, _text_width(read["train_text_encoder"]), checkpoint)
+    if checkpoint is not None:
+        params = params.model_copy(update={"init": str(checkpoint)})
     if params.lora is not None and params.init is None:
         raise AiprodError("train_diffusion.lora adapts a given model and init names none", "set init, or lora to null")
     with torch.device("meta"):
