@@ -21,7 +21,7 @@ from aiprod.core.transformer.model import AVTransformer
 from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion import estimate
 from aiprod.trainer.diffusion.cards import CARDS, card_of
-from aiprod.trainer.diffusion.estimate import TOLERANCE, Batch, estimate_step
+from aiprod.trainer.diffusion.estimate import TOLERANCE, StepInputs, estimate_step
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.tasks import losses_of
 from aiprod.trainer.loop.accelerator import SingleEngine
@@ -46,7 +46,7 @@ CASES = {
 }
 
 
-def batch(samples: int = 2, grid: tuple[int, int, int] = (2, 6, 8), sound: int = 16, text: int = 9) -> Batch:
+def batch(samples: int = 2, grid: tuple[int, int, int] = (2, 6, 8), sound: int = 16, text: int = 9) -> StepInputs:
     places = torch.cartesian_prod(*(torch.arange(float(n)) for n in grid))[None].repeat(samples, 1, 1)
 
     def stream(channels: int, positions: Tensor) -> ModalityInput:
@@ -57,7 +57,7 @@ def batch(samples: int = 2, grid: tuple[int, int, int] = (2, 6, 8), sound: int =
 
     inputs = [stream(CONFIG.video_channels, places), stream(CONFIG.audio_channels, torch.rand(samples, sound, 1))]
     whole = [torch.ones(one.latent.shape[:2], dtype=torch.bool) for one in inputs]
-    return Batch(
+    return StepInputs(
         inputs, [(one.latent.clone(), one.latent.clone(), mask) for one, mask in zip(inputs, whole, strict=True)]
     )
 

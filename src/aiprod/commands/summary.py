@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.commands.run_results import Table
+    from aiprod.commands.run_results import SummaryTable
 
 
 def summary(
@@ -40,7 +40,7 @@ def summary(
         where()
 
 
-def _lines(table: Table) -> list[str]:
+def _lines(table: SummaryTable) -> list[str]:
     """A heading, the rows in columns as wide as they need, and the note."""
     lines = ["", table.title]
     widths = [max(len(row[place]) for row in table.rows) for place in range(len(table.rows[0]))] if table.rows else []

@@ -16,7 +16,7 @@ from aiprod.film.dialogue import RenderedLine
 from aiprod.film.generation import SeededPrompt
 from aiprod.film.ingredients import Ingredient, Ingredients, generated
 from aiprod.film.profiles import PROFILES
-from aiprod.film.script import Line, Music, Scene, Script, Shot
+from aiprod.film.script import Music, Scene, Script, ScriptLine, ScriptShot
 from aiprod.montage.short_form import parse_size, timeline_of
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import parse_time
@@ -80,10 +80,10 @@ class Builder:
         """
         script = self.script
         entries: list[dict[str, Any]] = []
-        shots: list[tuple[int, Shot]] = []
+        shots: list[tuple[int, ScriptShot]] = []
         for number, scene in enumerate(script.scenes):
             for place, entry in enumerate(scene.shots):
-                if not isinstance(entry, Shot):
+                if not isinstance(entry, ScriptShot):
                     entries.append(entry)
                     continue
                 path = self._shown(number, place, entry)
@@ -142,7 +142,7 @@ class Builder:
         self,
         number: int,
         place: int,
-        shot: Shot,
+        shot: ScriptShot,
     ) -> Path:
         """The file that a shot shows."""
         if shot.clip is not None:
@@ -171,7 +171,7 @@ class Builder:
         self.lettered[path] = background
         return self.ingredients.add(Ingredient("lettering", text, path, "", sha256_file(path)))
 
-    def _entry(self, scene: Scene, shot: Shot, path: Path) -> dict[str, Any]:
+    def _entry(self, scene: Scene, shot: ScriptShot, path: Path) -> dict[str, Any]:
         """A shot as an entry of a timeline in short form."""
         entry: dict[str, Any] = {"film": str(path), "fit": shot.fit, "conform": shot.conform, "from": shot.start}
         if shot.length is not None:
@@ -181,7 +181,7 @@ class Builder:
             entry["grade"] = grade
         return entry
 
-    def _own_sounds(self, timeline: Timeline, shots: Sequence[Shot]) -> list[Sound]:
+    def _own_sounds(self, timeline: Timeline, shots: Sequence[ScriptShot]) -> list[Sound]:
         """What the shots themselves sound like; it crosses over where their pictures do."""
         track, sounds = timeline.pictures[0], []
         for n, (clip, shot) in enumerate(zip(track.clips, shots, strict=True)):
@@ -224,7 +224,7 @@ class Builder:
     def _line(
         self,
         timeline: Timeline,
-        line: Line,
+        line: ScriptLine,
         scene: int,
         spoken: RenderedLine | None,
         subtitles: list[Subtitle],
@@ -372,7 +372,7 @@ def wanted_shots(script: Script) -> list[tuple[tuple[int, int], SeededPrompt]]:
     shots: list[tuple[tuple[int, int], SeededPrompt]] = []
     for number, scene in enumerate(script.scenes):
         for place, entry in enumerate(scene.shots):
-            if isinstance(entry, Shot) and entry.prompt is not None:
+            if isinstance(entry, ScriptShot) and entry.prompt is not None:
                 seed = script.seed if entry.seed is None else entry.seed
                 shots.append(((number, place), SeededPrompt(entry.prompt, seed)))
     return shots

@@ -34,7 +34,7 @@ _LOWEST, _HIGHEST = -0.05, 1.05  # EBU R 103
 
 
 @dataclass
-class Delivery:
+class DeliveryCheck:
     """What was measured, and why the film may not be delivered.
 
     Attributes:
@@ -53,14 +53,14 @@ def check_delivery(
     *,
     lettered: dict[Path, tuple[int, int, int] | None],
     mixed: NDArray[np.float32] | None,
-) -> Delivery:
+) -> DeliveryCheck:
     """Decode a film and hold it against its profile.
 
     Args:
         lettered: stills with letters → their background.
         mixed: the mix [2, samples] that the file's sound was encoded from.
     """
-    delivery = Delivery()
+    delivery = DeliveryCheck()
     seen = FilmPrint()
     _pictures(film, timeline, profile, lettered, seen, delivery)
     heard = _sound(film, timeline, profile, mixed, delivery)
@@ -83,7 +83,7 @@ def _pictures(  # noqa: PLR0917
     profile: Profile,
     lettered: Container[Path],
     seen: FilmPrint,
-    delivery: Delivery,
+    delivery: DeliveryCheck,
 ) -> None:
     stills, rate = _stills(timeline), timeline.rate
     lowest = timeline.pictures[0]
@@ -169,7 +169,7 @@ def _sound(
     timeline: Timeline,
     profile: Profile,
     mixed: NDArray[np.float32] | None,
-    delivery: Delivery,
+    delivery: DeliveryCheck,
 ) -> NDArray[np.float32] | None:
     """Measure the sound; the sound itself, where there is any."""
     facts = probe(film)
@@ -234,7 +234,7 @@ def offset_samples(sound: NDArray[np.float32], mixed: NDArray[np.float32], most_
 
 
 def _safe_area(
-    timeline: Timeline, profile: Profile, lettered: dict[Path, tuple[int, int, int] | None], delivery: Delivery
+    timeline: Timeline, profile: Profile, lettered: dict[Path, tuple[int, int, int] | None], delivery: DeliveryCheck
 ) -> None:
     used = {clip.film: clip for track in timeline.pictures for clip in track.clips if clip.film in lettered}
     least = 0.5

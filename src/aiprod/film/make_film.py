@@ -18,7 +18,7 @@ from aiprod.base.tempdirs import scratch, sweep
 from aiprod.errors import AiprodError
 from aiprod.film.build_timeline import Builder, Built, wanted_shots
 from aiprod.film.credits import credits_text, model_facts, obligations_of
-from aiprod.film.delivery import Delivery, check_delivery
+from aiprod.film.delivery import DeliveryCheck, check_delivery
 from aiprod.film.dialogue import lines_to_speak, speak_lines
 from aiprod.film.generation import generate
 from aiprod.film.ingredients import Ingredients
@@ -175,7 +175,7 @@ def _refuse_outside(ingredients: Ingredients, below: Path | None) -> None:
 
 
 def _record(  # noqa: PLR0917
-    script: Script, path: Path, built: Built, ingredients: Ingredients, film: Path, checked: Delivery
+    script: Script, path: Path, built: Built, ingredients: Ingredients, film: Path, checked: DeliveryCheck
 ) -> dict[str, Any]:
     every = list(ingredients.used.values())
     resolved = path.resolve()
@@ -212,7 +212,7 @@ def _mix_of(done: cutting.Cut, samples: int) -> NDArray[np.float32] | None:
     return total if done.stems else None
 
 
-def _refused(film: Path, out: Path, checked: Delivery) -> ProfileViolation:
+def _refused(film: Path, out: Path, checked: DeliveryCheck) -> ProfileViolation:
     beside = out.with_name(f"{out.stem}.refused{out.suffix}")
     film.replace(beside)
     return ProfileViolation(

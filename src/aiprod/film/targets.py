@@ -21,7 +21,7 @@ _KEPT = 0.9
 
 
 @dataclass(frozen=True)
-class Figure:
+class TargetFigure:
     """One row of the table.
 
     Attributes:
@@ -35,7 +35,7 @@ class Figure:
     holds: bool | None = None
 
 
-def measure_film(film: Path, root: Path) -> tuple[list[Figure], list[str]]:
+def measure_film(film: Path, root: Path) -> tuple[list[TargetFigure], list[str]]:
     """What the delivery check measured of a film, and what is understood of its lines now.
 
     Returns:
@@ -54,21 +54,25 @@ def measure_film(film: Path, root: Path) -> tuple[list[Figure], list[str]]:
     return [*_delivered(record), *words], notes
 
 
-def _delivered(record: dict[str, Any]) -> Iterator[Figure]:
+def _delivered(record: dict[str, Any]) -> Iterator[TargetFigure]:
     profile, delivery = PROFILES.get(record.get("profile", "")), record.get("delivery", {})
     if profile is None:
         return
     frames = record["frames"]
-    yield Figure("frames", delivery["frames"], f"{frames}", delivery["frames"] == frames)
+    yield TargetFigure("frames", delivery["frames"], f"{frames}", delivery["frames"] == frames)
     if delivery.get("lufs") is not None:
         target = f"{profile.lufs:g} ± {profile.lu_off:g}"
-        yield Figure("loudness_lufs", delivery["lufs"], target, abs(delivery["lufs"] - profile.lufs) <= profile.lu_off)
+        yield TargetFigure(
+            "loudness_lufs", delivery["lufs"], target, abs(delivery["lufs"] - profile.lufs) <= profile.lu_off
+        )
         peak = delivery["true_peak_dbtp"]
-        yield Figure("true_peak_dbtp", peak, f"at most {profile.true_peak_dbtp:g}", peak <= profile.true_peak_dbtp)
+        yield TargetFigure(
+            "true_peak_dbtp", peak, f"at most {profile.true_peak_dbtp:g}", peak <= profile.true_peak_dbtp
+        )
     offset = delivery.get("sound_offset_samples")
     if offset is not None:
         most = round(profile.sync_s * SAMPLE_RATE)
-        yield Figure("sound_offset_samples", offset, f"within {most}", abs(offset) <= most)
+        yield TargetFigure("sound_offset_samples", offset, f"within {most}", abs(offset) <= most)
     limits: tuple[tuple[str, float], ...] = (
         ("black_longest_s", profile.black_s),
         ("frozen_longest_s", profile.freeze_s),
@@ -78,10 +82,10 @@ def _delivered(record: dict[str, Any]) -> Iterator[Figure]:
     )
     for name, limit in limits:
         if name in delivery:
-            yield Figure(name, delivery[name], f"at most {limit:g}", delivery[name] <= limit)
+            yield TargetFigure(name, delivery[name], f"at most {limit:g}", delivery[name] <= limit)
 
 
-def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure], list[str]]:
+def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[TargetFigure], list[str]]:
     """Word accuracy of the lines in the final mix, beside that of the lines before it and of chance."""
     from aiprod.speech.recogniser import Recogniser, accuracy, chance, installed, is_command
     from aiprod.speech.text_to_phones import ENGLISH, bundled_dictionary, phrases
@@ -121,12 +125,12 @@ def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure]
         in_mix, alone_before = (accuracy([(line[n], line[2]) for line in each_line]) for n in (0, 1))
         target = f"at least {_KEPT:g} of that before the mix"
         figures += [
-            Figure(f"words_{kind}", sum(len(line[2]) for line in each_line)),
-            Figure(f"word_accuracy_{kind}", in_mix, target, in_mix >= _KEPT * alone_before),
-            Figure(f"word_accuracy_{kind}_before_mix", alone_before),
+            TargetFigure(f"words_{kind}", sum(len(line[2]) for line in each_line)),
+            TargetFigure(f"word_accuracy_{kind}", in_mix, target, in_mix >= _KEPT * alone_before),
+            TargetFigure(f"word_accuracy_{kind}_before_mix", alone_before),
         ]
         if command and len(each_line) > 1:
-            figures.append(Figure(f"word_accuracy_{kind}_chance", chance([line[2] for line in each_line])))
+            figures.append(TargetFigure(f"word_accuracy_{kind}_chance", chance([line[2] for line in each_line])))
     return figures, notes
 
 

@@ -17,7 +17,7 @@ from aiprod.inference.edits import Edit
 from aiprod.inference.input_files import RATE, RIGHTS_NOTE, InputFilm, about, read_film
 from aiprod.inference.input_image import read_picture
 from aiprod.inference.inputs import GenerationInputs, gather
-from aiprod.inference.long_films import Windows, make_long_film
+from aiprod.inference.long_films import FilmWindows, make_long_film
 from aiprod.inference.params import GenerationParams, made_by
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import GeneratedClip, Request
@@ -164,7 +164,7 @@ def make_long_films(
     for _, _, path in requests:
         if path.suffix.lower() != ".mp4":
             raise AiprodError(f"{path} is to hold a video", "give a name that ends in .mp4")
-    windows = Windows.of(config, pipeline.video_vae.compression.time, duration_s, overlap_s)
+    windows = FilmWindows.of(config, pipeline.video_vae.compression.time, duration_s, overlap_s)
     picture = read_picture(image, config.height_px, config.width_px) if image is not None else None
     files = [about("--image", image)] if image is not None else []
     for prompt, seed, path in requests:

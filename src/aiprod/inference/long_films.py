@@ -35,7 +35,7 @@ _CRF = 12.0
 
 
 @dataclass(frozen=True)
-class Windows:
+class FilmWindows:
     """How a long film is divided.
 
     Attributes:
@@ -49,7 +49,7 @@ class Windows:
     overlap: int
 
     @classmethod
-    def of(cls, config: GenerationConfig, time: int, duration_s: float, overlap_s: float | None = None) -> Windows:
+    def of(cls, config: GenerationConfig, time: int, duration_s: float, overlap_s: float | None = None) -> FilmWindows:
         """The division of a film.
 
         Args:
@@ -83,7 +83,7 @@ def make_long_film(  # noqa: PLR0917 (a film and what it is made from)
     request: Request,
     path: Path,
     config: GenerationConfig,
-    windows: Windows,
+    windows: FilmWindows,
     conditions: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Make a film window by window and write it, with its description, as :func:`write_video` does.
@@ -153,7 +153,7 @@ class _Film:
     pipeline: AVPipeline
     request: Request
     config: GenerationConfig
-    windows: Windows
+    windows: FilmWindows
     file: BinaryIO
     rate: int
     heard: int = 0
@@ -218,7 +218,7 @@ class _Film:
         return round(frame / self.config.fps * self.rate)
 
 
-def _warn(pipeline: AVPipeline, windows: Windows) -> None:
+def _warn(pipeline: AVPipeline, windows: FilmWindows) -> None:
     tasks = trained_tasks(pipeline.record)
     if windows.count > 1 and tasks is not None and not any(task.video.find("prefix") for task in tasks):
         log(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aiprod.media.audio_reading import Track, read_track
+from aiprod.media.audio_reading import AudioTrack, read_track
 from aiprod.media.audio_resampling import resampled
 from aiprod.media.audio_tracks import chosen
 from aiprod.media.container import DEFAULT, Limits
@@ -132,7 +132,7 @@ def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits =
 
 
 def _laid(
-    track: Track, rate: int, begin: float, total: int | None, limits: Limits
+    track: AudioTrack, rate: int, begin: float, total: int | None, limits: Limits
 ) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
     """Samples of a window that begins at ``begin``, and the ranges of it that sound; ``total`` None = to the end."""
     pieces: list[tuple[int, np.ndarray]] = []

@@ -22,7 +22,7 @@ from aiprod.media.video_form import LEAST_SIZES, SVT_PRESETS, Codec, VideoForm
 from aiprod.montage.exporting import edl, write_otio
 from aiprod.montage.mix import Mix, mix, opened_mix
 from aiprod.montage.rendering import SegmentJob, job_of, render_segment
-from aiprod.montage.sources import Source, check_reach, look, speed_of
+from aiprod.montage.sources import SourceFacts, check_reach, look, speed_of
 from aiprod.montage.subtitles import srt, webvtt
 from aiprod.montage.timecode import format_timecode
 from aiprod.montage.timeline import SAMPLE_RATE, Bus, Timeline
@@ -80,7 +80,7 @@ def segments_of(timeline: Timeline, least_s: float | None = None) -> list[tuple[
     return list(itertools.pairwise(starts))
 
 
-def check(timeline: Timeline) -> tuple[dict[Path, Source], list[str]]:
+def check(timeline: Timeline) -> tuple[dict[Path, SourceFacts], list[str]]:
     """Open every film of a timeline and see that it reaches as far as it is used, before anything is rendered.
 
     Returns:

@@ -19,7 +19,7 @@ from aiprod.media.high_bit_depth import DeepPictures, still_planes
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop, finished, scaler_for
 from aiprod.media.segments import Planes, rgb_planes_709, yuv_frame
-from aiprod.montage.sources import PicturesAt, Readers, Source, speed_of
+from aiprod.montage.sources import PicturesAt, Readers, SourceFacts, speed_of
 from aiprod.montage.stills import read_still
 from aiprod.montage.timeline import Clip, PictureTrack, Placement, Timeline, Transition
 from aiprod.montage.transitions import blended, masked, moved, wipe_mask
@@ -82,7 +82,7 @@ class _ClipOnScreen:
     """One clip that is on screen: its source, opened, and what scales it."""
 
     def __init__(
-        self, clip: Clip, source: Source, timeline: Timeline, delivery: Delivery, readers: Readers | None
+        self, clip: Clip, source: SourceFacts, timeline: Timeline, delivery: Delivery, readers: Readers | None
     ) -> None:
         self.clip, self.source, self.timeline = clip, source, timeline
         self.still = read_still(clip.film) if source.still else None
@@ -185,7 +185,7 @@ class Composer:
     """
 
     timeline: Timeline
-    sources: dict[Path, Source]
+    sources: dict[Path, SourceFacts]
     delivery: Delivery = _USUAL
     readers: Readers | None = None
     _open: dict[tuple[int, int], _ClipOnScreen] = field(default_factory=dict)

@@ -36,7 +36,7 @@ class MouthTrack:
 
 
 @dataclass(frozen=True)
-class Sync:
+class SyncResult:
     """What was measured.
 
     Attributes:
@@ -59,7 +59,7 @@ class Sync:
     correlation_mismatched: float | None
 
 
-def measure(seen: MouthTrack, phones: Sequence[TimedUnit], language: str) -> Sync:
+def measure(seen: MouthTrack, phones: Sequence[TimedUnit], language: str) -> SyncResult:
     """Compare a mouth with the phones that are heard."""
     closed, wide = (_of_kind(phones, language, kind) for kind in (CLOSED, OPEN))
     far = _far_shifts(seen)
@@ -69,7 +69,7 @@ def measure(seen: MouthTrack, phones: Sequence[TimedUnit], language: str) -> Syn
     known = {n: value for n, value in scores.items() if value is not None}
     best = max(known, key=lambda n: (known[n], -abs(n))) if known else None
     others = [v for by in far if (v := _correlation(seen, phones, language, by)) is not None]
-    return Sync(
+    return SyncResult(
         len(closed),
         len(wide),
         curve.get(0),

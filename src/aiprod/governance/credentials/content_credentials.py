@@ -54,7 +54,7 @@ class Credential:
 
 
 @dataclass(frozen=True)
-class Part:
+class IngredientFile:
     """A file that a film is made of.
 
     Attributes:
@@ -69,7 +69,7 @@ class Part:
 
 
 def sign_video(
-    source: Path, target: Path, facts: dict[str, Any], signer: Identity, parts: Sequence[Part] | None = None
+    source: Path, target: Path, facts: dict[str, Any], signer: Identity, parts: Sequence[IngredientFile] | None = None
 ) -> None:
     """Write a signed copy of a generated video or of a film.
 
@@ -129,7 +129,7 @@ def sign_video(
         raise AiprodError(f"{source.name} cannot be signed ({words_of(error)})", hint) from None
 
 
-def _add(builder: Any, number: int, part: Part) -> None:
+def _add(builder: Any, number: int, part: IngredientFile) -> None:
     kind = _FORMATS.get(part.path.suffix.lower(), "application/octet-stream")
     about = {"title": part.name, "relationship": "componentOf", "label": f"part-{number}", "format": kind}
     with part.path.open("rb") as file:

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aiprod.governance.dataset.lazy_rows import RowView, Table
+from aiprod.governance.dataset.lazy_rows import LazyTable, RowView
 from aiprod.storage.manifest.arrow import column
 from aiprod.storage.manifest.row_columns import is_nested
 
 
-class SparseTable(Table):
+class SparseTable(LazyTable):
     """The same table. A cell is read with its row group, and no column is made into a list."""
 
     def arrow(self, name: str) -> pa.Array:

@@ -17,7 +17,7 @@ from aiprod.errors import AiprodError
 from aiprod.film.ingredients import MADE
 from aiprod.film.record import changed, place_of, record_beside
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.credentials.content_credentials import Part, read_credential, sign_video
+from aiprod.governance.credentials.content_credentials import IngredientFile, read_credential, sign_video
 from aiprod.governance.credentials.signing_identity import Identity, identity
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.exports.counted import written
@@ -133,7 +133,7 @@ def _as_delivered(video: Path, record: dict[str, Any]) -> None:
         raise AiprodError(f"{video} cannot be released: {wrong[0]} ({count} files compared)", "make the film again")
 
 
-def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[Part] | None:
+def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[IngredientFile] | None:
     """What a film is made of, as far as the files are here; None of what is no film."""
     if "film" not in about:
         return None
@@ -145,7 +145,7 @@ def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[Part] | None:
         if path is None or is_private(each["name"]) or each["kind"] == "grade":
             continue  # the record, which is signed too, names it
         actions = ["c2pa.placed", *(["c2pa.color_adjustments"] if number in graded else [])]
-        parts.append(Part(each["name"], path, each["kind"] in MADE, tuple(actions)))
+        parts.append(IngredientFile(each["name"], path, each["kind"] in MADE, tuple(actions)))
     return parts
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import mono_of, window_power
 from aiprod.qc.checks.loudness import mean_square
-from aiprod.qc.clip_context import Sound
+from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.measurement import OfSound
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Defects(OfSound):
     version = VERSION
     method = METHOD
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Drop-outs, channel identity, bandwidth."""
         return measure(
             sound.span,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.clip_context import Sound
+from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.measurement import OfSound
 
 if TYPE_CHECKING:
@@ -137,6 +137,6 @@ class Events(OfSound):
     version = VERSION
     method = METHOD
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Onset times and pitches, and the sound's kind."""
         return measure(sound.span, sound.rate_hz, sound.start_s, sound.mono_span)

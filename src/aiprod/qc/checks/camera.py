@@ -11,7 +11,7 @@ import numpy as np
 
 from aiprod.qc.checks import tracking
 from aiprod.qc.checks.standing_edges import Standing, standing
-from aiprod.qc.clip_context import Evidence, Plane
+from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 
 VERSION = "4"
@@ -238,7 +238,7 @@ class Camera(Measurement):
     method = METHOD
     needs = ("borders",)
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Movement by name and figures."""
         stands = standing(seen.planes, measurements["borders"], seen.slopes if seen.planes else None)
         return measure(seen.pairs, seen.frame_s, seen.shown_s, stands)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, Worst, answered, judged, ramp
-from aiprod.qc.clip_context import CHANGES_TOLD, Evidence, Plane, Still
+from aiprod.qc.clip_context import CHANGES_TOLD, ClipContext, Plane, Still
 from aiprod.qc.measurement import Figures, OfStills
 from aiprod.qc.metric_table import FigureTable
 
@@ -103,7 +103,7 @@ class Encoding(OfStills):
             "blockiness": float(np.median(self._blocks)) if self._blocks else None,
         }
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Artefacts, bit rate, and what is damaged or missing."""
         figures = {**measure(seen, self.figures()), **seen.ending}
         if seen.torn_s:
@@ -113,7 +113,7 @@ class Encoding(OfStills):
         return figures
 
 
-def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
+def measure(evidence: ClipContext, artefacts: dict[str, Any]) -> dict[str, Any]:
     """Join the artefacts with the bit rate of the range.
 
     ``bitrate_bps`` counts the video packets of the range only; ``bits_per_pixel`` is per coded pixel and frame.

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import mono_of
 from aiprod.qc.checks.borders import active_area
-from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
+from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
 
 VERSION = "2"
@@ -100,7 +100,7 @@ class Fingerprint(OfFrames):
             self._samples.append(self._samples[-1] if self._samples else small)
         self._samples.append(small)
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The words of pictures and sound."""
         pictures = self.figures(active_area(measurements["borders"]))
         return measure(pictures, seen.sound.mono[None] if seen.sound else None, seen.sound.rate_hz if seen.sound else 0)

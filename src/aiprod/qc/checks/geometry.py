@@ -11,7 +11,7 @@ import numpy as np
 from aiprod.qc.checks.borders import READ_BY_RULES as BORDERS
 from aiprod.qc.checks.borders import bars_of, is_turned
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, judged, or_else
-from aiprod.qc.clip_context import CHANGES_TOLD, Evidence
+from aiprod.qc.clip_context import CHANGES_TOLD, ClipContext
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable
 
@@ -54,7 +54,7 @@ class Geometry(Measurement):
     version = VERSION
     method = METHOD
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Of the pictures that the clip shows; what changes within it, in words."""
         figures = measure(seen.video)
         if seen.changes:

@@ -28,7 +28,7 @@ from aiprod.speech.voice import TimedUnit
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts
-    from aiprod.qc.clip_context import Evidence
+    from aiprod.qc.clip_context import ClipContext
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
@@ -72,7 +72,7 @@ class LipSync(Measurement):
             return cls("where somebody speaks is not looked for → name speech beside lips in qc_measure.models")
         return cls(missing("lips") or missing("speech"))
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The offset, or why there is none."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
@@ -80,7 +80,7 @@ class LipSync(Measurement):
         return {**_measured(seen, measurements), "method": _BY_NETWORKS, "version": f"{VERSION}-{identities}"}
 
 
-def _measured(seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+def _measured(seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
     if seen.sound is None:
         return seen.without_sound()
     faces, voices = measurements["faces"], measurements["voices"]
@@ -139,7 +139,7 @@ def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:
     return phones
 
 
-def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
+def _mouth(seen: ClipContext, spans: _Spans) -> MouthTrack:
     """How far the lips are apart in the pictures of the stretches and of what offsets reach, on the clip's clock."""
     times: list[float] = []
     aperture: list[float] = []
@@ -157,7 +157,7 @@ def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
     return MouthTrack(np.array(times) + seen.frame_s / 2, np.array(aperture), seen.frame_s * _every(seen))
 
 
-def _every(seen: Evidence) -> int:
+def _every(seen: ClipContext) -> int:
     """Which pictures lips are looked for in: 1 is each, 2 every second."""
     return max(1, int(1 / (_PICTURES_HZ * max(seen.frame_s, 1e-3)) + 1e-6))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aiprod.media.k_weighting import k_weighting
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, Worst, answered, judged, or_else, ramp, rounded
-from aiprod.qc.clip_context import Sound
+from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.codec_names import sound_codec as codec_of
 from aiprod.qc.measurement import OfSound
 from aiprod.qc.metric_table import FigureColumns, FigureTable, Floats, Mask
@@ -188,7 +188,7 @@ class Loudness(OfSound):
     version = VERSION
     method = METHOD
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Loudness in LUFS, range in LU, peaks in dBFS and dBTP, clipped share."""
         return {**measure(sound.span, sound.rate_hz), "acodec": audio.codec, "bitrate_bps": audio.bitrate_bps}
 

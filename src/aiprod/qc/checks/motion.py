@@ -10,7 +10,7 @@ import numpy as np
 
 from aiprod.data.ingest.cuts import displaced
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
+from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
 from aiprod.qc.metric_table import FigureTable
 
@@ -90,7 +90,7 @@ class Motion(OfFrames):
                 cuts.append(self.times[int(i)])
         return cuts
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The figures, and for other measurements the series that they are of."""
         return {**self.figures(), "_energy": self.energy, "_reversal": self.reversal}
 

@@ -11,7 +11,7 @@ import numpy as np
 from aiprod.qc.bundled.catalogue import BUNDLED, missing
 from aiprod.qc.checks import opennsfw
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.clip_context import Evidence, Still
+from aiprod.qc.clip_context import ClipContext, Still
 from aiprod.qc.measurement import Figures, OfStills
 from aiprod.qc.metric_table import FigureTable
 
@@ -55,7 +55,7 @@ class Nsfw(OfStills):
             side_px = _SIDE_PX if self._params.checkpoint else opennsfw.SIDE_PX
             self._pictures.append(still.upright_rgb(side_px).copy())
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Probabilities [still][label]; no threshold and no judgement of what a label means."""
         if seen.classifier is None:
             return self._by_bundled()

@@ -44,7 +44,7 @@ class Text(OfStills):
         self._why_not = why_not
         self._times_s: list[float] = []
         self._lines: list[list[dict[str, Any]]] = []
-        self._reader = text_reader.Reader()
+        self._reader = text_reader.TextReader()
 
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:

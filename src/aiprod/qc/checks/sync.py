@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import HOP_S, envelope_db, onsets
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged, or_else
-from aiprod.qc.clip_context import Evidence, Sound
+from aiprod.qc.clip_context import ClipContext, ClipSound
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable
 
@@ -85,7 +85,7 @@ def content_offset(
 
 
 def measure(
-    seen: Evidence, energy: Sequence[float], reversal: Sequence[float], starts: NDArray[np.int64] | None = None
+    seen: ClipContext, energy: Sequence[float], reversal: Sequence[float], starts: NDArray[np.int64] | None = None
 ) -> dict[str, Any]:
     """Offsets in seconds, positive when sound is late, and how long before the pictures of the clip the sound ends.
 
@@ -117,7 +117,7 @@ def measure(
     return {"status": "ok", **figures}
 
 
-def _missing_end_s(seen: Evidence, sound: Sound) -> float:
+def _missing_end_s(seen: ClipContext, sound: ClipSound) -> float:
     """Seconds at the end of the clip for which there are pictures and no sound, as far as sound was asked for."""
     shown_s = min(float(seen.times_s[-1]) + seen.frame_s, seen.end_s - seen.start_s)
     return max(0.0, min(shown_s, sound.samples.shape[1] / sound.rate_hz) - sound.end_s)
@@ -131,7 +131,7 @@ class Sync(Measurement):
     method = METHOD
     needs = ("motion", "events")
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Offsets in seconds."""
         motion = measurements["motion"]
         return measure(seen, motion["_energy"], motion["_reversal"], measurements["events"].get("_onsets"))

@@ -39,7 +39,7 @@ _SPREAD = np.array((0.229, 0.224, 0.225), np.float32)
 _UPRIGHT_MIN = 1.5  # what is this much taller than wide is a line that runs downwards
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line of text.
 
     Attributes:
@@ -73,7 +73,7 @@ class _KnownLine(NamedTuple):
         return bool(cv2.blur(apart, (_LETTER_PX // 4, _LETTER_PX // 4)).max() <= _APART_MAX)
 
 
-class Reader:
+class TextReader:
     """Reads pictures of one film in turn: what looks as it did in the picture before is not read again.
 
     Attributes:
@@ -84,10 +84,10 @@ class Reader:
         self.regions = 0
         self._read: list[_KnownLine] = []
 
-    def lines(self, rgb: Plane) -> list[Line]:
+    def lines(self, rgb: Plane) -> list[TextLine]:
         """As :func:`read_lines`."""
         before, self._read = self._read, []
-        lines: list[Line] = []
+        lines: list[TextLine] = []
         for corners in (regions := _regions(rgb)):
             near = (known for known in before if known.looks_as(rgb, corners))
             if (known := next(near, None)) is None:
@@ -96,14 +96,14 @@ class Reader:
             self._read.append(known)
             text, confidence = known.text, known.confidence
             if confidence >= _READ_MIN and len(_WORD.findall(text)) >= 2:
-                lines.append(Line(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
+                lines.append(TextLine(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
         self.regions = len(regions)
         return sorted(lines, key=lambda line: (round(line.box[1] + line.box[3] / 2, 2), line.box[0]))
 
 
-def read_lines(rgb: Plane) -> list[Line]:
+def read_lines(rgb: Plane) -> list[TextLine]:
     """The lines of a picture [h, w, 3] RGB, from top to bottom; two letters or digits at least in each."""
-    return Reader().lines(rgb)
+    return TextReader().lines(rgb)
 
 
 def may_hold_text(rgb: Plane) -> bool:
@@ -192,6 +192,6 @@ def _box(corners: np.ndarray, rgb: Plane) -> tuple[float, float, float, float]:
     return x, y, w, h
 
 
-def rows_of(lines: Iterable[Line], still: int) -> list[dict[str, Any]]:
+def rows_of(lines: Iterable[TextLine], still: int) -> list[dict[str, Any]]:
     """The lines of a still as a row keeps them."""
     return [{"still": still, "box": list(line.box), "text": line.text, "confidence": line.confidence} for line in lines]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, answered, judged, or_else, ramp, rounded
-from aiprod.qc.clip_context import Evidence
+from aiprod.qc.clip_context import ClipContext
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable
 
@@ -75,7 +75,7 @@ class Timing(Measurement):
         """Of a clip whose file states this rate."""
         return cls(video.fps or None)
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Rate, variability and order of frames; how much was decoded, where that is not all."""
         end_s = min(seen.end_s, seen.start_s + seen.shown_s)
         figures = measure(seen.times_s, self._header_fps, seen.start_s, end_s)

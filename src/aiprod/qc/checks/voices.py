@@ -16,7 +16,7 @@ from aiprod.qc.measurement import Figures, OfSound
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import AudioFacts, VideoFacts
-    from aiprod.qc.clip_context import Evidence, Sound
+    from aiprod.qc.clip_context import ClipContext, ClipSound
     from aiprod.qc.measure_params import QcMeasureParams
 
 VERSION = "2"
@@ -62,14 +62,14 @@ class Voices(OfSound):
         """By the network, where the parameters ask for it."""
         return cls(missing("speech") if "speech" in params.uses else "no voice detector is configured")
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Says first whether anything listens: that there is no sound is told by other checks."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
         identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['speech'].identity()}"}
         return {**super().measure(seen, measurements), **identity}
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Shares and spans of each kind."""
         kinds = kinds_of(resampled(mono_of(sound.span), sound.rate_hz))
         if not kinds:

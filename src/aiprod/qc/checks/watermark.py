@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay, slopes_of
-from aiprod.qc.clip_context import Evidence, Plane
+from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable, Floats
 from aiprod.qc.overlays.edge_sketch import LEAST, as_text
@@ -254,7 +254,7 @@ class Watermark(Measurement):
     method = METHOD
     needs = ("camera", "borders")
 
-    def measure(self, seen: Evidence, measurements: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Area of what stays put."""
         slopes = seen.slopes if seen.planes else None
         return measure(seen.planes, measurements["camera"], measurements["borders"], slopes)

@@ -17,11 +17,11 @@ from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.duplicates.clusters import other_of
 from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Film
+from aiprod.qc.projections import FilmProjection
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict
 
 
-def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[Film], params: QcDecideParams) -> None:
+def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[FilmProjection], params: QcDecideParams) -> None:
     """Change the verdicts where clips repeat each other, and give the answers of the check ``duplicates``."""
     carried, refused = _obligations(copies.heard, table, films), _denied(copies, params)
     answers = _Answers(table, copies.compared, copies.measured_by)
@@ -142,7 +142,7 @@ def _denied(copies: Copies, params: QcDecideParams) -> dict[int, tuple[str, dict
 
 
 def _obligations(
-    clusters: Sequence[Sequence[int]], table: VerdictTable, films: Sequence[Film]
+    clusters: Sequence[Sequence[int]], table: VerdictTable, films: Sequence[FilmProjection]
 ) -> dict[int, tuple[list[str], str]]:
     """For each clip of a cluster: what the films of the others oblige to beyond its own, and why training is denied."""
     by_id = {film.film_id: film for film in films}

@@ -20,7 +20,7 @@ from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.duplicates.picture_quality import picture_quality
 from aiprod.qc.metric_table import Floats
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip
+from aiprod.qc.projections import ClipProjection
 from aiprod.qc.rows import Verdict
 
 BETTER: Mapping[Verdict, int] = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
@@ -56,7 +56,7 @@ class Copies:
 def find_copies(
     table: VerdictTable,
     measured: MeasurementTable,
-    clips: Sequence[Clip],
+    clips: Sequence[ClipProjection],
     params: QcDecideParams,
     denied: Sequence[DeniedFilm] = (),
 ) -> Copies:
@@ -94,7 +94,7 @@ def find_copies(
     )
 
 
-def _in_order_of_preference(table: VerdictTable, clips: Sequence[Clip], qualities: Floats) -> list[int]:
+def _in_order_of_preference(table: VerdictTable, clips: Sequence[ClipProjection], qualities: Floats) -> list[int]:
     """The better picture comes first; of equal ones the better verdict, the higher score, the longer clip.
 
     What may not be used whatever its score comes last. A score does not: ruin raises it, where it hides what the score

@@ -13,7 +13,7 @@ from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.overlays.pools import shared_marks
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 
 METHOD = (
     "pooled: edges that stay in the same place in several clips of one film or source whose scenes differ, by the "
@@ -22,7 +22,11 @@ METHOD = (
 
 
 def with_shared_marks(
-    checks: CheckTable, measured: MeasurementTable, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
+    checks: CheckTable,
+    measured: MeasurementTable,
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
+    params: QcDecideParams,
 ) -> CheckTable:
     """The answers with the marks that clips share.
 

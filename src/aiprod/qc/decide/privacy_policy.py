@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from aiprod.data.rows import FilmRow
 from aiprod.qc.decide.verdict_table import VerdictTable
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 
 DECLARED = "people declared"
 REQUIRED = "consent or contract, with its record in consent_ref; or a privacy officer's review that names the basis"
 
 
-def has_basis(film: FilmRow | Film) -> bool:
+def has_basis(film: FilmRow | FilmProjection) -> bool:
     """Whether the people in a film agreed to it, by consent or contract; that the record holds is a layer of rights.
 
     A balance of interests (GDPR Art. 6(1)(f)) is not enough by itself: somebody has to have weighed it for this clip.
@@ -20,7 +20,7 @@ def has_basis(film: FilmRow | Film) -> bool:
     return film.consent_ref is not None or film.personal_data_basis in ("consent", "contract")
 
 
-def hold_people(table: VerdictTable, films: Sequence[Film], clips: Sequence[Clip]) -> None:
+def hold_people(table: VerdictTable, films: Sequence[FilmProjection], clips: Sequence[ClipProjection]) -> None:
     """Hold verdicts at REVIEW_NEEDED where people are seen or declared and no basis is on record."""
     bare = {film.film_id: film for film in films if not has_basis(film)}
     declared = {clip.clip_id for clip in clips if clip.declares_people}
@@ -43,8 +43,8 @@ def hold_people_of_copies(
     table: VerdictTable,
     seen: Sequence[Sequence[int]],
     heard: Sequence[Sequence[int]],
-    films: Sequence[Film],
-    clips: Sequence[Clip],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
 ) -> None:
     """Hold verdicts too where a copy shows people whom some film has no basis for.
 

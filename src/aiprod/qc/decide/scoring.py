@@ -14,7 +14,7 @@ from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.metric_table import STATUSES, Floats, Mask
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.policy_profiles import NOTE, ROLES
-from aiprod.qc.projections import Film
+from aiprod.qc.projections import FilmProjection
 from aiprod.qc.rows import Verdict, VerdictRow
 
 _SLACK = 1e-9  # rounding must not decide: 0.85 made of eight binary fractions may come out as 0.8499999
@@ -173,12 +173,12 @@ def by_score(reasons: Sequence[str]) -> bool:
     return bool(reasons) and reasons[0].startswith(_BY_SCORE)
 
 
-def refused(film: Film) -> VerdictRow:
+def refused(film: FilmProjection) -> VerdictRow:
     """The row of a film that yielded no clip."""
     reasons = [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"]
     return VerdictRow(clip_id=film.film_id, film_id=film.film_id, status="REJECTED", reasons=reasons)
 
 
-def erased(film: Film) -> VerdictRow:
+def erased(film: FilmProjection) -> VerdictRow:
     """The row of a film that was erased: nothing is judged."""
     return VerdictRow(clip_id=film.film_id, film_id=film.film_id, status="erased", reasons=list(film.reasons))

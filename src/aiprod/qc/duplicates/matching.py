@@ -40,7 +40,7 @@ _NEAR = 3
 
 
 @dataclass(frozen=True)
-class Track:
+class FingerprintTrack:
     """Words of all clips one after the other: those of clip ``i`` are ``words[starts[i]:starts[i + 1]]``."""
 
     words: Words
@@ -52,11 +52,11 @@ class Track:
         return np.diff(self.starts)
 
 
-def track_of(figures: Sequence[Mapping[str, Any]], name: str) -> Track:
+def track_of(figures: Sequence[Mapping[str, Any]], name: str) -> FingerprintTrack:
     """The words that the measurements hold under ``name``; clips without any have none."""
     parts = [base64.b64decode(f[name]) if f.get(name) else b"" for f in figures]
     starts = np.concatenate(([0], np.cumsum([len(p) // 8 for p in parts], dtype=np.int64)))
-    return Track(np.frombuffer(b"".join(parts), "<u8").astype(np.uint64), starts.astype(np.int64))
+    return FingerprintTrack(np.frombuffer(b"".join(parts), "<u8").astype(np.uint64), starts.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Pairs:
     mirrored: NDArray[np.bool_]
 
 
-def propose(track: Track, *, mirrors: bool) -> Pairs:
+def propose(track: FingerprintTrack, *, mirrors: bool) -> Pairs:
     """Pairs of clips of which some words are close.
 
     Words that stand still (slides) say that two clips show the same, and not with which shift: where a picture begins
@@ -97,7 +97,7 @@ def propose(track: Track, *, mirrors: bool) -> Pairs:
     return _distinct(*twice, np.concatenate((shift, np.zeros_like(shift))), np.concatenate((mirrored, mirrored)))
 
 
-def _neighbours(track: Track, owner: Ints, index: Ints, *, mirrors: bool) -> Ints:
+def _neighbours(track: FingerprintTrack, owner: Ints, index: Ints, *, mirrors: bool) -> Ints:
     """Places [2, N] of words of two clips that are close, by sorting the words at ``index``."""
     words, pairs = track.words[index], []
     keys = (words >> HALF).astype(np.uint32)
@@ -118,7 +118,7 @@ def _neighbours(track: Track, owner: Ints, index: Ints, *, mirrors: bool) -> Int
     return np.concatenate(pairs, axis=1)
 
 
-def _worth_looking_up(track: Track, owner: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _worth_looking_up(track: FingerprintTrack, owner: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Words that say something and are not about the same as the one before in the same clip (a standing picture).
 
     Returns:
@@ -171,7 +171,7 @@ class Agreement:
     differing: Floats
 
 
-def compare(track: Track, pairs: Pairs, *, sound: bool = False) -> Agreement:
+def compare(track: FingerprintTrack, pairs: Pairs, *, sound: bool = False) -> Agreement:
     """Count over the overlap of each pair, in bounded memory."""
     parts = [_compare(track, pairs, slice(at, at + _CHUNK), sound) for at in range(0, max(1, pairs.first.size), _CHUNK)]
     return Agreement(
@@ -182,7 +182,7 @@ def compare(track: Track, pairs: Pairs, *, sound: bool = False) -> Agreement:
     )
 
 
-def _compare(track: Track, pairs: Pairs, part: slice, sound: bool) -> Agreement:
+def _compare(track: FingerprintTrack, pairs: Pairs, part: slice, sound: bool) -> Agreement:
     first, second, shift = pairs.first[part], pairs.second[part], pairs.shift[part]
     lengths = track.lengths
     low = np.maximum(0, shift)

@@ -16,7 +16,7 @@ from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.media.truncation import ending
 from aiprod.qc.checks import MEASUREMENTS
-from aiprod.qc.clip_context import Evidence
+from aiprod.qc.clip_context import ClipContext
 from aiprod.qc.image_classifier import load_classifier
 from aiprod.qc.measure.decode_pass import observe
 from aiprod.qc.measure_params import QcMeasureParams
@@ -105,7 +105,7 @@ def with_needs(names: Collection[str] | None) -> list[str]:
     return [name for name in MEASUREMENTS if name in wanted]
 
 
-def figures_of(running: Mapping[str, Measurement], seen: Evidence) -> dict[str, dict[str, Any]]:
+def figures_of(running: Mapping[str, Measurement], seen: ClipContext) -> dict[str, dict[str, Any]]:
     """The figures of each measurement with its method and version, as rows keep them."""
     measurements: dict[str, dict[str, Any]] = {}
     for name, measurement in running.items():

@@ -30,7 +30,7 @@ from aiprod.qc.overlays.edge_sketch import (
     read,
 )
 from aiprod.qc.overlays.search import INDEPENDENT, Mark, area_of, find_marks, judged, least_of
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 
 _SOURCE, _FILM = 96, 16  # clips that are searched
 _MOST = 0.75  # of the shots of a film
@@ -94,7 +94,10 @@ class _Clips:
 
 
 def shared_marks(
-    sketches: Mapping[str, str], measured: Collection[str], films: Sequence[Film], clips: Sequence[Clip]
+    sketches: Mapping[str, str],
+    measured: Collection[str],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
 ) -> dict[str, SharedMark]:
     """The marks that clips share with others of their film or source, by the ids of those that have no own answer.
 
@@ -125,7 +128,10 @@ def shared_marks(
 
 
 def _pooled(
-    sketches: Mapping[str, str], measured: Collection[str], films: Sequence[Film], clips: Sequence[Clip]
+    sketches: Mapping[str, str],
+    measured: Collection[str],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
 ) -> _Clips:
     source_of = {film.film_id: film.source_id for film in films}
     known = sorted((c.film_id, c.clip_id) for c in clips if c.clip_id in sketches and c.film_id in source_of)

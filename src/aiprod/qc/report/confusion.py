@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiprod.data.sources.demo.plan import FAULTS, Fault
-from aiprod.qc.projections import Film
+from aiprod.qc.projections import FilmProjection
 from aiprod.qc.rows import VerdictRow
 
 DEMO = "demo"
@@ -21,7 +21,7 @@ _NAMES = {
 }
 
 
-def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, Any] | None:
+def confusion(films: Sequence[FilmProjection], rows: Sequence[VerdictRow]) -> dict[str, Any] | None:
     """Counts over demo films: verdicts of clean and faulty ones, and which were judged wrongly. None without any.
 
     A film counts as approved when one of its clips is.
@@ -59,7 +59,7 @@ def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, An
     }
 
 
-def caught(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:
+def caught(fault: Fault, film: FilmProjection, rows: Sequence[VerdictRow]) -> bool:
     """Whether the verdicts on a film are what its fault calls for."""
     if fault.expected == "split":
         return film.n_clips == 2
@@ -70,7 +70,7 @@ def caught(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:
     return all(row.status == fault.expected for row in rows)
 
 
-def _named(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:
+def _named(fault: Fault, film: FilmProjection, rows: Sequence[VerdictRow]) -> bool:
     """Whether some reason names the check that should have found the fault."""
     if fault.expected in ("split", "duplicate"):
         return True

@@ -25,7 +25,7 @@ _AT_ONCE = 4096
 M = TypeVar("M", bound=BaseModel)
 
 
-class Reader:
+class ParquetReader:
     """Reads the table of one manifest. ``leaves`` grows by the hashes of the rows that were read.
 
     Args:

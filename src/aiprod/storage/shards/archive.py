@@ -35,7 +35,7 @@ REMEDY = "`aiprod dataset shards verify` lists what is damaged; delete the shard
 
 
 @dataclass(frozen=True)
-class Member:
+class ShardMember:
     """One object in a shard; ``offset`` is that of its content, in bytes."""
 
     name: str
@@ -53,7 +53,7 @@ class Index:
     """
 
     prefix: str
-    members: dict[str, Member]
+    members: dict[str, ShardMember]
     key: str
     end: int
 
@@ -145,13 +145,13 @@ def parse_index(name: str, size: int, read: Callable[[int, int], bytes]) -> Inde
         content = parse_json(data, name)
         if content["format"] != 1:
             raise AiprodError(f"{name} has format version {content['format']}, known is 1", "use a newer AIPROD")
-        prefix, members, offset = content["prefix"], dict[str, Member](), 0
+        prefix, members, offset = content["prefix"], dict[str, ShardMember](), 0
         for entry, size_, digest in content["members"]:
             if not isinstance(size_, int) or size_ < 0 or len(digest) != 64:
                 raise ValueError
             if not is_plain(entry) or not bits_of(entry).startswith(prefix) or entry in members:
                 raise _damaged(name, f"its index holds {entry!r}, which does not belong there")
-            members[entry] = Member(entry, size_, digest, offset + _BLOCK)
+            members[entry] = ShardMember(entry, size_, digest, offset + _BLOCK)
             offset += _BLOCK + size_ + -size_ % _BLOCK
     except (KeyError, TypeError, ValueError):
         raise _damaged(name, "its index is not one") from None
@@ -167,7 +167,7 @@ def indexes_changed() -> None:
     _indexes.clear()
 
 
-def read_member(path: Path, member: Member) -> bytes:
+def read_member(path: Path, member: ShardMember) -> bytes:
     """The bytes of an object, after comparing them with what the index says.
 
     Raises:
@@ -178,7 +178,7 @@ def read_member(path: Path, member: Member) -> bytes:
     return checked(path.name, member, data)
 
 
-def checked(shard: str, member: Member, data: bytes) -> bytes:
+def checked(shard: str, member: ShardMember, data: bytes) -> bytes:
     """The content in ``data``, which begins with the header of the object.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiprod.errors import AiprodError
 from aiprod.storage.shards.archive import (
     Index,
-    Member,
+    ShardMember,
     faults,
     file_name,
     indexes_changed,
@@ -63,7 +63,7 @@ class Shards:
         bits = bits_of(name)
         return next((self.place / file_name(bits[:n]) for n in lengths if bits[:n] in known), None)
 
-    def find(self, name: str) -> tuple[Path, Member] | None:
+    def find(self, name: str) -> tuple[Path, ShardMember] | None:
         """The shard and the entry of an object; None if it is not packed here.
 
         Raises:
@@ -84,7 +84,7 @@ class Shards:
         except AiprodError as error:
             raise AiprodError(f"{self.place}/{error.what}", error.hint) from None
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[ShardMember]:
         """Every packed object, shard by shard.
 
         Raises:

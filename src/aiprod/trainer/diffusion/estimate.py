@@ -59,7 +59,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Batch:
+class StepInputs:
     """What a step is given: inputs of both streams and what outputs are compared with."""
 
     inputs: Sequence[ModalityInput | None]
@@ -99,7 +99,7 @@ class StepEstimate:
 
 
 def estimate_step(
-    build: Any, params: TrainDiffusionParams, batch: Batch, heldout: Batch | None = None, seed: int = 0
+    build: Any, params: TrainDiffusionParams, batch: StepInputs, heldout: StepInputs | None = None, seed: int = 0
 ) -> StepEstimate:
     """A training step under these settings.
 
@@ -330,7 +330,7 @@ def _grid(stream: ModalityInput | None) -> tuple[int, int, int] | None:
     return None
 
 
-def _faked(mode: FakeTensorMode, batch: Batch, grids: Sequence[tuple[int, int, int] | None]) -> Batch:
+def _faked(mode: FakeTensorMode, batch: StepInputs, grids: Sequence[tuple[int, int, int] | None]) -> StepInputs:
     def fake(value: Any) -> Any:
         # a copy, so that it is made by an operation and counted
         return mode.from_tensor(value).clone() if isinstance(value, Tensor) else value
@@ -339,7 +339,7 @@ def _faked(mode: FakeTensorMode, batch: Batch, grids: Sequence[tuple[int, int, i
         None if stream is None else ModalityInput(*(fake(v) for v in stream))._replace(grid=grid)
         for stream, grid in zip(batch.inputs, grids, strict=True)
     ]
-    return Batch(inputs, [None if t is None else tree_map(fake, t) for t in batch.targets])
+    return StepInputs(inputs, [None if t is None else tree_map(fake, t) for t in batch.targets])
 
 
 def _bytes(tensors: Iterable[Tensor] | Iterator[Tensor]) -> int:

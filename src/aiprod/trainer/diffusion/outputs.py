@@ -29,7 +29,7 @@ from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.upsampler import TrainedUpsampler
 from aiprod.trainer.loop.block_swap import swap_blocks
 from aiprod.trainer.loop.curriculum import CurriculumConfig
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.stage import write_curve
 
 
@@ -37,7 +37,7 @@ from aiprod.trainer.stage import write_curve
 class TrainingResult:
     """What training leaves. ``weights`` are the averaged ones, whole, also where the model is sharded."""
 
-    run: Run
+    run: TrainingRun
     subject: TrainableModel
     curriculum: CurriculumConfig
     weights: dict[str, Tensor]
@@ -117,7 +117,7 @@ def write_reports(trained: TrainingResult, folder: Path, upsampler: TrainedUpsam
     write_text(folder / "curve.csv", text.getvalue())
 
 
-def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, float]) -> dict[str, Any]:
+def training_metrics(run: TrainingRun, subject: TrainableModel, baseline: Mapping[str, float]) -> dict[str, Any]:
     """Figures without times, so that equal training gives equal metrics.
 
     Args:
@@ -153,7 +153,7 @@ def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, f
     }
 
 
-def baseline_losses(run: Run, subject: TrainableModel, seed: int, *, swapped: int = 0) -> dict[str, float]:
+def baseline_losses(run: TrainingRun, subject: TrainableModel, seed: int, *, swapped: int = 0) -> dict[str, float]:
     """Held-out losses in the last phase before any training: of new weights, or of the public model that was given.
 
     Call it before :meth:`Run.train`, which changes the model.

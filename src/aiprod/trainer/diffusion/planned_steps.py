@@ -21,7 +21,7 @@ from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.load_backbone import empty_backbone, experts_in
 from aiprod.models.artifacts import CLASS_NAME
 from aiprod.models.load_transformer import Transformer, has_sound
-from aiprod.trainer.diffusion.estimate import Batch, StepEstimate, estimate_step
+from aiprod.trainer.diffusion.estimate import StepEstimate, StepInputs, estimate_step
 from aiprod.trainer.diffusion.flow import slot_generator
 from aiprod.trainer.diffusion.model_setup import (
     compression_of_audio,
@@ -152,7 +152,7 @@ def _refuse_other(have: int, takes: int, where: Path) -> None:
         )
 
 
-def _largest(strategy: TaskTrainer, clip: ClipTokens, batch: int) -> tuple[str, Streams, Batch]:
+def _largest(strategy: TaskTrainer, clip: ClipTokens, batch: int) -> tuple[str, Streams, StepInputs]:
     """The task with most tokens, or noise levels, for a clip; and a batch of it."""
     best: tuple[tuple[int, bool], str, Streams, int] | None = None
     for task in strategy.feeding(clip):
@@ -176,7 +176,7 @@ def _largest(strategy: TaskTrainer, clip: ClipTokens, batch: int) -> tuple[str, 
         generators=randoms,
         device=torch.device("cpu"),
     )
-    return task.name, streams, Batch(inputs, targets)
+    return task.name, streams, StepInputs(inputs, targets)
 
 
 def _batch_of(clip: ClipTokens, count: int) -> Any:

@@ -67,7 +67,7 @@ class AVBatch:
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamBatch:
     """One stream of samples, padded to the longest.
 
     Attributes:
@@ -95,7 +95,7 @@ class Stream:
         return self.counts.any(-1)
 
 
-Streams = tuple[Stream | None, Stream | None]
+Streams = tuple[StreamBatch | None, StreamBatch | None]
 Target = tuple[Tensor, Tensor, Tensor]  # clean tokens, noise, and which tokens count
 
 
@@ -319,7 +319,7 @@ def losses_of(
     return losses[0], losses[1]
 
 
-def _stack(clips: Sequence[tuple[Tensor, Tensor] | None], samples: Sequence[LatentState | None]) -> Stream | None:
+def _stack(clips: Sequence[tuple[Tensor, Tensor] | None], samples: Sequence[LatentState | None]) -> StreamBatch | None:
     """Samples padded to the longest; one without the stream is absent throughout.
 
     The stream is None only where no clip has it: a batch is then the same on every rank whatever tasks were drawn.
@@ -343,4 +343,4 @@ def _stack(clips: Sequence[tuple[Tensor, Tensor] | None], samples: Sequence[Late
             positions[row, target] = state.positions[0, source]
             free[row, target] = state.denoise_mask[0, source]
             present[row, target] = True
-    return Stream(clean, positions, present, free, own)
+    return StreamBatch(clean, positions, present, free, own)

@@ -38,7 +38,7 @@ from aiprod.trainer.loop.accelerator import Engine, make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.exposure import ExposureLedger
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.loop.lr_schedule import LRSchedule
 from aiprod.trainer.loop.one_phase import AveragedTrainer
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
@@ -245,7 +245,7 @@ class TrainedUpsampler:
     ledger: ExposureLedger
     curve: list[dict[str, Any]]
     metrics: dict[str, Any]
-    run: Run | None
+    run: TrainingRun | None
 
     def save(self, folder: Path) -> UpsamplerRecord:
         """Write the checkpoint; what the record of the diffusion model says of it."""
@@ -253,7 +253,7 @@ class TrainedUpsampler:
         return UpsamplerRecord(digest=save_upsampler(self.model, folder), space=space, time=time, steps=self.steps)
 
 
-def finish(run: Run, upsampler: TrainedUpsampler | None) -> None:
+def finish(run: TrainingRun, upsampler: TrainedUpsampler | None) -> None:
     """Say of the diffusion model's run, and of the upsampler's, that what they made is written."""
     run.store.finish()
     if upsampler is not None and upsampler.run is not None:
@@ -313,7 +313,7 @@ def _run(  # noqa: PLR0917 (what a run is made of)
     context: TrainContext,
     engine: Engine,
     digest: str | None,
-) -> Run:
+) -> TrainingRun:
     dataset, phase = strategy.dataset, strategy.phase
     buckets = _halvable(dataset.buckets(phase), strategy.halving, phase)
     made_by = {name: dataset.head.inputs.get(name) for name in DIGESTS}
@@ -323,7 +323,7 @@ def _run(  # noqa: PLR0917 (what a run is made of)
     rates = LRSchedule(
         context.lr * params.lr_scale, params.steps, params.warmup_steps, "cosine", final_fraction=params.final_lr
     )
-    return Run(
+    return TrainingRun(
         strategy=strategy,
         model=model,
         optimizer=make_optimizer(model, OptimizerParams(name=params.optimizer)),

@@ -14,7 +14,7 @@ from typing import Any
 from aiprod.base.files import digest_of
 from aiprod.storage.crypto.film_encryption import film_of, is_private
 from aiprod.trainer.loop.phases import PhaseScheduler
-from aiprod.trainer.loop.samplers import Sampler
+from aiprod.trainer.loop.samplers import BatchSampler
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,6 @@ class LevelSampler:
             elif number > state["level"]:
                 sampler.rewind()
 
-    def _at(self, step: int) -> tuple[int, Sampler | Any]:
+    def _at(self, step: int) -> tuple[int, BatchSampler | Any]:
         number = max(n for n, (start, _) in enumerate(self._samplers) if n == 0 or start <= step)
         return number, self._samplers[number][1]

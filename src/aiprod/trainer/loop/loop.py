@@ -27,7 +27,7 @@ from aiprod.trainer.loop.nan_guard import refuse_no_number
 from aiprod.trainer.loop.phases import PhaseScheduler
 from aiprod.trainer.loop.reader import Batch, BatchReader
 from aiprod.trainer.loop.rng import rng_state, set_rng_state
-from aiprod.trainer.loop.samplers import Sampler
+from aiprod.trainer.loop.samplers import BatchSampler
 from aiprod.trainer.loop.sharding import (
     checkpoint_weights,
     full_optimizer_state,
@@ -55,14 +55,14 @@ class LoopParams(Params):
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One training run and all of its state."""
 
     strategy: BaseStrategy
     model: nn.Module
     optimizer: torch.optim.Optimizer
     phases: PhaseScheduler
-    samplers: Mapping[str, Sampler]  # by phase
+    samplers: Mapping[str, BatchSampler]  # by phase
     store: CheckpointStore
     engine: Engine
     params: LoopParams

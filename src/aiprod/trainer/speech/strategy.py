@@ -20,7 +20,7 @@ from aiprod.speech.vocoder import spectral_distance
 from aiprod.trainer.loop.one_phase import WholeStrategy
 from aiprod.trainer.loop.samplers import Draw, StepSampler, step_seed
 from aiprod.trainer.loop.strategy import StepLoss
-from aiprod.trainer.speech.data import Utterance
+from aiprod.trainer.speech.data import LoadedUtterance
 
 _HELDOUT = 24
 
@@ -60,8 +60,8 @@ class SpeechStrategy(WholeStrategy):
     def __init__(
         self,
         model: SpeechModel,
-        train: Sequence[Utterance],
-        heldout: Sequence[Utterance],
+        train: Sequence[LoadedUtterance],
+        heldout: Sequence[LoadedUtterance],
         params: SpeechLossParams,
         seed: int,
     ) -> None:
@@ -120,7 +120,7 @@ class SpeechStrategy(WholeStrategy):
         return self.model.normalised_style(style.to(place.device)).cpu()
 
     def _batch(
-        self, utterances: Sequence[Utterance], styles: Sequence[Tensor | None], nameless: Sequence[bool]
+        self, utterances: Sequence[LoadedUtterance], styles: Sequence[Tensor | None], nameless: Sequence[bool]
     ) -> TrainingBatch:
         numbers = [
             0 if without else self.model.speakers.index(each.row.speaker) + 1

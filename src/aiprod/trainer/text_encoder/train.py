@@ -28,7 +28,7 @@ from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.levels import Levels
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.loop.one_phase import OnePhaseParams
 from aiprod.trainer.loop.optimizers import UNSET_LR
 from aiprod.trainer.loop.samplers import Draw, StepSampler
@@ -279,9 +279,9 @@ def caption_run(
     engine: Engine,
     log: Log = no_log,
     levels: Levels | None = None,
-) -> Run:
+) -> TrainingRun:
     """The training run of a text encoder."""
-    return Run(
+    return TrainingRun(
         strategy=strategy,
         model=model,
         optimizer=torch.optim.AdamW(model.parameters(), lr=UNSET_LR, betas=(0.9, 0.95), fused=True),

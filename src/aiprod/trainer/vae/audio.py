@@ -22,7 +22,7 @@ from aiprod.trainer.vae.figures import draw_sounds
 from aiprod.trainer.vae.losses import AudioLossParams, AudioVAELoss, SpectralLoss
 from aiprod.trainer.vae.metrics import is_silent, si_sdr_db, snr_db
 from aiprod.trainer.vae.pca_init import start_audio
-from aiprod.trainer.vae.run import Outcome, finish_vae, start_vae, train_vae
+from aiprod.trainer.vae.run import VAEEvaluation, finish_vae, start_vae, train_vae
 from aiprod.trainer.vae.strategy import VAEStrategy, VAETrainerConfig
 
 SECTION = "train_audio_vae"
@@ -132,7 +132,7 @@ def train_audio_vae(
         trained,
         selection,
         (train, heldout),
-        Outcome(metrics, rows, {}),
+        VAEEvaluation(metrics, rows, {}),
         name="audio VAE",
         left_out={c.clip_id: "no sound" for c in selection.all if not c.has_audio},
         title=_title,

@@ -70,7 +70,7 @@ class Autoencode(nn.Module):
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowBatch:
     """A global batch, the noise of its latents, and the generator that drew both, for what the loss draws."""
 
     x: Tensor
@@ -143,14 +143,14 @@ class VAEStrategy(BaseStrategy):
             self.discriminator.to(engine.device).train()
             self._critic = torch.optim.AdamW(self.discriminator.parameters(), lr=self.lr, betas=(0.5, 0.9))
 
-    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> Windows:
+    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> WindowBatch:
         """The whole global batch, which some terms of the loss compare with, whatever part of it a rank has."""
         where, generator = draw.content
         x = self.cut(where)
-        return Windows(x, torch.randn(self.latent_shape(x), generator=generator), generator)
+        return WindowBatch(x, torch.randn(self.latent_shape(x), generator=generator), generator)
 
     def loss(
-        self, model: nn.Module, batch: Windows, *, step: int, slots: Sequence[int], device: torch.device
+        self, model: nn.Module, batch: WindowBatch, *, step: int, slots: Sequence[int], device: torch.device
     ) -> StepLoss:
         """Of reconstructions, with the discriminator's verdict once it joined."""
         torch.manual_seed(step_seed(self.seed, step))  # a codebook replaces its dead entries by torch's own lot
