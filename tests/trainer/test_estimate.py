@@ -168,6 +168,9 @@ def test_the_command_tells_each_phase_and_whether_a_card_holds_it() -> None:
     assert "Fits this card (1.0 GiB)" in said.output
     wrong = asked("train_diffusion.swop.blocks=1")
     assert isinstance(wrong.exception, AiprodError) and "there is no 'swop'" in str(wrong.exception)
+    for value in ("2024-13-01", "[", "[" * 2000):  # what the parser itself raises for a month 13 is no error of YAML's
+        wrong = asked(f"lr={value}")
+        assert isinstance(wrong.exception, AiprodError) and "the value" in str(wrong.exception), value[:9]
 
 
 def asked(*changes: str) -> Result:

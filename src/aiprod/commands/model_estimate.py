@@ -135,16 +135,12 @@ def _sections(path: Path, changes: list[str]) -> dict[str, Any]:
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from aiprod.base.structured import parse_yaml
 
     key, equals, text = change.partition("=")
     if not equals:
         raise AiprodError(f"--set {change} has no value", "give KEY=VALUE, as train_diffusion.swap_blocks=4")
-    try:
-        value = YAML(typ="safe").load(text)
-    except YAMLError:
-        raise AiprodError(f"--set {change}: the value is not valid YAML", "quote it") from None
+    value = parse_yaml(text, f"--set {change}: the value", hint="quote it")
     *outer, last = key.split(".")
     place: Any = content
     for name in outer:
