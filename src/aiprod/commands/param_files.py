@@ -114,7 +114,7 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_file(content: dict[str, Any], path: Path) -> None:
-    """Write a parameter file in the style of DVC, so that `dvc exp run -S` changes only the lines that it is asked to."""
+    """Write a parameter file in the style of DVC, so that `dvc exp run -S` changes no line but those it is asked to."""
     yaml = YAML()
     yaml.default_flow_style = False
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
