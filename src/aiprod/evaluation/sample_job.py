@@ -78,11 +78,11 @@ def sample_on_workers(
         return SampleJob(tuple(requests[number] for number in part), config, models, torch.get_num_threads())
 
     parts = [range(start, min(start + batch, len(requests))) for start in range(0, len(requests), batch)]
-    made: dict[int, GeneratedClip] = {}
+    by_number: dict[int, GeneratedClip] = {}
     for part, clips in in_parts(sample_part, job, parts, bounds=_BOUNDS, engine=engine, gpu=True):
         if isinstance(clips, str):
             raise AiprodError(f"a sample could not be made: {clips}", "see the worker's machine")
         for number, clip in zip(part, clips, strict=True):
-            made[number] = clip
+            by_number[number] = clip
             on_sample()
-    return [made[number] for number in range(len(requests))]
+    return [by_number[number] for number in range(len(requests))]

@@ -53,11 +53,11 @@ class Count:
 
 def search_text(count: Count, needles: Needles, place: str, data: bytes) -> None:
     """Count what of the needles is in ``data`` or in the place's own name."""
-    found = needles.in_data(data)
-    for kind in found:
+    kinds = needles.in_data(data)
+    for kind in kinds:
         setattr(count, kind, getattr(count, kind) + 1)
-    if found and len(count.where) < _WHERE_MOST:
-        count.where.append(f"{place} ({', '.join(found)})")
+    if kinds and len(count.where) < _WHERE_MOST:
+        count.where.append(f"{place} ({', '.join(kinds)})")
 
 
 def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes]) -> None:
@@ -121,13 +121,13 @@ def work_trees(needles: Needles, repository: Path, leave_out: Iterable[Path]) ->
 
     They are numbered, because certificates hold no paths of a machine; the places of hits do.
     """
-    away, found = list(leave_out), {}
+    away, counts = list(leave_out), {}
     trees = [tree for tree in other_work_trees(repository) if not tree.is_relative_to(repository)]
     for number, tree in enumerate(sorted(trees), start=1):
         count = folder(needles, tree, [*away, tree / ".venv", tree / ".git"])
         count.where = [f"{escape_controls(tree)}/{place}" for place in count.where]
-        found[f"further work tree {number}"] = count
-    return found
+        counts[f"further work tree {number}"] = count
+    return counts
 
 
 def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], bool]) -> dict[str, Count]:
@@ -140,15 +140,15 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
     Raises:
         AiprodError: DVC does not open the repository.
     """
-    found: dict[str, Count] = {}
+    counts: dict[str, Count] = {}
     with dvc.remotes(repository) as known:
         for name, connect in known.items():
-            count = found[f"remote {name}"] = Count()
+            count = counts[f"remote {name}"] = Count()
             try:
                 _remote(count, needles, *connect(), cached)
             except Exception as error:  # whatever a server or its library says; what was found until then counts
                 count.skipped = f"cannot be read ({_words(error)})"
-    return found
+    return counts
 
 
 def _remote(count: Count, needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> None:
