@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.canonical_json import canonical_json
+from aiprod.base.opening import open_file
 from aiprod.base.structured import JSON_BYTES_MAX, parse_json, read_bounded
 from aiprod.errors import DISK_FULL, FREE_SPACE, AiprodError
 
@@ -113,7 +114,7 @@ def digest_of(value: Any) -> str:
 def sha256_file(path: Path | str) -> str:
     """SHA-256 (hex) of a file's bytes."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

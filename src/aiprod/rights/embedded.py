@@ -1,4 +1,5 @@
-"""What a film says of its own rights: the tags of its container and its XMP packets, as the fields of a statement.
+"""What a film or a recording says of its own rights: the tags of its container and its XMP packets, as the fields of a
+statement. Reasons call it "the file", because the same words are read in films, recordings and pictures.
 
 Tags that are there for rights (a licence, terms of use) are read as strictly as a table's: what is not understood is an
 objection. A copyright notice names an owner and takes nothing away, unless it says more than that. In other words, such
@@ -38,7 +39,7 @@ _LEAD = re.compile(
 )
 _ALLOWED = frozenset({"0", "false", "no", "dmi-allowed", "dmi-unspecified", "allowed", "unspecified"})
 _MAX_TAGS = 10_000
-_REMEDY = "if the film is yours, correct what it says of itself (docs/sources.md, Your own film)"
+_REMEDY = "if it is yours, correct what it says of itself (docs/sources.md, Your own film)"
 
 
 def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, Any]:
@@ -50,7 +51,7 @@ def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dic
     statements = []
     for number, (name, value) in enumerate(tags):
         if number >= _MAX_TAGS:
-            statements.append({"objections": [f"the film has more than {_MAX_TAGS} tags, which are read at most"]})
+            statements.append({"objections": [f"the file has more than {_MAX_TAGS} tags, which are read at most"]})
             break
         if value.strip():
             statements.append(_said(name, value, where))
@@ -60,10 +61,10 @@ def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dic
 def statement_from_xmp(packet: bytes) -> dict[str, Any]:
     """What an XMP packet comes to. One that cannot be read may have said anything, which is an objection."""
     if len(packet) > MAX_XMP:
-        return {"objections": [f"the film has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
+        return {"objections": [f"the file has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
     found = properties_of_xml(packet)
     if found is None:
-        return {"objections": ["the film has an XMP packet that cannot be read"]}
+        return {"objections": ["the file has an XMP packet that cannot be read"]}
     return statement_from_tags(found, " in its XMP")
 
 
@@ -83,12 +84,12 @@ def against_training(said: dict[str, Any]) -> str | None:
     if said.get("objections"):
         return f"{'; '.join(said['objections'][:3])}; {_REMEDY}"
     if said.get("tdm_reservation"):
-        return f"the film itself reserves text and data mining; {_REMEDY}"
+        return f"the file itself reserves text and data mining; {_REMEDY}"
     if "media_license" not in said:
         return None
     words = str(said["media_license_declared"])
     why = _against(words)
-    return None if why is None else f"the film itself states {quoted(words)}: {why}; {_REMEDY}"
+    return None if why is None else f"the file itself states {quoted(words)}: {why}; {_REMEDY}"
 
 
 def _against(words: str) -> str | None:
@@ -118,8 +119,8 @@ def _local(tag: str) -> str:
 
 def _said(name: str, value: str, where: str) -> dict[str, Any]:
     if name == "unreadable_text":
-        return {"objections": [f"the film has a text that is not read here{where}: {value}"]}
-    tag = f"the film's tag {quoted(name)}{where}"
+        return {"objections": [f"the file has a text that is not read here{where}: {value}"]}
+    tag = f"the file's tag {quoted(name)}{where}"
     plain = plain_column(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
     for spelt in (plain, _LANGUAGE.sub("", plain)):
         if _RESERVATION.search(spelt):

@@ -48,7 +48,9 @@ def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:
     Raises:
         AiprodError: it is not understood.
     """
-    hint = "say in a table which licence each film has, and move the file elsewhere if it is not about the films"
+    hint = (
+        "say in a table which licence each film or recording has, and move the file elsewhere if it is not about them"
+    )
     if not content.strip():
         raise AiprodError(f"{quoted(name)} is empty, and it is not known what it was to say", hint)
     if len(content) > MAX_TEXT or b"\0" in content[:4]:

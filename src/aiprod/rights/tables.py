@@ -137,7 +137,9 @@ def film_columns(header: list[str], where: str) -> list[int]:
     if not named and "repo" not in fields:
         named = [index for index, field in enumerate(fields) if field == ALSO_FILE]
     if not named:
-        raise AiprodError(f"{where} has no column `file`", "add one that names each film, as its first line's `file`")
+        raise AiprodError(
+            f"{where} has no column `file`", "add one that names each film or recording, as its first line's `file`"
+        )
     return named
 
 
@@ -162,13 +164,13 @@ def csv_line(header: list[str], place: list[int], cells: list[str], where: str) 
 
 def _one_film(films: list[str], says_something: bool, where: str) -> str:
     if len({film_name(film) for film in films}) > 1:
-        raise AiprodError(f"{where}: it names two films, {quoted(films[0])} and {quoted(films[1])}", "keep one of them")
+        raise AiprodError(f"{where}: it names two files, {quoted(films[0])} and {quoted(films[1])}", "keep one of them")
     if films and " " in films[0] and not re.search(r"\.\w{1,5}$", films[0]) and (against := objection(films[0])):
         raise AiprodError(
-            f"{where}: it names no film, and says {against}", "say in the lines of films what holds for them"
+            f"{where}: it names no file, and says {against}", "say in the lines of files what holds for them"
         )
     if not films and says_something:
-        raise AiprodError(f"{where}: it names no film", "name it in the column `file`, or remove the line")
+        raise AiprodError(f"{where}: it names no file", "name it in the column `file`, or remove the line")
     return films[0] if films else ""
 
 

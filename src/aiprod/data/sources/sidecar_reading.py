@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
+from aiprod.base.opening import open_file
 from aiprod.base.params import validate
 from aiprod.data.sources.folder_reservations import rules_below
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, merge_records
@@ -22,7 +23,7 @@ from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import OF_RIGHTS, fields_of
 from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
 
-_OF_WHICH = "say in one what holds for which film"
+_OF_WHICH = "say in one what holds for which file"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
 _TEXTS = {".txt", ".md", ".rst", ".adoc", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini", ".nfo", ""} | {
     ".description"
@@ -105,10 +106,10 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
         stated = film_name(line.film)
         name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
         if not name or name in sidecars.with_files:
-            raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each film")
+            raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each file")
         if re.search(r"[*?]", name) and name not in sidecars.files:
             raise AiprodError(
-                f"{line.where}: {quoted(line.film)} is not the name of a film", "write a line for each film"
+                f"{line.where}: {quoted(line.film)} is not the name of a file", "write a line for each file"
             )
         if leaves_its_folder(name):
             sidecars.outside.append(name)
@@ -149,7 +150,7 @@ def _said_in(
         content = _content(path, unread.get(key), table=False)
         if path.suffix.lower() in PACKETS:
             if not own:
-                sidecars.unread[key] = "it is named like no film here"
+                sidecars.unread[key] = "it is named like no film or recording here"
             statement = statement_from_packet(path.name, content)
             return dict.fromkeys(own, validate(SidecarRecord, statement, path.name)) if statement else {}
         value = parsed_json(path.name, text_of(path.name, content))
@@ -162,7 +163,7 @@ def _said_in(
     if not own:
         if (lines := lines_of_json(path.name, value) or _lines_within(path.name, value, sidecars)) is not None:
             return _by_film(lines, key, folder, sidecars)
-        sidecars.unread[key] = "it is named like no film here, and names none"
+        sidecars.unread[key] = "it is named like no film or recording here, and names none"
         if isinstance(value, dict) and _speaks_of_folder(path) and any(_of_rights(k, path.name) for k in value):
             place = _place(path, folder)
             try:
@@ -178,7 +179,7 @@ def _said_in(
             raise AiprodError(f"{path.name} is not a JSON object", 'write {"license": "own"}')
         [line] = lines_of_json(path.name, value) or [TableLine(path.name, "", list(value.items()))]
         if line.film and film_name(f"{key}/../{line.film}") not in own:
-            raise AiprodError(f"{path.name} is named like this film, and names {quoted(line.film)}", "rename it")
+            raise AiprodError(f"{path.name} is named like this file, and names {quoted(line.film)}", "rename it")
         return dict.fromkeys(own, validate(SidecarRecord, fields_of(line.cells, path.name), path.name))
     except AiprodError as error:
         sidecars.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
@@ -262,7 +263,7 @@ def _said_by_reuse(path: Path, own: list[str], sidecars: Sidecars) -> dict[str, 
 def _said_of_folder(path: Path, folder: Path, sidecars: Sidecars) -> None:
     """Enter what a licence file says of all films in its folder."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_TEXT + 1)
         if (said_no := against(path.name, content)) is not None:
             raise AiprodError(said_no)
@@ -286,7 +287,7 @@ def _against(path: Path) -> str | None:
     if not is_document(path):
         return None
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             objection = against(path.name, file.read(MAX_TEXT))
     except OSError:
         return None
@@ -304,7 +305,7 @@ def _content(path: Path, problem: str | None, table: bool) -> bytes:
     if problem := problem or problem_of(path):
         raise AiprodError(f"{what}: {problem}", hint)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise AiprodError(f"{what} cannot be read ({error.strerror})", hint) from None

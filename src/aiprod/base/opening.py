@@ -1,0 +1,46 @@
+"""Opens files that people name: at what is no file, such as a named pipe, ``open`` may wait for ever."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from aiprod.errors import NotAFileError
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def special_kind(path: Path | str) -> str | None:
+    """What a path is that is neither a file nor a folder, such as "a pipe"; None for these and for nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return None
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
+
+
+def open_file(path: Path | str) -> BinaryIO:
+    """Open a file that somebody gave, or that lies in a folder that somebody gave, for reading.
+
+    ``open`` waits at a named pipe until somebody writes to it, which may be never.
+
+    Raises:
+        NotAFileError: it is a pipe, a socket or a device.
+        OSError: as ``open``.
+    """
+    if (kind := special_kind(path)) is not None:
+        raise NotAFileError(kind, path)
+    return open(path, "rb")
+
+
+def read_file(path: Path | str) -> bytes:
+    """The bytes of a file, opened by :func:`open_file`."""
+    with open_file(path) as file:
+        return file.read()
