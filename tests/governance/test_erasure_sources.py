@@ -150,6 +150,27 @@ def test_what_lies_beside_it_goes(project: Project) -> None:
     assert done.body["deleted"]["files_about_it"] == 5 and done.left == {} and not done.where
 
 
+def test_further_names_of_the_same_file_are_named(project: Project, tmp_path: Path) -> None:
+    """Hard links of the film, and what a table or a file beside it is a link to: deleting here leaves them."""
+    root, away = project.root / "datasets/inbox", tmp_path / "elsewhere"
+    away.mkdir()
+    os.link(root / NAME, away / "anything.mp4")
+    os.link(root / NAME, root / "again.mp4")
+    (root / "SOURCES.csv").rename(away / "rights.csv")
+    (root / "SOURCES.csv").symlink_to(away / "rights.csv")
+    (away / "words.srt").write_text("words")
+    (root / NAME).with_suffix(".srt").symlink_to(away / "words.srt")
+    done = erase(project)
+    assert NAME not in (root / "SOURCES.csv").read_text() and set(inbox(project)) == {
+        "SOURCES.csv",
+        "else.mp4",
+        "plain.mp4",
+    }
+    said = {Path(place).name: why for place, why in done.left.items()}
+    assert set(said) == {NAME, "rights.csv", "words.srt"} or set(said) == {"again.mp4", "rights.csv", "words.srt"}
+    assert any("1 hard link elsewhere" in why for why in said.values()) and "links to it" in said["rights.csv"]
+
+
 def test_another_film_under_the_name_stays_and_is_named(project: Project) -> None:
     root = project.root / "datasets/inbox"
     (root / NAME).write_bytes(b"another film")

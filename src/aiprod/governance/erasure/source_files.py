@@ -19,6 +19,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.erasure import tables
 from aiprod.governance.erasure.resolve import Recording, Target
 from aiprod.media.discovery import files_below, is_media, key_of, problem_of
+from aiprod.printable import counted
 from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import Vault
 
@@ -121,11 +122,27 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
     for path in found.films:
         if path.is_symlink() and (target := path.resolve()) not in films:
             found.left[target] = "the film in its source is a link to it"
+    _name_other_links(found)
     for place, mine in found.keys.items():
         _beside(found, place, mine, repository)
     for path in [p for p in found.films if not p.is_relative_to(repository)]:
         found.left[path] = "it is outside the repository"
     return found
+
+
+def _name_other_links(found: Beside) -> None:
+    """Name films that lie under further names too: to delete one hard link leaves the bytes under the others."""
+    here: dict[tuple[int, int], list[Path]] = {}
+    for path in found.films:
+        if not path.is_symlink():
+            about = path.stat()
+            here.setdefault((about.st_dev, about.st_ino), []).append(path)
+    for links in here.values():
+        if (more := links[0].stat().st_nlink - len(links)) > 0:
+            found.left[links[0]] = (
+                f"it has {counted(more, 'hard link')} elsewhere, under which its bytes stay: look for them with"
+                " `find / -samefile` before"
+            )
 
 
 def folders(root: Path, repository: Path) -> list[tuple[str, Path]]:
@@ -170,6 +187,8 @@ def _beside(found: Beside, place: Path, keys: set[str], repository: Path) -> Non
             dropped = tables.without(_bytes(path), path.suffix, names.within(path.parent))[1]
             if dropped and inside:
                 found.tables[path] = dropped
+                if path.is_symlink():  # a file takes the place of the link, and what it led to stays as it is
+                    found.left[path.resolve()] = f"{dropped} lines in it are about the film; {path.name} links to it"
             elif dropped:
                 found.left[path] = f"{dropped} lines in it are about the film"
             continue
@@ -186,6 +205,8 @@ def _beside(found: Beside, place: Path, keys: set[str], repository: Path) -> Non
             found.left[path] = "two films are named like it"
         else:
             found.about.append(path)
+            if path.is_symlink():
+                found.left[path.resolve()] = f"{path.name}, which is named like the film, links to it"
     found.about = sorted(set(found.about))
 
 
