@@ -18,7 +18,7 @@ from aiprod.rights.training_opt_outs import MAX_CELL, objection
 MAX_TEXT = 1 << 17  # bytes of a text that are read
 _NAME = re.compile(
     r"(un)?licen[cs]es?|licen[cs]ing|copying|copyrights?|rights|usage|terms|tos|eula|legal|lizenz|nutzungsbedingungen|"
-    r"licencia|permissions?"
+    r"licencia|permissions?|rechte|lizenzen|nutzungsrechte|droits|derechos|diritti|direitos|restrictions"
 )
 _ENDING = re.compile(
     r"|\.(txt|text|md|markdown|rst|html?|pdf|rtf|docx?|odt|ya?ml|\d+|(cc|by|mit|apache|gpl|bsd|own)[\w-]*|[a-z]{2})"

@@ -22,7 +22,8 @@ from aiprod.rights.licence_words import quoted
 from aiprod.rights.training_opt_outs import objection
 
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson"}
-SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
+SPREADSHEETS = {".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".fods", ".numbers", ".psv", ".ssv", ".tab"}
+PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}  # behind a table's ending
 _DELIMITERS = ",;\t|"
 _MAX_DEPTH = 32
 
@@ -67,11 +68,11 @@ def text_of(name: str, content: bytes) -> str:
         AiprodError: it is neither.
     """
     try:
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return content.decode("utf-16")
-        if content[1:2] == b"\0" or content[:1] == b"\0":  # UTF-16 or UTF-32 without its mark
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+        if "\0" in text:  # UTF-32, or UTF-16 without its mark
             raise AiprodError(f"the table {name} is in no encoding that is read here", "save it as CSV in UTF-8")
-        return content.decode("utf-8-sig")
+        return text
     except UnicodeDecodeError as error:
         raise AiprodError(f"the table {name} cannot be read ({error})", "save it as CSV in UTF-8") from None
 
@@ -156,10 +157,16 @@ def csv_line(header: list[str], place: list[int], cells: list[str], where: str) 
         if not column and cell.strip():
             raise AiprodError(f"{where}: {quoted(cell)} is under a column without a name", "name the column")
     films = list(
-        dict.fromkeys(columns[index][1].strip() for index in place if index in columns and columns[index][1].strip())
+        dict.fromkeys(_bare(columns[index][1]) for index in place if index in columns and columns[index][1].strip())
     )
     rest = [pair for index, pair in columns.items() if index not in place and pair[0]]
     return TableLine(where, _one_film(films, any(cell.strip() for _, cell in rest), where), rest)
+
+
+def _bare(cell: str) -> str:
+    """A cell without what Excel puts round a text that it is not to change."""
+    text = cell.strip()
+    return text[2:-1] if len(text) > 3 and text.startswith('="') and text.endswith('"') else text
 
 
 def _one_film(films: list[str], says_something: bool, where: str) -> str:

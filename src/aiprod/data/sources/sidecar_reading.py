@@ -11,7 +11,7 @@ from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.opening import open_file
 from aiprod.base.params import validate
 from aiprod.data.sources.folder_reservations import rules_below
-from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, merge_records
+from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, is_spreadsheet, merge_records
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
 from aiprod.media.training_mining import statement_beside
@@ -22,7 +22,16 @@ from aiprod.rights.licence_files import MAX_TEXT, against, is_licence_name, stat
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import OF_RIGHTS, fields_of
 from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
+from aiprod.rights.training_opt_outs import objection
 
+_AS_CSV = "save it as CSV, or move it elsewhere"
+_EVERY = re.compile(
+    r"all(?: (?:films?|files?|videos?|clips?))?|everything|every (?:film|file|video)|the rest|alle[sn]?|tous|todos",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(  # two names in one cell
+    r"\s*[,;|&+]\s*|\s+(?:and|und|et|y|e|to|bis|-|–)\s+|(?<=\.\w{3})[-–]|(?<=\.\w{4})[-–]|\s*\.\.\.?\s*(?=\S+\.\w)"
+)
 _OF_WHICH = "say in one what holds for which file"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
 _TEXTS = {".txt", ".md", ".rst", ".adoc", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini", ".nfo", ""} | {
@@ -87,6 +96,10 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without
                 statements.setdefault(name, []).append(record)
         elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
             _text(path, folder, names, stems, sidecars)
+        elif is_spreadsheet(path.name):
+            why = f"{quoted(path.name)} is no table that is read here, and may speak of the films beside it"
+            sidecars.folder_problems.setdefault(_place(path, folder), f"sidecar: {why}: {_AS_CSV}")
+            sidecars.unread[key_of(path, folder)] = why
     sidecars.sites = rules_below(folder, files)
     sidecars.records = {name: merge_records(records) for name, records in statements.items()}
     return sidecars
@@ -115,6 +128,16 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
             sidecars.outside.append(name)
             sidecars.strays.append(f"{table}, {line.where.rpartition(', ')[2]}")
             continue
+        if name not in sidecars.files and _EVERY.fullmatch(line.film.strip()):
+            raise AiprodError(
+                f"{line.where}: {quoted(line.film)} is not the name of a file", "write a line for each file"
+            )
+        if name not in sidecars.files and len(several := _BETWEEN.split(line.film)) > 1:
+            for film in (film_name(f"{table}/../{each}") for each in several):
+                if film in sidecars.files:
+                    sidecars.problems[film] = (
+                        f"sidecar: {line.where} names several files, {quoted(line.film)}: {_OF_WHICH}"
+                    )
         if name in records:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is named twice", "remove one of the lines")
         if name in sidecars.tables:
@@ -284,14 +307,20 @@ def _place(path: Path, folder: Path) -> str:
 
 def _against(path: Path) -> str | None:
     """What a text beside films says against training, in words for a person; None where it says nothing."""
-    if not is_document(path):
-        return None
     try:
+        if is_media(path):
+            return None
+        said = objection(re.sub(r"[_.+-]+", " ", path.stem))  # an empty file may be called DO_NOT_TRAIN
+        if said is not None:
+            return f"the name of {quoted(path.name)} says {said}: {_OF_WHICH}"
+        if path.suffix and not is_document(path):
+            return None
         with open_file(path) as file:
-            objection = against(path.name, file.read(MAX_TEXT))
+            content = file.read(MAX_TEXT)
+        said = None if b"\0" in content else against(path.name, content)
     except OSError:
         return None
-    return None if objection is None else f"{objection}, and is no table: {_OF_WHICH}"
+    return None if said is None else f"{said}, and is no table: {_OF_WHICH}"
 
 
 def _content(path: Path, problem: str | None, table: bool) -> bytes:
