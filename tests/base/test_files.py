@@ -24,6 +24,7 @@ from aiprod.base.files import (
     write_json,
     write_text,
 )
+from aiprod.base.opening import read_utf8
 from aiprod.errors import AiprodError
 
 json_values = st.recursive(
@@ -133,3 +134,12 @@ def test_unreadable_json_is_one_line_with_a_hint(tmp_path: Path, content: str | 
     with pytest.raises(AiprodError, match="dvc repro") as caught:
         read_json(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_of_ours_in_another_encoding_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.pub"
+    path.write_bytes("clé".encode("cp1252"))
+    with pytest.raises(AiprodError, match=r"log.pub is damaged: it is not UTF-8 → restore"):
+        read_utf8(path)
+    path.write_text("clé", encoding="utf-8")
+    assert read_utf8(path) == "clé"

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from aiprod.errors import NotAFileError
+from aiprod.errors import AiprodError, NotAFileError
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -44,3 +44,16 @@ def read_file(path: Path | str) -> bytes:
     """The bytes of a file, opened by :func:`open_file`."""
     with open_file(path) as file:
         return file.read()
+
+
+def read_utf8(path: Path | str) -> str:
+    """The text of a file of ours, which whoever changed it may have saved in another encoding.
+
+    Raises:
+        AiprodError: it is no UTF-8.
+        OSError: as :func:`open_file`.
+    """
+    try:
+        return read_file(path).decode()
+    except UnicodeDecodeError:
+        raise AiprodError(f"{path} is damaged: it is not UTF-8", "restore it from git, or from a backup") from None

@@ -68,7 +68,7 @@ def _variant(name: str) -> str | None:
 def _states_how(root: Path) -> bool:
     try:
         return "quantization_config" in json.loads(read_file(root / "config.json"))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return False  # whoever opens the folder says so
 
 
