@@ -138,9 +138,13 @@ def test_what_is_not_used_is_named(inbox: Path) -> None:
     (inbox / "rights.xlsx").write_bytes(b"PK\3\4")
     offers = scanned()
     assert [line.partition(":")[0] for line in offers.unread] == ["inbox/broken.json", "inbox/package.json"]
-    assert {o.key: o.problem for o in offers.offers if o.problem} == {
-        "rights.xlsx": "unreadable: it is a spreadsheet, of which nothing is read; save it as CSV in UTF-8"
-    }
+    problems = {o.key: o.problem for o in offers.offers if o.problem}
+    assert problems.pop("rights.xlsx") == (
+        "unreadable: it is a spreadsheet, of which nothing is read; save it as CSV in UTF-8"
+    )
+    assert set(problems) == {"a.mp4"} and "“rights.xlsx” may speak of it" in str(problems["a.mp4"])
+    (inbox / "SOURCES.csv").write_text("file,licence\na.mp4,own\n")
+    assert [o.key for o in scanned().offers if o.problem] == ["rights.xlsx"], "a line of its own speaks of it"
     kept = Offers.model_validate(offers.document())
     assert kept.unread == ["inbox: 2"] and "package" not in str(offers.document()), "names are for people alone"
 

@@ -24,7 +24,7 @@ from aiprod.rights.statements import OF_RIGHTS, fields_of
 from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
 from aiprod.rights.training_opt_outs import objection
 
-_AS_CSV = "save it as CSV, or move it elsewhere"
+_AS_CSV = "save it as CSV, move it elsewhere, or write a line for the film in a table"
 _EVERY = re.compile(
     r"all(?: (?:films?|files?|videos?|clips?))?|everything|every (?:film|file|video)|the rest|alle[sn]?|tous|todos",
     re.IGNORECASE,
@@ -97,9 +97,8 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without
         elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
             _text(path, folder, names, stems, sidecars)
         elif is_spreadsheet(path.name):
-            why = f"{quoted(path.name)} is no table that is read here, and may speak of the films beside it"
-            sidecars.folder_problems.setdefault(_place(path, folder), f"sidecar: {why}: {_AS_CSV}")
-            sidecars.unread[key_of(path, folder)] = why
+            why = f"{quoted(path.name)} may speak of it, and is not read: {_AS_CSV}"
+            sidecars.sheets.setdefault(_place(path, folder), f"sidecar: {why}")
     sidecars.sites = rules_below(folder, files)
     sidecars.records = {name: merge_records(records) for name, records in statements.items()}
     return sidecars

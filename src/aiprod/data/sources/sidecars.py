@@ -45,6 +45,7 @@ class Sidecars:
         folders: what holds for all films in a folder and below it, by the folder (``.`` is the whole).
         folder_problems: folder → why what is said of all films in it cannot be believed, or forbids.
         sites: folder → the rules that it holds as the copy of a web site would.
+        sheets: folder → the spreadsheet in it that may speak of films of which nothing else does.
     """
 
     records: dict[str, SidecarRecord] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Sidecars:
     folders: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     folder_problems: dict[str, str] = field(default_factory=dict)
     sites: dict[str, list[SiteRules]] = field(default_factory=dict)
+    sheets: dict[str, str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
     def of(self, key: str, source: SourceDeclaration | None = None) -> tuple[SidecarRecord | None, str | None]:
@@ -66,9 +68,9 @@ class Sidecars:
             source: its declaration, whose word for files that nothing is said of a folder's word does not replace.
         """
         record, problem = self._own(key)
-        problem = problem or said_by_name(key)
+        problem, alone = problem or said_by_name(key), record is None and not is_spreadsheet(key)
         for folder in map(str, PurePosixPath(film_name(key)).parents):
-            problem = problem or self.folder_problems.get(folder)
+            problem = problem or self.folder_problems.get(folder) or (self.sheets.get(folder) if alone else None)
             for said in self.folders.get(folder, ()):
                 record = with_own_words(record, said, source)
             for rules in self.sites.get(folder, ()):
