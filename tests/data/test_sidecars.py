@@ -144,7 +144,8 @@ def test_what_is_not_used_is_named(inbox: Path) -> None:
     )
     assert set(problems) == {"a.mp4"} and "“rights.xlsx” may speak of it" in str(problems["a.mp4"])
     (inbox / "SOURCES.csv").write_text("file,licence\na.mp4,own\n")
-    assert [o.key for o in scanned().offers if o.problem] == ["rights.xlsx"], "a line of its own speaks of it"
+    offers = scanned()
+    assert [o.key for o in offers.offers if o.problem] == ["rights.xlsx"], "a line of its own speaks of it"
     kept = Offers.model_validate(offers.document())
     assert kept.unread == ["inbox: 2"] and "package" not in str(offers.document()), "names are for people alone"
 

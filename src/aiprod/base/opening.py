@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from aiprod.errors import AiprodError, NotAFileError
 
@@ -26,7 +26,7 @@ def special_kind(path: Path | str) -> str | None:
     return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
 
 
-def open_file(path: Path | str) -> BinaryIO:
+def open_file(path: Path | str) -> BufferedReader:
     """Open a file that somebody gave, or that lies in a folder that somebody gave, for reading.
 
     ``open`` waits at a named pipe until somebody writes to it, which may be never.

@@ -131,7 +131,7 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
             raise AiprodError(
                 f"{line.where}: {quoted(line.film)} is not the name of a file", "write a line for each file"
             )
-        if name not in sidecars.files and len(several := _BETWEEN.split(line.film)) > 1:
+        if name not in sidecars.files and len(several := list(filter(None, _BETWEEN.split(line.film)))) > 1:
             for film in (film_name(f"{table}/../{each}") for each in several):
                 if film in sidecars.files:
                     sidecars.problems[film] = (
