@@ -40,7 +40,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    except OSError as error:  # which names the file that people know
+        if error.errno in DISK_FULL:
+            raise _disk_full(target) from None
+        raise type(error)(error.errno, error.strerror, str(target)) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -97,13 +102,16 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, missing: str = "run `dvc repro` to make it") -> Any:
     """Read JSON.
+
+    Args:
+        missing: what to do where there is no such file.
 
     Raises:
         AiprodError: the file is missing, is not JSON, or is larger or deeper than any of ours.
     """
-    return parse_json(read_bounded(path, JSON_BYTES_MAX), str(path))
+    return parse_json(read_bounded(path, JSON_BYTES_MAX, missing), str(path))
 
 
 def digest_of(value: Any) -> str:

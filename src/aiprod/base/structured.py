@@ -21,7 +21,7 @@ JSON_BYTES_MAX = 1 << 28  # offers of a hundred thousand films are a tenth of it
 YAML_BYTES_MAX = 1 << 24
 NODES_MAX = 2_000_000  # of a YAML file, its aliases written out
 
-_REMAKE = "delete it and run `dvc repro`"
+_RESTORE = "restore it: an output with `dvc checkout` or `dvc repro`, anything else from git or a backup"
 
 
 def read_bounded(path: Path | str, most: int, missing: str = "run `dvc repro` to make it") -> bytes:
@@ -44,7 +44,7 @@ def read_bounded(path: Path | str, most: int, missing: str = "run `dvc repro` to
     return data
 
 
-def parse_json(data: bytes | str, where: str = "the text", *, hint: str = _REMAKE) -> Any:
+def parse_json(data: bytes | str, where: str = "the text", *, hint: str = _RESTORE) -> Any:
     """A JSON value.
 
     Args:
@@ -83,7 +83,7 @@ def _deeper(value: Any, most: int) -> bool:
     return True
 
 
-def read_json_mapping(path: Path | str, *, hint: str = _REMAKE) -> dict[str, Any]:
+def read_json_mapping(path: Path | str, *, hint: str = _RESTORE) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:

@@ -61,7 +61,7 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Certificat
     Raises:
         AiprodError: the file is no certificate.
     """
-    document = read_json(path)
+    document = read_json(path, "give a file of datasets/erasures")
     try:
         body, signature, line = document["body"], base64.b64decode(document["signature"]), str(document["key"])
         films = [str(film["film_id"]) for film in body["films"]]
