@@ -119,9 +119,13 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
                 if parent != place and parent.is_relative_to(place) and parent.is_file():
                     found.left[parent] = _INSIDE
     found.films = sorted(films)
-    for path in found.films:
+    for path in list(found.films):
         if path.is_symlink() and (target := path.resolve()) not in films:
-            found.left[target] = "the film in its source is a link to it"
+            films.add(target)
+            if target.is_relative_to(repository) and not {".dvc", ".git"} & {*target.relative_to(repository).parts}:
+                found.films.append(target)  # the key goes only when the film lies nowhere in the repository any more
+            else:
+                found.left[target] = "the film in its source is a link to it"
     _name_other_links(found)
     for place, mine in found.keys.items():
         _beside(found, place, mine, repository)
