@@ -7,6 +7,7 @@ samples, nor covers, nor attached files such as fonts, which speak of their own 
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import re
@@ -18,6 +19,7 @@ from aiprod.media.metadata_regions import C2PA_BOX, XMP_BOX, parts
 from aiprod.rights.embedded import properties_of_xml
 
 MAX_BYTES = 16 << 20  # of areas with words
+_COPYRIGHT = "copyright"
 TEXT = "text"  # what words are called whose name is not known
 _LEAST = 4  # characters
 _UTF_8 = re.compile(
@@ -53,8 +55,30 @@ def metadata_texts(path: Path, extension: str) -> tuple[list[tuple[str, str]], b
             if name in _PARSERS:
                 found |= dict.fromkeys(_PARSERS[name](data))
             elif not any(mark in data for mark in _READ_ELSEWHERE):
-                found |= dict.fromkeys((name, text) for text in _texts(data))
+                values = [_wide(value) for value in _values(data)] if name == _COPYRIGHT else _values(data)
+                found |= dict.fromkeys((name, text) for value in values for text in _texts(value))
     return list(found), True
+
+
+def _wide(value: bytes) -> bytes:
+    """The notice of 3GPP (TS 26.244, 8.4) in UTF-8; it stands behind version, flags and language, and may be UTF-16."""
+    text = value[6:] if value[:4] == bytes(4) else value
+    if text[:2] in (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE):
+        return text.decode("utf-16", "ignore").encode()
+    return text
+
+
+def _values(data: bytes) -> Iterator[bytes]:
+    """What a tag of iTunes holds, without the heads of its ``data`` boxes, which look like words; other areas whole."""
+    at = 0
+    while data[at + 4 : at + 8] == b"data":
+        length = int.from_bytes(data[at : at + 4], "big")
+        if not 16 <= length <= len(data) - at:
+            break
+        yield data[at + 16 : at + length]
+        at += length
+    if at < len(data):
+        yield data[at:]
 
 
 def _texts(data: bytes) -> Iterator[str]:
@@ -103,7 +127,7 @@ def _boxes(file: BinaryIO, start: int, end: int, *, within: bool) -> Iterator[_A
             if head[8:24] not in (XMP_BOX, C2PA_BOX):
                 yield body + 16, last, TEXT
         elif within and kind not in (b"covr", b"XMP_", b"iloc", b"idat", b"free", b"skip"):
-            yield body, last, "copyright" if kind == b"cprt" else TEXT
+            yield body, last, _COPYRIGHT if kind == b"cprt" else TEXT
         at = last
 
 
