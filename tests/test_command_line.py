@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+import os
+import socket
+from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,16 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from aiprod.base.files import sha256_file
+from aiprod.base.opening import open_file, read_file
+from aiprod.base.structured import read_bounded
 from aiprod.cli import PANELS, app
+from aiprod.commands.options import OUTPUTS
+from aiprod.errors import AiprodError, NotAFileError
+from aiprod.media.errors import MediaError
+from aiprod.media.sniffing import sniff
+from aiprod.models.checkpoint.header import read_header
+from aiprod.models.checkpoint.json_files import read_json_file
 from aiprod.printable import counted
 
 run = CliRunner().invoke
@@ -58,3 +71,57 @@ def test_the_terminal_breaks_the_lines_of_help_texts() -> None:
     """Typer keeps the line breaks of a docstring, which stand where 120 columns end and not where the terminal does."""
     broken = [c.name for c in every_command(get_command(app)) for part in (c.help or "").split("\n\n") if "\n" in part]
     assert not broken
+
+
+def paths_of(command: Any) -> dict[str, bool]:
+    """Parameters of a command that take a path → whether it is one to write."""
+    hints = inspect.get_annotations(inspect.unwrap(command.callback), eval_str=True)
+    return {p.name: p.name in OUTPUTS for p in command.params if "Path" in str(hints.get(p.name, ""))}
+
+
+@pytest.fixture
+def specials(tmp_path: Path) -> list[Path]:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.path.relpath(tmp_path / "socket"))
+    return [tmp_path / "pipe", tmp_path / "socket", Path("/dev/null")]
+
+
+def test_no_command_waits_at_a_pipe_or_replaces_a_device(specials: list[Path]) -> None:
+    asked = 0
+    for command in every_command(get_command(app)):
+        for name in paths_of(command) if command.callback else ():
+            for path in specials:
+                for value in (path, [path]):
+                    with pytest.raises(NotAFileError, match="not a file"):
+                        command.callback.__wrapped__(**{name: value})
+            asked += 1
+    assert asked > 50 and Path("/dev/null").is_char_device()
+
+
+def test_no_output_replaces_what_is_read_for_it(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film")
+    (tmp_path / "link.mp4").symlink_to(film)
+    asked = 0
+    for command in every_command(get_command(app)):
+        paths = paths_of(command) if command.callback else {}
+        for out in (name for name, is_output in paths.items() if is_output):
+            for read in (name for name, is_output in paths.items() if not is_output):
+                with pytest.raises(AiprodError, match="would overwrite it"):
+                    command.callback.__wrapped__(**{out: tmp_path / "link.mp4", read: film})
+                asked += 1
+    assert asked > 15 and film.read_bytes() == b"film"
+    shown = run(app, ["lineage", str(film), "--html", str(film)])
+    assert isinstance(shown.exception, AiprodError) and film.read_bytes() == b"film"
+
+
+def bounded(path: Path) -> bytes:
+    return read_bounded(path, 1024)
+
+
+@pytest.mark.parametrize("read", [open_file, read_file, bounded, sha256_file, read_header, read_json_file, sniff])
+def test_no_reader_waits_at_a_pipe_in_a_folder(read: Callable[[Path], object], specials: list[Path]) -> None:
+    for path in specials:
+        with pytest.raises((NotAFileError, AiprodError, MediaError), match="not a file"):
+            read(path)

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +18,7 @@ from typer.models import CommandInfo, TyperInfo
 
 from aiprod.base.crash_report import end_with
 from aiprod.base.denials import log_to
-from aiprod.commands.options import log_denials
+from aiprod.commands.options import log_denials, with_checked_paths
 from aiprod.errors import is_disk_full, is_one_line
 
 # Name on the command line → module with ``register(app)``. Heavy imports stay inside the functions of those modules.
@@ -78,19 +78,27 @@ def build(modules: Sequence[str] = COMMANDS) -> typer.Typer:
         callback = getattr(info, "callback", None)
         called = info.name or (callback.__name__ if callable(callback) else "")
         info.rich_help_panel = headings[called]
-    _join_help_lines(infos)
+    for command in _commands(infos):
+        assert command.callback is not None
+        command.callback = with_checked_paths(command.callback)
+        _join_help_lines(command)
     return built
 
 
-def _join_help_lines(infos: Sequence[CommandInfo | TyperInfo]) -> None:
-    """Let the terminal break the lines of help texts: typer keeps those of the source below the first paragraph."""
+def _commands(infos: Sequence[CommandInfo | TyperInfo]) -> Iterator[CommandInfo]:
+    """Every command, however deep in groups."""
     for info in infos:
         if isinstance(info, TyperInfo):
             group = info.typer_instance
-            _join_help_lines([*group.registered_commands, *group.registered_groups] if group else [])
+            yield from _commands([*group.registered_commands, *group.registered_groups] if group else [])
         elif info.callback is not None:
-            text = info.help or inspect.getdoc(info.callback) or ""
-            info.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+            yield info
+
+
+def _join_help_lines(command: CommandInfo) -> None:
+    """Let the terminal break the lines of a help text: typer keeps those of the source below the first paragraph."""
+    text = command.help or inspect.getdoc(command.callback) or ""
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _version(requested: bool) -> None:

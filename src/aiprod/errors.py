@@ -29,6 +29,16 @@ class AiprodError(Exception):
         super().__init__(f"{self.what} → {self.hint}" if self.hint else self.what)
 
 
+class NotAFileError(OSError):
+    """A pipe, a socket or a device where a file belongs: to open one may wait for ever, and it is read only once.
+
+    An ``OSError``, so that whoever says which files cannot be read says it of these too.
+    """
+
+    def __init__(self, kind: str, path: object) -> None:
+        super().__init__(errno.EINVAL, f"it is {kind}, not a file", str(path))
+
+
 class CoreError(AiprodError, ValueError):
     """An invalid size, setting or file given to the model library."""
 

@@ -24,6 +24,7 @@ from aiprod.base.files import (
     write_json,
     write_text,
 )
+from aiprod.base.opening import read_utf8
 from aiprod.errors import AiprodError
 
 json_values = st.recursive(
@@ -133,3 +134,29 @@ def test_unreadable_json_is_one_line_with_a_hint(tmp_path: Path, content: str | 
     with pytest.raises(AiprodError, match="dvc repro") as caught:
         read_json(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_of_ours_in_another_encoding_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.pub"
+    path.write_bytes("clé".encode("cp1252"))
+    with pytest.raises(AiprodError, match=r"log.pub is damaged: it is not UTF-8 → restore"):
+        read_utf8(path)
+    path.write_text("clé", encoding="utf-8")
+    assert read_utf8(path) == "clé"
+
+
+def test_no_advice_loses_what_cannot_be_made_again(tmp_path: Path) -> None:
+    """Keys and certificates are JSON too: whoever deletes a damaged one loses what a backup may still hold."""
+    path = tmp_path / "backup.json"
+    with pytest.raises(AiprodError, match="does not exist → give a backup"):
+        read_json(path, "give a backup")
+    path.write_bytes(b"\xff{")
+    with pytest.raises(AiprodError, match="not valid JSON") as caught:
+        read_json(path)
+    assert "delete" not in caught.value.hint and "restore" in caught.value.hint
+
+
+def test_a_file_that_cannot_be_written_is_named_and_not_its_temporary_one(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"long") as caught, atomic_path(tmp_path / ("n" * 300)):
+        pass
+    assert caught.value.filename == str(tmp_path / ("n" * 300))

@@ -100,7 +100,7 @@ def test_an_owner_is_told_what_the_film_says_and_can_correct_it(
     assert row.effective_right == "deny" and row.media_license == "LicenseRef-own"
     [reason] = [reason for reason in row.reasons if "All rights reserved" in reason]
     assert "tag “copyright” in the MP4 file says “(c) Ada. All rights reserved”" in reason
-    assert "if the film is yours" in reason and "docs/sources.md" in reason
+    assert "if it is yours" in reason and "docs/sources.md" in reason
     tagged(plain, inbox / "notice.mp4", copyright="Ada Example, own film")
     assert taken_in(tmp_path)["notice.mp4"].effective_right == "train"
 

@@ -138,9 +138,14 @@ def test_what_is_not_used_is_named(inbox: Path) -> None:
     (inbox / "rights.xlsx").write_bytes(b"PK\3\4")
     offers = scanned()
     assert [line.partition(":")[0] for line in offers.unread] == ["inbox/broken.json", "inbox/package.json"]
-    assert {o.key: o.problem for o in offers.offers if o.problem} == {
-        "rights.xlsx": "unreadable: it is a spreadsheet, of which nothing is read; save it as CSV in UTF-8"
-    }
+    problems = {o.key: o.problem for o in offers.offers if o.problem}
+    assert problems.pop("rights.xlsx") == (
+        "unreadable: it is a spreadsheet, of which nothing is read; save it as CSV in UTF-8"
+    )
+    assert set(problems) == {"a.mp4"} and "“rights.xlsx” may speak of it" in str(problems["a.mp4"])
+    (inbox / "SOURCES.csv").write_text("file,licence\na.mp4,own\n")
+    offers = scanned()
+    assert [o.key for o in offers.offers if o.problem] == ["rights.xlsx"], "a line of its own speaks of it"
     kept = Offers.model_validate(offers.document())
     assert kept.unread == ["inbox: 2"] and "package" not in str(offers.document()), "names are for people alone"
 
@@ -201,3 +206,56 @@ def test_addresses_with_a_password_are_refused_without_repeating_it(tmp_path: Pa
         with pytest.raises(AiprodError, match=r"~/\.netrc") as caught:
             scan(IngestParams(sources=["inbox"]), SourcesFile(sources={"inbox": declared}))
         assert "hunter2" not in str(caught.value)
+
+
+NO = "CC-BY-NC-4.0"
+FILM = b"\0\0\0\x18ftypisom" + bytes(400)
+SPOKEN = {  # file beside a.mp4 → its content; each says no, or may
+    "utf32.csv": f"file,licence\na.mp4,{NO}\n".encode("utf-32"),
+    "wide.csv": f"file,licence\na.mp4,{NO}\n".encode("utf-16-be"),
+    "packed.csv.gz": b"\x1f\x8b",
+    "pipes.psv": f"file|licence\na.mp4|{NO}\n".encode(),
+    "sheet.xlsx": b"PK\x03\x04",
+    "excel.csv": f'file,licence\n="a.mp4",{NO}\n'.encode(),
+    "range.csv": f"file,licence\na.mp4-z.mp4,{NO}\n".encode(),
+    "list.csv": f'file,licence\n"a.mp4, b.mp4",{NO}\n'.encode(),
+    "all.csv": f"file,licence\nall films,{NO}\n".encode(),
+    "territory.csv": b"file,licence,territory\na.mp4,own,DE only\n",
+    "SOURCES": f"file,licence\na.mp4,{NO}\nno AI training\n".encode(),
+    "Rechte.txt": b"Nur privat",
+    "NO_AI": b"",
+    "DO_NOT_TRAIN.txt": b"",
+}
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_what_lies_beside_a_film_and_may_say_no_denies(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(FILM)
+    (tmp_path / name).write_bytes(SPOKEN[name])
+    try:
+        record, problem = read_sidecars(tmp_path).of("a.mp4")
+    except AiprodError as error:
+        assert name in str(error)
+        return
+    assert problem is not None or (record is not None and (record.media_license == NO or record.objections))
+
+
+@pytest.mark.parametrize(
+    ("key", "denied"),
+    [
+        ("NO AI/a.mp4", True),
+        ("do not train/sub/a.mp4", True),
+        ("bees (no AI training).mp4", True),
+        ("bees_©_Getty.mp4", True),
+        ("rejected/a.mp4", True),
+        ("CC-BY-NC/a.mp4", True),
+        ("rejected.mp4", False),
+        ("no dogs/notice board.mp4", False),
+        ("private garden/nature reserve.mp4", False),
+    ],
+)
+def test_names_of_films_and_folders_that_say_no_are_heard(key: str, denied: bool, tmp_path: Path) -> None:
+    (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / key).write_bytes(FILM)
+    _, problem = read_sidecars(tmp_path).of(key)
+    assert (problem is not None) == denied, problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -148,6 +149,43 @@ def test_what_lies_beside_it_goes(project: Project) -> None:
     assert set(inbox(project)) == {"SOURCES.csv", "metadata.jsonl", "else.mp4", "plain.mp4"}
     assert inbox(project)["metadata.jsonl"] == b'{"file_name": "else.mp4"}\nbroken\n'
     assert done.body["deleted"]["files_about_it"] == 5 and done.left == {} and not done.where
+
+
+def test_further_names_of_the_same_file_are_named(project: Project, tmp_path: Path) -> None:
+    """Hard links of the film, and what a table or a file beside it is a link to: deleting here leaves them."""
+    root, away = project.root / "datasets/inbox", tmp_path / "elsewhere"
+    away.mkdir()
+    os.link(root / NAME, away / "anything.mp4")
+    os.link(root / NAME, root / "again.mp4")
+    (root / "SOURCES.csv").rename(away / "rights.csv")
+    (root / "SOURCES.csv").symlink_to(away / "rights.csv")
+    (away / "words.srt").write_text("words")
+    (root / NAME).with_suffix(".srt").symlink_to(away / "words.srt")
+    done = erase(project)
+    assert NAME not in (root / "SOURCES.csv").read_text() and set(inbox(project)) == {
+        "SOURCES.csv",
+        "else.mp4",
+        "plain.mp4",
+    }
+    said = {Path(place).name: why for place, why in done.left.items()}
+    assert set(said) == {NAME, "rights.csv", "words.srt"} or set(said) == {"again.mp4", "rights.csv", "words.srt"}
+    assert any("1 hard link elsewhere" in why for why in said.values()) and "links to it" in said["rights.csv"]
+
+
+def test_what_the_film_in_a_source_is_a_link_to_goes_within_the_repository(project: Project, tmp_path: Path) -> None:
+    root, store = project.root / "datasets/inbox", project.root / "store"
+    for folder in (store, tmp_path / "away", project.root / ".dvc/cache"):
+        folder.mkdir(parents=True)
+    (root / NAME).rename(store / "x.mp4")
+    (root / NAME).symlink_to(store / "x.mp4")
+    for number, place in enumerate((tmp_path / "away/y.mp4", project.root / ".dvc/cache/z")):
+        shutil.copy(store / "x.mp4", place)
+        (root / f"{number}.mp4").symlink_to(place)
+    done = erase(project)
+    assert set(inbox(project)) == {"SOURCES.csv", "else.mp4", "plain.mp4"} and not store.exists()
+    assert {Path(place).name: why for place, why in done.left.items()} == dict.fromkeys(
+        ("y.mp4", "z"), "the film in its source is a link to it"
+    )
 
 
 def test_another_film_under_the_name_stays_and_is_named(project: Project) -> None:

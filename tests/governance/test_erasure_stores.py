@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,69 @@ def searched(monkeypatch: pytest.MonkeyPatch, **buckets: Bucket) -> dict[str, sc
 
     monkeypatch.setattr(dvc, "remotes", known)
     return scan.remotes(NEEDLES, Path(), lambda *_: False)
+
+
+class Stalling(Bucket):
+    """Says nothing at one question until the test is over."""
+
+    over = threading.Event()
+
+    def __init__(self, at: str) -> None:
+        super().__init__({})
+        self.at = at
+
+    def exists(self, path: str) -> bool:
+        self._stall("exists")
+        return super().exists(path)
+
+    def find(self, base: str, *, detail: bool) -> dict[str, dict[str, int]]:
+        self._stall("find")
+        return super().find(base, detail=detail)
+
+    def open(self, path: str, mode: str) -> Any:
+        self._stall(path[-1])
+        return super().open(path, mode)
+
+    def _stall(self, question: str) -> None:
+        if question == self.at:
+            self.over.wait()
+
+
+def test_a_remote_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(scan, "_LISTING", 1)
+    stalling = {"first": Stalling("exists"), "list": Stalling("find"), "second": Stalling("2")}
+    try:
+        found = searched(monkeypatch, **stalling, whole=Bucket({}))
+    finally:
+        Stalling.over.set()
+    assert {name: count.names for name, count in found.items()} == {
+        "remote first": 0,
+        "remote list": 0,
+        "remote second": 1,
+        "remote whole": 3,
+    }
+    for name in stalling:
+        assert "no whole answer within 1 s" in found[f"remote {name}"].skipped
+
+
+def test_what_links_lead_to_is_searched_once_and_none_is_passed_over(tmp_path: Path) -> None:
+    root, away, other = tmp_path / "store", tmp_path / "disk", tmp_path / "left out"
+    for folder in (root / "sub", away / "deep", other):
+        folder.mkdir(parents=True)
+        (folder / "words.txt").write_bytes(WORD)
+    (root / "files").symlink_to(away)
+    (root / "again").symlink_to(away)
+    (away / "deep/loop").symlink_to(away)
+    (root / "inside").symlink_to(root / "sub")
+    (root / "one").symlink_to(away / "deep/words.txt")
+    (root / "other").symlink_to(other)
+    (root / "dangling").symlink_to(tmp_path / "nothing")
+    (root / "itself").symlink_to(root / "itself")
+    found = scan.folder(NEEDLES, root, [other])
+    places = sorted(place.split(" ")[0] for place in found.where)
+    assert len(places) == found.names == 3, found  # the one under a link of its own is the same file by another name
+    assert "sub/words.txt" in places and "other/words.txt" not in places
 
 
 def _stumbled() -> Exception:

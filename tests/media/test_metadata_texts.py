@@ -194,3 +194,20 @@ def test_more_than_is_read_is_an_objection(tmp_path: Path, monkeypatch: pytest.M
     film = made(tmp_path / "film", "mp4")
     assert not heard(tmp_path / "film", film)
     assert heard(tmp_path / "film", in_moov(film, box(b"udta", box(b"zzzz", b"x" * 2000))))
+
+
+@pytest.mark.parametrize("owner", ["(c) 2020 Ada Example", "NASA", "Ada Example, own film"])
+def test_a_notice_that_names_an_owner_takes_nothing_away_in_any_form(owner: str, tmp_path: Path) -> None:
+    """What stands round a text in its box is no part of it."""
+    itunes = box(b"cprt", box(b"data", b"\0\0\0\1" + bytes(4) + owner.encode()))
+    forms = {
+        "utf-8": notice(owner.encode()),
+        "utf-16": notice(b"\xfe\xff" + owner.encode("utf-16-be")),
+        "utf-16-le": notice(b"\xff\xfe" + owner.encode("utf-16-le")),
+        "itunes": box(b"udta", box(b"meta", _FULL + handler(b"mdir") + box(b"ilst", itunes))),
+    }
+    film = made(tmp_path / "plain.mp4", "mp4")
+    for name, form in forms.items():
+        (tmp_path / "film.mp4").write_bytes(in_moov(film, form))
+        assert ("copyright", owner) in metadata_texts(tmp_path / "film.mp4", "mp4")[0], name
+        assert embedded_statement(tmp_path / "film.mp4") == {}, name

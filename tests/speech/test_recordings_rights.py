@@ -37,6 +37,7 @@ def only_the_first_is_refused(rows: list[SpeechRow], why: str) -> SpeechRow:
     assert refused.key == ONE and (refused.status, refused.effective_right) == ("refused", "deny")
     assert why in " ".join(refused.reasons).casefold(), refused.reasons
     assert not (SPEECH / f"{refused.utterance_id}.wav").exists() and refused.sound_name is None
+    assert "film" not in " ".join(refused.reasons) and "shown" not in " ".join(refused.rights_proof)
     (line,) = refusals(rows)
     assert line.subject == refused.utterance_id and line.lack == "right"
     assert why in line.what.casefold() and "correct what" in line.hint

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import write_json
+from aiprod.base.opening import read_file
 from aiprod.base.state import state, workspace
 from aiprod.base.syntax_trees import Module, parse_module
 
@@ -228,8 +229,8 @@ def record(others: Mapping[str, str] | None = None) -> list[str]:
 
 def _recorded(root: Path) -> dict[str, str]:
     try:
-        recorded = json.loads((root / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        recorded = json.loads(read_file(root / RECORD))
+    except (OSError, ValueError, RecursionError):
         return {}
     return recorded if isinstance(recorded, dict) else {}
 
@@ -237,8 +238,8 @@ def _recorded(root: Path) -> dict[str, str]:
 def _read_digests(path: Path | None) -> dict[str, Any]:
     """What was kept; nothing where it is not there or is no such thing."""
     try:
-        digests = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
-    except (OSError, ValueError):
+        digests = json.loads(read_file(path)) if path is not None else {}
+    except (OSError, ValueError, RecursionError):
         return {}
     return digests if isinstance(digests, dict) and isinstance(digests.get("stages"), dict) else {}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aiprod.base.denials import last_line
 from aiprod.base.state import state
-from aiprod.errors import FREE_SPACE, UNEXPECTED, USER_ERROR, is_disk_full, is_one_line
+from aiprod.errors import FREE_SPACE, UNEXPECTED, USER_ERROR, NotAFileError, is_disk_full, is_one_line
 from aiprod.printable import escape_controls
 
 SHOW = "AIPROD_TRACEBACK"
@@ -55,6 +55,11 @@ def end_with(error: BaseException) -> tuple[str, int]:
     if package and package not in ("aiprod", "pipeline"):
         hint = "in a checkout, run `make setup`; elsewhere, `pip install 'aiprod[train]'`"
         return f"error: this needs the package {escape_controls(package)}, which is not installed → {hint}", USER_ERROR
+    if isinstance(error, NotAFileError):
+        return (
+            f"error: {_line(f'{error.filename}: {error.strerror}')} → give a file, or put one in its place",
+            USER_ERROR,
+        )
     if isinstance(error, OSError) and error.errno in _HINTS:
         where = " → ".join(str(name) for name in (error.filename, error.filename2) if name) or "a file"
         return f"error: {_line(f'{where}: {error.strerror}')} → {_HINTS[error.errno]}", USER_ERROR

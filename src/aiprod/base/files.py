@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.canonical_json import canonical_json
+from aiprod.base.opening import open_file
 from aiprod.base.structured import JSON_BYTES_MAX, parse_json, read_bounded
 from aiprod.errors import DISK_FULL, FREE_SPACE, AiprodError
 
@@ -39,7 +40,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    except OSError as error:  # which names the file that people know
+        if error.errno in DISK_FULL:
+            raise _disk_full(target) from None
+        raise type(error)(error.errno, error.strerror, str(target)) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -96,13 +102,16 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, missing: str = "run `dvc repro` to make it") -> Any:
     """Read JSON.
+
+    Args:
+        missing: what to do where there is no such file.
 
     Raises:
         AiprodError: the file is missing, is not JSON, or is larger or deeper than any of ours.
     """
-    return parse_json(read_bounded(path, JSON_BYTES_MAX), str(path))
+    return parse_json(read_bounded(path, JSON_BYTES_MAX, missing), str(path))
 
 
 def digest_of(value: Any) -> str:
@@ -113,7 +122,7 @@ def digest_of(value: Any) -> str:
 def sha256_file(path: Path | str) -> str:
     """SHA-256 (hex) of a file's bytes."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import io
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
-from aiprod.errors import AiprodError
+from aiprod.base.opening import open_file
+from aiprod.errors import AiprodError, NotAFileError
 
 DEPTH_MAX = 100
 """Levels of nesting. Files of ours have six, and the deepest that a person was seen to write has eleven."""
@@ -21,7 +21,7 @@ JSON_BYTES_MAX = 1 << 28  # offers of a hundred thousand films are a tenth of it
 YAML_BYTES_MAX = 1 << 24
 NODES_MAX = 2_000_000  # of a YAML file, its aliases written out
 
-_REMAKE = "delete it and run `dvc repro`"
+_RESTORE = "restore it: an output with `dvc checkout` or `dvc repro`, anything else from git or a backup"
 
 
 def read_bounded(path: Path | str, most: int, missing: str = "run `dvc repro` to make it") -> bytes:
@@ -31,12 +31,12 @@ def read_bounded(path: Path | str, most: int, missing: str = "run `dvc repro` to
         AiprodError: missing, no regular file, too large, or not to be read; one line.
     """
     try:
-        with open(path, "rb") as file:
-            if not stat.S_ISREG(Path(path).stat().st_mode):
-                raise AiprodError(f"{path} is not a regular file", "replace it with a file")
+        with open_file(path) as file:
             data = file.read(most + 1)
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", missing) from None
+    except (NotAFileError, IsADirectoryError) as error:
+        raise AiprodError(f"{path} cannot be read ({error.strerror})", "give a file, or put one in its place") from None
     except OSError as error:
         raise AiprodError(f"{path} cannot be read ({error.strerror or error})", "fix its permissions") from None
     if len(data) > most:
@@ -44,7 +44,7 @@ def read_bounded(path: Path | str, most: int, missing: str = "run `dvc repro` to
     return data
 
 
-def parse_json(data: bytes | str, where: str = "the text", *, hint: str = _REMAKE) -> Any:
+def parse_json(data: bytes | str, where: str = "the text", *, hint: str = _RESTORE) -> Any:
     """A JSON value.
 
     Args:
@@ -83,7 +83,7 @@ def _deeper(value: Any, most: int) -> bool:
     return True
 
 
-def read_json_mapping(path: Path | str, *, hint: str = _REMAKE) -> dict[str, Any]:
+def read_json_mapping(path: Path | str, *, hint: str = _RESTORE) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:

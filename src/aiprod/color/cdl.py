@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from aiprod.base.opening import read_file
 from aiprod.errors import AiprodError
 
 ClampStyle = Literal["asc", "none"]
@@ -57,7 +58,7 @@ def read_cdl(path: Path, correction: str | None = None, style: ClampStyle = "asc
         AiprodError: it is not such a file, holds several and none is chosen, or none of that id.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise AiprodError(f"{path} cannot be read ({error.strerror})", "check its path and permissions") from None
     if len(data) > _MOST_BYTES or b"<!DOCTYPE" in data or b"<!ENTITY" in data:

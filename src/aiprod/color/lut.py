@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.base.opening import read_file
 from aiprod.errors import AiprodError
 
 Interpolation = Literal["tetrahedral", "trilinear"]
@@ -112,7 +113,7 @@ def read_lut(path: Path) -> list[Lut]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise AiprodError(f"{path.name} is larger than {_MOST_BYTES >> 20} MiB", "give a smaller table")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = read_file(path).decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise AiprodError(f"{path} cannot be read ({error.strerror})", "check its path and permissions") from None
     suffix = path.suffix.lower()

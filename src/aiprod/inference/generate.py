@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from aiprod.base.opening import read_file
 from aiprod.base.params import validate
 from aiprod.base.progress import ticker
 from aiprod.core.components.diffusion_steps import SAMPLERS
@@ -82,7 +83,7 @@ def read_prompts(path: Path) -> list[str]:
         AiprodError: no such file, no text, or no prompt in it.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_file(path).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", "give a text file with one prompt a line") from None
     except (UnicodeDecodeError, OSError):

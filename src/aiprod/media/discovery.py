@@ -9,6 +9,7 @@ import os
 import stat
 from pathlib import Path, PurePath
 
+from aiprod.base.opening import open_file, special_kind
 from aiprod.errors import AiprodError
 from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.printable import escape_controls
@@ -43,12 +44,6 @@ _DOCUMENTS = {
 }
 _BARE = {"notice", "readme", "authors", "contributors"}  # documents without an ending
 _BACK = "\\"
-_NO_FILES = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 def files_below(folder: Path, hidden: bool = False) -> list[Path]:
@@ -104,7 +99,7 @@ def is_media(path: Path) -> bool:
     Raises:
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return sniff_bytes(file.read(HEAD)) is not None
 
 
@@ -113,7 +108,7 @@ def problem_of(path: Path) -> str | None:
     try:
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
-            with open(path, "rb"):
+            with open_file(path):
                 return None
         if stat.S_ISDIR(mode):
             if path.is_symlink():
@@ -122,7 +117,7 @@ def problem_of(path: Path) -> str | None:
             return "it is a folder"
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    return f"it is {_NO_FILES.get(stat.S_IFMT(mode), 'no file')}, not a file"
+    return f"it is {special_kind(path)}, not a file"
 
 
 def key_of(path: Path, folder: Path) -> str:

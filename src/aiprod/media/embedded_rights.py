@@ -52,7 +52,7 @@ def _besides(path: Path, kind: ContentType, known: str) -> dict[str, Any]:
     texts, whole = metadata_texts(path, kind.extension)
     new = ((name, text) for name, text in texts if name != TEXT or text not in known)
     statement = statement_from_tags(new, f" in the metadata of the {kind.name} file")
-    most = f"the film has more than {MAX_BYTES >> 20} MiB of words in its metadata, which are not read"
+    most = f"the file has more than {MAX_BYTES >> 20} MiB of words in its metadata, which are not read"
     return statement if whole else merged([statement, {"objections": [most]}])
 
 
@@ -82,7 +82,7 @@ def _not_searched(path: Path) -> dict[str, Any]:
     if total <= _MAX_BYTES:
         return {}
     most = f"{_MAX_BYTES >> 20} MiB are searched for statements of rights at most"
-    return {"objections": [f"the film has {total >> 20} MiB that are neither pictures nor sound, {most}"]}
+    return {"objections": [f"the file has {total >> 20} MiB that are neither pictures nor sound, {most}"]}
 
 
 def _searched(file: BinaryIO, extension: str) -> Iterator[Region]:

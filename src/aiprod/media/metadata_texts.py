@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from aiprod.media.tag_formats import PARSERS, READ_ELSEWHERE, runs_of_text
+from aiprod.media.tag_formats import texts_of
 from aiprod.media.text_areas import AREAS
 
 MAX_BYTES = 16 << 20  # of areas with words
@@ -29,8 +29,5 @@ def metadata_texts(path: Path, extension: str) -> tuple[list[tuple[str, str]], b
             left -= end - start
             file.seek(start)
             data = file.read(end - start)
-            if name in PARSERS:
-                pairs |= dict.fromkeys(PARSERS[name](data))
-            elif not any(mark in data for mark in READ_ELSEWHERE):
-                pairs |= dict.fromkeys((name, text) for text in runs_of_text(data))
+            pairs |= dict.fromkeys(texts_of(name, data))
     return list(pairs), True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiprod.base.opening import open_file
 from aiprod.media.errors import MediaError
 
 TS_PACKETS = {188: "MPEG transport stream", 192: "AVCHD or Blu-ray transport stream", 204: "MPEG transport stream"}
@@ -37,7 +38,7 @@ def sniff(path: Path | str) -> ContentType:
             other files).
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             head = file.read(HEAD)
     except FileNotFoundError:
         raise MediaError("missing", "the file does not exist") from None

@@ -5,6 +5,7 @@ Of bytes in no format that is known here, the runs of characters.
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from aiprod.media.ebml import elements
 from aiprod.rights.embedded import properties_of_xml
 
+COPYRIGHT = "copyright"
 TEXT = "text"  # what words are called whose name is not known
 _LEAST = 4  # characters
 _UTF_8 = re.compile(
@@ -19,13 +21,13 @@ _UTF_8 = re.compile(
 )
 _BREAK = re.compile(r"[^\t\n\r -\ud7ff\uf900-\ufefe\uff01-\uffee]+|[\x7f-\x9f]+")
 _LETTERS = re.compile(r"[^\W\d_]{2}")
-READ_ELSEWHERE = (b"xmpmeta", "xmpmeta".encode("utf-16-le")[:-1], b"<rdf:RDF", b"jumb")
+_READ_ELSEWHERE = (b"xmpmeta", "xmpmeta".encode("utf-16-le")[:-1], b"<rdf:RDF", b"jumb")
 """What begins texts that are read by themselves: XMP and C2PA."""
 MATROSKA, INFO, ID3, APE, NOTICE = "tags", "info", "id3", "ape", "notice"
 """Names of formats; of the others their chunk is the name."""
 
 
-def runs_of_text(data: bytes) -> Iterator[str]:
+def _runs_of_text(data: bytes) -> Iterator[str]:
     """Runs of characters in UTF-8, and in UTF-16 of either order where most of the bytes are such text."""
     for match in _UTF_8.finditer(data):
         yield from _of_letters(match[0].decode("utf-8", "replace"))
@@ -53,6 +55,27 @@ def _simple_tags(data: bytes, name: str = "") -> Iterator[tuple[str, str]]:
             yield name or TEXT, body.decode("utf-8", "replace").strip("\0 ")
         elif number in (0x1254C367, 0x7373, 0x67C8):
             yield from _simple_tags(body, name)
+
+
+def _wide(value: bytes) -> bytes:
+    """The notice of 3GPP (TS 26.244, 8.4) in UTF-8; it stands behind version, flags and language, and may be UTF-16."""
+    text = value[6:] if value[:4] == bytes(4) else value
+    if text[:2] in (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE):
+        return text.decode("utf-16", "ignore").encode()
+    return text
+
+
+def _values(data: bytes) -> Iterator[bytes]:
+    """What a tag of iTunes holds, without the heads of its ``data`` boxes, which look like words; other areas whole."""
+    at = 0
+    while data[at + 4 : at + 8] == b"data":
+        length = int.from_bytes(data[at : at + 4], "big")
+        if not 16 <= length <= len(data) - at:
+            break
+        yield data[at + 16 : at + length]
+        at += length
+    if at < len(data):
+        yield data[at:]
 
 
 def syncsafe(data: bytes) -> int:
@@ -101,8 +124,8 @@ def _xml(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 _ID3_NAMES = {  # ID3v2.4 and 2.2, 4: what is said of rights, and who is credited
-    **dict.fromkeys(("TCOP", "TCR"), "copyright"),
-    **dict.fromkeys(("TPRO", "TOWN"), "copyright"),
+    **dict.fromkeys(("TCOP", "TCR"), COPYRIGHT),
+    **dict.fromkeys(("TPRO", "TOWN"), COPYRIGHT),
     **dict.fromkeys(("WCOP", "WCP"), "web_statement"),
     "USER": "terms_of_use",
     **dict.fromkeys(("TPUB", "TPB", "WPUB", "WPB"), "publisher"),
@@ -115,7 +138,7 @@ _ID3_PICTURES = ("APIC", "PIC", "GEOB", "GEO")
 def _id3(data: bytes) -> Iterator[tuple[str, str]]:
     """Names and texts of the frames of ID3v2; of those that are compressed or encrypted, that they cannot be read."""
     if data[:3] != b"ID3" or len(data) < 10:
-        yield from ((TEXT, text) for text in runs_of_text(data))
+        yield from ((TEXT, text) for text in _runs_of_text(data))
         return
     version, flags = data[3], data[5]
     body = data[10 : 10 + syncsafe(data[6:10])]
@@ -154,10 +177,10 @@ def _id3_frame(name: str, content: bytes) -> Iterator[tuple[str, str]]:
     elif (name.startswith("T") or with_language) and content and content[0] < len(_ID3_ENCODINGS):
         text = content[4 if with_language else 1 :].decode(_ID3_ENCODINGS[content[0]], "replace")
         texts = [each.strip("\ufeff ") for each in text.split("\0")]
-    elif name in _ID3_PICTURES or any(mark in content for mark in READ_ELSEWHERE):
+    elif name in _ID3_PICTURES or any(mark in content for mark in _READ_ELSEWHERE):
         return
     else:
-        yield from ((f"{name} {TEXT}", text) for text in runs_of_text(content))
+        yield from ((f"{name} {TEXT}", text) for text in _runs_of_text(content))
         return
     if own:  # the first is what the second is called
         called = f"{name} {texts[0]}".strip()
@@ -180,10 +203,10 @@ def _ape(data: bytes) -> Iterator[tuple[str, str]]:
 
 def _notice(data: bytes) -> Iterator[tuple[str, str]]:
     if text := _decoded(data):
-        yield "copyright", text
+        yield COPYRIGHT, text
 
 
-PARSERS: dict[str, Callable[[bytes], Iterable[tuple[str, str]]]] = {
+_PARSERS: dict[str, Callable[[bytes], Iterable[tuple[str, str]]]] = {
     MATROSKA: _simple_tags,
     INFO: _info,
     ID3: _id3,
@@ -193,3 +216,12 @@ PARSERS: dict[str, Callable[[bytes], Iterable[tuple[str, str]]]] = {
     "ixml": _xml,
     "axml": _xml,
 }
+
+
+def texts_of(name: str, data: bytes) -> Iterator[tuple[str, str]]:
+    """Names and texts in an area that is called ``name``; nothing of what is read elsewhere."""
+    if name in _PARSERS:
+        yield from _PARSERS[name](data)
+    elif not any(mark in data for mark in _READ_ELSEWHERE):
+        for value in _values(data):
+            yield from ((name, text) for text in _runs_of_text(_wide(value) if name == COPYRIGHT else value))

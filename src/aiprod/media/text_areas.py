@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from aiprod.media.ebml import elements
 from aiprod.media.metadata_regions import C2PA_BOX, XMP_BOX, parts
-from aiprod.media.tag_formats import APE, ID3, INFO, MATROSKA, NOTICE, TEXT, syncsafe
+from aiprod.media.tag_formats import APE, COPYRIGHT, ID3, INFO, MATROSKA, NOTICE, TEXT, syncsafe
 
 Area = tuple[int, int, str]
 """Beginning and end, in bytes of the file, and the format of the words in it, or what they are called."""
@@ -47,7 +47,7 @@ def _boxes(file: BinaryIO, start: int, end: int, *, within: bool) -> Iterator[Ar
             if head[8:24] not in (XMP_BOX, C2PA_BOX):
                 yield body + 16, last, TEXT
         elif within and kind not in (b"covr", b"XMP_", b"iloc", b"idat", b"free", b"skip"):
-            yield body, last, "copyright" if kind == b"cprt" else TEXT
+            yield body, last, COPYRIGHT if kind == b"cprt" else TEXT
         at = last
 
 

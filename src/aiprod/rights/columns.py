@@ -146,8 +146,7 @@ def field_of(name: str, where: str) -> str | None:
         guess = near or difflib.get_close_matches(bare[:64], _OF, n=1, cutoff=0.0)
         raise AiprodError(
             f"{where}: the column {quoted(name)} is not known, and what it says might count",
-            (f"did you mean `{guess[0]}`? " if guess else "")
-            + "Rename it, or remove it if it says nothing of the film's rights",
+            (f"did you mean `{guess[0]}`? " if guess else "") + "Rename it, or remove it if it says nothing of rights",
         )
     return None
 

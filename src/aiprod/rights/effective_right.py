@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from aiprod.base.addresses import host_of
-from aiprod.rights.agreements import Terms
+from aiprod.rights.agreements import VOICE, Terms
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, licence_words
 from aiprod.rights.declarations import layers as declared_layers
 from aiprod.rights.licence_words import Licence
@@ -36,7 +36,7 @@ from aiprod.rights.right import Right
 
 _OBJECTIONS = 5  # that a proof quotes
 PRIVACY_REVIEW = "privacy-review: a face found by quality control goes to a reviewer before any training"
-HONOUR_WITHDRAWAL = "honour-withdrawal: the people shown may withdraw or object; then erase"
+HONOUR_WITHDRAWAL = "honour-withdrawal: the people {seen} may withdraw or object; then erase"
 
 # Terms on which the bytes were obtained. Anything else (a platform's terms, a research agreement, …) denies.
 ACQUISITION = {
@@ -204,9 +204,11 @@ def _host_layer(host: str, *addresses: str | None, origin: str | None = None) ->
 def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms: Terms) -> RightsLayer:
     """The basis for personal data (GDPR Art. 6) and the consent that goes with it."""
     name, basis, consent = "personal_data_basis", str(stated["personal_data_basis"]), stated.get("consent_ref")
+    seen = "heard" if terms.purpose == VOICE else "shown"
+    withdrawal = HONOUR_WITHDRAWAL.format(seen=seen)
     if stated["consent"] == "missing":
         return RightsLayer(
-            name, basis, Finding(Right.DENY, "people may be shown, and it is known that they were not asked")
+            name, basis, Finding(Right.DENY, f"people may be {seen}, and it is known that they were not asked")
         )
     if consent and basis != "contract" and (why := terms.against(str(consent))) is not None:
         return RightsLayer(name, basis, Finding(Right.DENY, why))
@@ -228,8 +230,8 @@ def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms:
             basis,
             Finding(
                 Right.TRAIN_WITH_OBLIGATIONS,
-                "a balance of interests is claimed; people shown keep the right to object",
-                (PRIVACY_REVIEW, HONOUR_WITHDRAWAL),
+                f"a balance of interests is claimed; people {seen} keep the right to object",
+                (PRIVACY_REVIEW, withdrawal),
             ),
         )
     if basis in ("consent", "contract"):
@@ -241,9 +243,7 @@ def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms:
         return RightsLayer(
             name,
             basis,
-            Finding(
-                Right.TRAIN_WITH_OBLIGATIONS, f"{basis} of the people shown, record {record}", (HONOUR_WITHDRAWAL,)
-            ),
+            Finding(Right.TRAIN_WITH_OBLIGATIONS, f"{basis} of the people {seen}, record {record}", (withdrawal,)),
         )
     return RightsLayer(name, basis, Finding(Right.DENY, f"{basis} is no basis for training a commercial model"))
 
@@ -256,7 +256,7 @@ def _reservation_layer(side: SidecarRecord) -> list[RightsLayer]:
         why = f"rights are reserved against text and data mining{where}"
         layers.append(RightsLayer("tdm_reservation", "reserved", Finding(Right.DENY, why)))
     if side.training_mining:
-        why = "the film's own Content Credentials do not allow training"
+        why = "its own Content Credentials do not allow training"
         layers.append(RightsLayer("training_mining", side.training_mining, Finding(Right.DENY, why)))
     if side.objections:
         why = "; ".join(side.objections[:_OBJECTIONS])

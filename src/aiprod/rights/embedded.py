@@ -1,4 +1,5 @@
-"""What a film says of its own rights: the tags of its container and its XMP packets, as the fields of a statement.
+"""What a film or a recording says of its own rights: the tags of its container and its XMP packets, as the fields of a
+statement. Reasons call it "the file", because the same words are read in films, recordings and pictures.
 
 Tags that are there for rights (a licence, terms of use) are read as strictly as a table's: what is not understood is an
 objection. A copyright notice names an owner and takes nothing away, unless it says more than that. In other words, such
@@ -29,8 +30,17 @@ _CREDIT = re.compile(
 _LANGUAGE = re.compile(r"_[a-z]{2,3}$")
 _MORE = re.compile(  # words by which a notice says more than whose the film is
     r"licen|creative ?commons|permi[ts]|restrict|prohibit|forbid|reserv|vorbehalten|réserv|only|\bnot?\b|\bnon\b|"
-    r"except|unauthori|confidential|proprietary|without|禁|转载|転載|無断"
+    r"except|unauthori|confidential|proprietary|without|protect|propert|trademark|lizenz|licenc|nutzung|禁|转载|転載|無断"
 )
+# A notice is a name of somebody: behind a sign or a year whatever is short, else only what is written like names.
+_SIGNED = re.compile(r"[©℗]|\(\s*[cp]\s*\)|\bcop(?:yright|r)\b|\b(?:1[89]|20)\d\d\b", re.IGNORECASE)
+_PARTICLES = re.compile(
+    r"a|al|and|av|aus|bei|by|da|das|de|dei|della?|de[nrs]|di|dos|du|ed?|el|et|etc|f[öu]r|fra|für|il?|in|l[ae]|les|och|o[fgn]|"
+    r"per|pour|the|und|van|vo[mnr]|voor|[yz]|zu[mr]?"
+)
+_PLACE = re.compile(r"\S+@\S+|(?:https?://)?[\w-]+(?:\.[\w-]+)+(?:/\S*)?")
+_OWN = re.compile(r"(?:all )?(?:my )?own (?:film|work|video|footage|recording)s?", re.IGNORECASE)
+_NAME_WORDS, _SIGNED_WORDS = 8, 6
 _LEAD = re.compile(
     r"^\s*(?:this (?:work|film|video|file) is )?(?:licensed|licenced|released|available|distributed|published) under "
     r"(?:the |a |an )?(?:terms of (?:the )?)?",
@@ -38,7 +48,7 @@ _LEAD = re.compile(
 )
 _ALLOWED = frozenset({"0", "false", "no", "dmi-allowed", "dmi-unspecified", "allowed", "unspecified"})
 _MAX_TAGS = 10_000
-_REMEDY = "if the film is yours, correct what it says of itself (docs/sources.md, Your own film)"
+_REMEDY = "if it is yours, correct what it says of itself (docs/sources.md, Your own film)"
 
 
 def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, Any]:
@@ -50,7 +60,7 @@ def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dic
     statements = []
     for number, (name, value) in enumerate(tags):
         if number >= _MAX_TAGS:
-            statements.append({"objections": [f"the film has more than {_MAX_TAGS} tags, which are read at most"]})
+            statements.append({"objections": [f"the file has more than {_MAX_TAGS} tags, which are read at most"]})
             break
         if value.strip():
             statements.append(_from_tag(name, value, where))
@@ -60,10 +70,10 @@ def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dic
 def statement_from_xmp(packet: bytes) -> dict[str, Any]:
     """What an XMP packet comes to. One that cannot be read may have said anything, which is an objection."""
     if len(packet) > MAX_XMP:
-        return {"objections": [f"the film has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
+        return {"objections": [f"the file has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
     properties = properties_of_xml(packet)
     if properties is None:
-        return {"objections": ["the film has an XMP packet that cannot be read"]}
+        return {"objections": ["the file has an XMP packet that cannot be read"]}
     return statement_from_tags(properties, " in its XMP")
 
 
@@ -83,12 +93,12 @@ def against_training(statement: dict[str, Any]) -> str | None:
     if statement.get("objections"):
         return f"{'; '.join(statement['objections'][:3])}; {_REMEDY}"
     if statement.get("tdm_reservation"):
-        return f"the film itself reserves text and data mining; {_REMEDY}"
+        return f"the file itself reserves text and data mining; {_REMEDY}"
     if "media_license" not in statement:
         return None
     words = str(statement["media_license_declared"])
     why = _against(words)
-    return None if why is None else f"the film itself states {quoted(words)}: {why}; {_REMEDY}"
+    return None if why is None else f"the file itself states {quoted(words)}: {why}; {_REMEDY}"
 
 
 def _against(words: str) -> str | None:
@@ -118,8 +128,8 @@ def _local(tag: str) -> str:
 
 def _from_tag(name: str, value: str, where: str) -> dict[str, Any]:
     if name == "unreadable_text":
-        return {"objections": [f"the film has a text that is not read here{where}: {value}"]}
-    tag = f"the film's tag {quoted(name)}{where}"
+        return {"objections": [f"the file has a text that is not read here{where}: {value}"]}
+    tag = f"the file's tag {quoted(name)}{where}"
     plain = plain_column(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
     for spelt in (plain, _LANGUAGE.sub("", plain)):
         if _RESERVATION.search(spelt):
@@ -141,11 +151,34 @@ def _licence(tag: str, value: str, *, strict: bool) -> dict[str, Any]:
     licence = read_licence(words)
     if licence.problem is None and licence.spdx != UNKNOWN:
         return _stated(tag, licence.spdx, words.strip())
-    if not strict and objection(f"copyright {value}") is None:
+    if not strict and objection(f"copyright {value}") is None and objection(value) is None:
         statement = _creative_commons(tag, value)
-        if statement or not _MORE.search(value.casefold()):
+        if statement or (_names_somebody(value) and not _MORE.search(value.casefold())):
             return statement
     return {"objections": [f"{tag} says {quoted(value)}, which is not understood"]}
+
+
+def _names_somebody(notice: str) -> bool:
+    """Whether a notice is one or several names of owners; what else it may be is not understood."""
+    signed = _SIGNED.search(notice) is not None
+    for piece in re.split(r"[|,;/()\n\r]|\s[-–—]\s|\.\s", _SIGNED.sub("|", notice)):
+        words = piece.strip(" .:-–").split()
+        if not words or _OWN.fullmatch(" ".join(words)) or all(_PLACE.fullmatch(word) for word in words):
+            continue
+        if len(words) <= _SIGNED_WORDS and signed:
+            continue
+        if len(words) == 1 and re.fullmatch(r"[a-z]{3,}", words[0]):
+            continue
+        if len(words) > _NAME_WORDS or not all(_like_a_name(word) for word in words):
+            return False
+    return True
+
+
+def _like_a_name(word: str) -> bool:
+    bare = word.strip("\"'“”‘’.:&+-")
+    if not bare or bare[0].isupper() or bare[0].isdigit():
+        return True
+    return (_PARTICLES.fullmatch(bare) or _PLACE.fullmatch(word)) is not None
 
 
 def _stated(tag: str, spdx: str, words: str) -> dict[str, Any]:

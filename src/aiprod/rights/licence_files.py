@@ -18,7 +18,7 @@ from aiprod.rights.training_opt_outs import MAX_CELL, objection
 MAX_TEXT = 1 << 17  # bytes of a text that are read
 _NAME = re.compile(
     r"(un)?licen[cs]es?|licen[cs]ing|copying|copyrights?|rights|usage|terms|tos|eula|legal|lizenz|nutzungsbedingungen|"
-    r"licencia|permissions?"
+    r"licencia|permissions?|rechte|lizenzen|nutzungsrechte|droits|derechos|diritti|direitos|restrictions"
 )
 _ENDING = re.compile(
     r"|\.(txt|text|md|markdown|rst|html?|pdf|rtf|docx?|odt|ya?ml|\d+|(cc|by|mit|apache|gpl|bsd|own)[\w-]*|[a-z]{2})"
@@ -48,7 +48,9 @@ def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:
     Raises:
         AiprodError: it is not understood.
     """
-    hint = "say in a table which licence each film has, and move the file elsewhere if it is not about the films"
+    hint = (
+        "say in a table which licence each film or recording has, and move the file elsewhere if it is not about them"
+    )
     if not content.strip():
         raise AiprodError(f"{quoted(name)} is empty, and it is not known what it was to say", hint)
     if len(content) > MAX_TEXT or b"\0" in content[:4]:

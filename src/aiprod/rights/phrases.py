@@ -113,7 +113,80 @@ _TO_TRAIN = (
     r"\b(?:nicht|kein\w*) (?:(?:fur|zum|zu|als) )?(?:\w+ )?(?:training|trainings?(?:zwecke?n?|daten|material))\b"
 )
 
+_MARKS = (  # as the whole text, and no name of anything
+    r"^(?:(?:strictly|streng|commercial in|company) )?(?:confidential|confidence|confidentiel\w*|vertraulich|"
+    r"vertrouwelijk|"
+    r"riservato|confidencial|poufne|internal(?: use)?|restricted|classified)$|"
+    r"^(?:rm|euo|nda|under nda|gema|royalty free|screener\w*(?: \w+){0,5}|for your consideration|crown copyright|"
+    r"copyright (?:crown copyright|protected(?: \w+)?)|(?:protected by|under) copyright|orphan work|"
+    r"(?:used under )?fair (?:use|dealing)|zitatrecht|tlp (?:: )?(?:red|amber(?: strict)?)|(?:\w+ )?hands off|"
+    r"(?:single|one time) use(?: only)?|lizenzpflichtig\w*|社外秘|内部资料|內部資料)$"
+)
+_BY_LAW = (  # a reservation that names the rule it rests on
+    r"\b(?:art|article|artikel|articolo|articulo|artigo) 4 (?:3 )?(?:[\w']+ ){0,4}?(?:c?dsm|directive|richtlinie|"
+    r"directiva|"
+    r"direttiva)\b|\b2019 790\b|\b44b urhg\b|\bnutzungsvorbehalt\w*"
+)
+_ON_CONDITIONS = (  # of an agency, a contract or an owner: whoever wants to use it has to ask or to look further
+    r"\bno (?:re ?sales?|archiv(?:e|es|ing))\b|\bno use (?:in )?(?:uk|us|usa|france|germany|italy|spain|china|japan|"
+    r"russia|india|australia)\b|\bmandatory credit\b|\bterritor(?:y|ies) (?:: )?(?:\w+ ){1,3}?only\b|"
+    r"\b(?:licen[cs]e|rights?|usage|permission) (?:: )?(?:expires?|ends?|lapses?|valid (?:until|till|to))\b|"
+    r"^valid (?:until|till) \d|\b(?:single use|one time|limited) licen[cs]e\b|"
+    r"\b(?:contact|ask|e ?mail|write to|call) (?:[\w']+ ){0,3}?(?:for|about|before|to obtain) (?:\w+ ){0,2}?"
+    r"(?:licen[cs]\w*|permissions?|rights|using|clearance)\b|\blicen[cs]ing (?:enquir|inquir|request)\w*|"
+    r"\b(?:must|has to|have to|needs? to) be (?:licen[cs]ed|cleared)\b|\blicen[cs]e (?:is )?required\b|"
+    r"\brights (?:: )?(?:none|unknown|unclear|contact \w+)\b|"
+    r"\bno (?:rights|licen[cs]e|permission) (?:is |are )?(?:granted|given|implied|conveyed)\b|"
+    r"\blicen[cs]e (?:: )?see (?:the )?(?:contract|agreement)\b|"
+    r"\bproperty of (?:\w+ ){1,4}?(?:studios?|pictures|bros|inc|ltd|llc|gmbh|films?|entertainment|media|television)\b|"
+    r"\b(?:nutzungs|urheber|verwertungs|alle )rechte liegen\b|\bnur (?:zur|fur die) ansicht\b|"
+    r"\bscreening (?:purposes )?only\b|\bnot (?:to )?be (?:re ?used|used|broadcast|reproduced|copied|distributed|"
+    r"published)\b|"
+    r"\bpiracy is (?:a )?crime\b|\bfbi warning\b|\bviolators will\b|\bcriminal offen[cs]e\b|\bdon't steal (?:this|"
+    r"my)\b|"
+    r"\b(?:music|soundtrack|songs?|audio|musik|musique|musica) (?:: )?(?:\w+ ){0,3}?(?:licen[cs]ed|copyright)\b|"
+    r"\b(?:contains|with) (?:\w+ )?(?:gema|(?:sony|universal|warner) music)\b|\bcopyright (?:\w+ )?(?:sony|"
+    r"universal|warner) music\b"
+)
+_OF_PEOPLE = (  # who are shown or heard, and did not agree, or no longer do
+    r"\bno releases?$|\bnot (?:model|property) released?\b|\b(?:model|property) releases? (?:: )?(?:is |"
+    r"are )?(?:missing|"
+    r"not available|unavailable|outstanding|pending|none)\b|\b(?:mr|pr|pr mr|mr pr) (?:: )?(?:no|none|"
+    r"not available|missing)\b|"
+    r"^no (?:mr|pr)$|\b(?:withdrew|revoked|retracted|refused) (?:[\w']+ ){0,2}?(?:consent|permission)\b|"
+    r"\beinwilligung (?:\w+ ){0,2}?(?:widerruf\w*|zuruckgezogen|entzogen|fehlt)|\bconsentement (?:\w+ )?(?:retire|"
+    r"refus)\w*|"
+    r"\bconsentimiento (?:\w+ )?(?:retirad|revocad)\w*|\bconsenso (?:\w+ )?(?:revocat|ritirat)\w*|"
+    r"\b(?:gdpr|dsgvo|rgpd) (?:\w+ )?(?:objection|widerspruch|opposition|erasure|deletion|loschung)\w*"
+)
+_MACHINES = (  # that are to have nothing of it, in other words than those for teaching them
+    r"\b(?:no|not for|never|kein\w*|without|sans|sin) (?:[\w']+ ){0,3}?(?:gpt\w*|llms?|sora|midjourney|"
+    r"stable diffusion|"
+    r"diffusion models?|foundation models?|deep ?fakes?|voice clon\w*|stimmklon\w*|synthetic (?:media|data|voices?))\b|"
+    r"\b(?:not (?:to )?be|do not|don't|never) (?:feed|fed|ingest\w*) (?:\w+ ){0,3}?(?:machines?|models?|algorithms?)\b|"
+    r"\bmachines? (?:keep|stay|hands) (?:out|off|away)\b|\b(?:for )?humans? (?:eyes )?only\b|\bno ?ml\b|"
+    r"\bdo not crawl\b|"
+    r"\bdisallow\w* (?:\w+ )?(?:ai|training|data ?mining|crawling)\b|"
+    r"\b(?:ai|genai) (?:train|training|input|use|learn) ?[:=]? ?(?:n|no|0|false|off|disallow\w*)$|"
+    r"\btrain (?:gen)?ai ?[:=]? ?(?:n|no|0|false|off)$|"
+    r"\b(?:m'oppose|opposition|oppose|refuse|rifiuto|opongo|no quiero|zero|nada de|nenhuma?|pas pour|non utilizzabile|"
+    r"interdite?) (?:[\w']+ ){0,6}?(?:l'|d')?ia\b|^ia (?:no|non)$|"
+    r"\b(?:far ej|ej|ikke|ingen|neuziv\w*|nepouziv\w*|zabranjen\w*|zabranen\w*|prepovedan\w*) (?:\w+ ){0,4}?(?:ai|"
+    r"ki|ui)\b|"
+    r"\bmi (?:kepzes|tanita|betanita|tanulas)\w*|\b(?:yz|yapay zeka) (?:egit\w*|icin)\b"
+)
+_NOT_COMMERCIAL = (
+    r"\bcc (?:nc|nd)\b|\bpas d'(?:utilisation|usage|exploitation) commercial\w*|"
+    r"\b(?:sin|sem|senza) (?:uso|fins|fini|scopi|scopo) (?:comercia|commercia)\w*"
+)
+
 SET_PHRASES = (
+    _MARKS,
+    _BY_LAW,
+    _ON_CONDITIONS,
+    _OF_PEOPLE,
+    _MACHINES,
+    _NOT_COMMERCIAL,
     rf"\b(?:{_AGENCIES})\b|\b{_SIGNED} ?:?{_BY} (?:{_SHORT_NAMES})\b",
     _ABBREVIATED,
     *(
@@ -209,4 +282,46 @@ FORMULAS = (
     "للاستخدام الشخصي",
     "غير تجاري",
     "לשימוש אישי",
+    "באימון",
+    "לאימון",
+    "visas tiesības paturētas",
+    "kõik õigused reserveeritud",
+    "õigused reserveeritud",
+    "të gjitha të drejtat e rezervuara",
+    "të gjitha të drejtat janë të rezervuara",
+    "allur réttur áskilinn",
+    "öll réttindi áskilin",
+    "gach ceart ar cosaint",
+    "cedwir pob hawl",
+    "drepturi de autor",
+    "todos os dereitos reservados",
+    "id-drittijiet kollha riżervati",
+    "all rechter reservéiert",
+    "усе правы абаронены",
+    "сите права се задржани",
+    "бүх эрх хуулиар",
+    "барлық құқықтар қорғалған",
+    "барча ҳуқуқлар ҳимояланган",
+    "barcha huquqlar himoyalangan",
+    "bütün hüquqlar qorunur",
+    "ყველა უფლება დაცულია",
+    "բոլոր իրավունքները",
+    "सभी अधिकार सुरक्षित",
+    "सर्व हक्क राखीव",
+    "সর্বস্বত্ব সংরক্ষিত",
+    "অধিকার সংরক্ষিত",
+    "உரிமைகளும் பாதுகாக்கப்பட்டவை",
+    "హక్కులు ప్రత్యేకించ",
+    "ಹಕ್ಕುಗಳನ್ನು ಕಾಯ್ದಿರಿಸಲಾಗಿದೆ",
+    "അവകാശങ്ങളും നിക്ഷിപ്തം",
+    "හිමිකම් ඇවිරිණි",
+    "ສະຫງວນລິຂະສິດ",
+    "រក្សាសិទ្ធិ",
+    "မူပိုင်ခွင့်",
+    "تمام حقوق محفوظ",
+    "جملہ حقوق",
+    "haki zote zimehifadhiwa",
+    "alle regte voorbehou",
+    "karapatan ay nakalaan",
+    "bản quyền thuộc",
 )

@@ -143,13 +143,18 @@ def _word(text: str) -> str:
 
 def _heard(column: str, text: str) -> str | None:
     """What a text in a column that is not known says against training: in words, or as a licence that forbids it."""
-    against = objection(text)
-    if against is None and _REFUSED.fullmatch(" ".join(re.sub(r"[\W_]+", " ", readable(text)).split())):
+    against = objection(text) or objection(f"{column}: {text}")
+    if against is None and is_refusal(text):
         against = quoted(text)
     if against is None and len(text) <= _MAX_NAME:
         spdx = read_licence(text).spdx
         against = quoted(text) if RESERVED in spdx or re.search(r"\bCC(-\w+)*-N[CD]\b", spdx) else None
     return f"{quoted(column)} says {against}" if against else None
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text as a whole says that somebody decided against a film."""
+    return _REFUSED.fullmatch(" ".join(re.sub(r"[\W_]+", " ", readable(text)).split())) is not None
 
 
 def _check_nothing_within(value: Any, column: str, where: str) -> None:

@@ -22,7 +22,8 @@ from aiprod.rights.licence_words import quoted
 from aiprod.rights.training_opt_outs import objection
 
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson"}
-SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
+SPREADSHEETS = {".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".fods", ".numbers", ".psv", ".ssv", ".tab"}
+PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}  # behind a table's ending
 _DELIMITERS = ",;\t|"
 _MAX_DEPTH = 32
 
@@ -67,11 +68,11 @@ def text_of(name: str, content: bytes) -> str:
         AiprodError: it is neither.
     """
     try:
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return content.decode("utf-16")
-        if content[1:2] == b"\0" or content[:1] == b"\0":  # UTF-16 or UTF-32 without its mark
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+        if "\0" in text:  # UTF-32, or UTF-16 without its mark
             raise AiprodError(f"the table {name} is in no encoding that is read here", "save it as CSV in UTF-8")
-        return content.decode("utf-8-sig")
+        return text
     except UnicodeDecodeError as error:
         raise AiprodError(f"the table {name} cannot be read ({error})", "save it as CSV in UTF-8") from None
 
@@ -137,7 +138,9 @@ def film_columns(header: list[str], where: str) -> list[int]:
     if not named and "repo" not in fields:
         named = [index for index, field in enumerate(fields) if field == ALSO_FILE]
     if not named:
-        raise AiprodError(f"{where} has no column `file`", "add one that names each film, as its first line's `file`")
+        raise AiprodError(
+            f"{where} has no column `file`", "add one that names each film or recording, as its first line's `file`"
+        )
     return named
 
 
@@ -154,21 +157,27 @@ def csv_line(header: list[str], place: list[int], cells: list[str], where: str) 
         if not column and cell.strip():
             raise AiprodError(f"{where}: {quoted(cell)} is under a column without a name", "name the column")
     films = list(
-        dict.fromkeys(columns[index][1].strip() for index in place if index in columns and columns[index][1].strip())
+        dict.fromkeys(_bare(columns[index][1]) for index in place if index in columns and columns[index][1].strip())
     )
     rest = [pair for index, pair in columns.items() if index not in place and pair[0]]
     return TableLine(where, _one_film(films, any(cell.strip() for _, cell in rest), where), rest)
 
 
+def _bare(cell: str) -> str:
+    """A cell without what Excel puts round a text that it is not to change."""
+    text = cell.strip()
+    return text[2:-1] if len(text) > 3 and text.startswith('="') and text.endswith('"') else text
+
+
 def _one_film(films: list[str], says_something: bool, where: str) -> str:
     if len({film_name(film) for film in films}) > 1:
-        raise AiprodError(f"{where}: it names two films, {quoted(films[0])} and {quoted(films[1])}", "keep one of them")
+        raise AiprodError(f"{where}: it names two files, {quoted(films[0])} and {quoted(films[1])}", "keep one of them")
     if films and " " in films[0] and not re.search(r"\.\w{1,5}$", films[0]) and (against := objection(films[0])):
         raise AiprodError(
-            f"{where}: it names no film, and says {against}", "say in the lines of films what holds for them"
+            f"{where}: it names no file, and says {against}", "say in the lines of files what holds for them"
         )
     if not films and says_something:
-        raise AiprodError(f"{where}: it names no film", "name it in the column `file`, or remove the line")
+        raise AiprodError(f"{where}: it names no file", "name it in the column `file`, or remove the line")
     return films[0] if films else ""
 
 

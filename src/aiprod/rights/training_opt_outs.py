@@ -178,11 +178,20 @@ def _forms(text: str) -> Iterator[str]:
     yield read
     if not read.isascii():
         yield latin(read)
+    if (apart := _written_apart(text[:MAX_CELL])) != text[:MAX_CELL]:
+        yield readable(apart)
     within = re.sub(r"(?<=[a-z])[01345]+(?=[a-z])", lambda digits: digits[0].translate(_DIGITS), read)
     if within != read:
         yield within
     if _BACKWARDS in text[:MAX_CELL]:
         yield readable(text[:MAX_CELL][::-1])
+
+
+def _written_apart(text: str) -> str:
+    """``noGPT`` and ``DisallowAITraining`` as words, ``A l l`` as one, an l between capitals as the I it looks like."""
+    joined = re.sub(r"(?<!\w)\w(?: \w){3,}(?!\w)", lambda letters: letters[0].replace(" ", ""), text)
+    capital = re.sub(r"(?<=[A-Z])l(?=[A-Z])", "I", joined)
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", capital)
 
 
 def _spaced(form: str) -> str:

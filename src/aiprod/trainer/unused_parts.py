@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.opening import read_file
 from aiprod.base.progress import log
 from aiprod.errors import AiprodError
 from aiprod.models.checkpoint.variants import unused_variants
@@ -49,8 +50,8 @@ def name_unused(whole: Path, part: Path, where: str) -> None:
 
 def _index(folder: Path) -> dict[str, Any]:
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        index = json.loads(read_file(folder / _INDEX))
+    except (OSError, ValueError, RecursionError):
         return {}
     return index if isinstance(index, dict) else {}
 

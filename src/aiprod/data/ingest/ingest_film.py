@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiprod.base.files import sha256_file
+from aiprod.base.opening import open_file
 from aiprod.base.state import state
 from aiprod.data.ingest.completeness import check_whole
 from aiprod.data.ingest.shot_detection import Shot, analyse_video
@@ -97,7 +98,7 @@ def to_send(path: str | None, wanted: FetchRequest | None) -> Iterator[dict[str,
             yield files
         return
     assert path is not None
-    with unreadable("the file", "fix its permissions"), open(path, "rb"):
+    with unreadable("the file", "fix its permissions"), open_file(path):
         pass
     yield {FILM: Path(path)}
 
@@ -342,11 +343,11 @@ def check_permitted(path: Path) -> None:
         MediaError: reserved.
     """
     marks = Marks()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while piece := file.read(1 << 20):
             marks.see(piece)
     if reservation := training_reservation(path, sniff(path).extension, marks.seen):
-        raise MediaError(RESERVED, f"the film's own Content Credentials do not allow training ({reservation})")
+        raise MediaError(RESERVED, f"its own Content Credentials do not allow training ({reservation})")
 
 
 def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:

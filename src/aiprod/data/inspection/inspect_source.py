@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aiprod.base.names import film_name, is_hidden
+from aiprod.base.opening import read_file
 from aiprod.base.progress import ticker
 from aiprod.data.inspection.uncached_scan import UndigestedFiles
 from aiprod.data.params import IngestParams
@@ -179,7 +180,7 @@ def _table(file: RemoteFile, path: Path, unread: dict[str, str]) -> TableReport:
             raise AiprodError(f"the table {file.key}: {why}", "save it as CSV in UTF-8, or remove it")
         if path.stat().st_size > MAX_BYTES:
             raise AiprodError(f"the table {file.key} has more than {MAX_BYTES} bytes", "divide it")
-        report = examine_table(PurePosixPath(file.key).name, path.read_bytes())
+        report = examine_table(PurePosixPath(file.key).name, read_file(path))
         report.name = file.key
         report.films = {film_name(f"{file.key}/../{film}") for film in report.films}
     except OSError as error:

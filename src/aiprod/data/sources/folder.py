@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.names import is_hidden
+from aiprod.base.opening import open_file
 from aiprod.data.sources.base import Listing, Offer, Source, folder_of
 from aiprod.data.sources.remote import RemoteFile, base_of, is_remote, listed
 from aiprod.data.sources.remote_reading import fetch, opened, sidecar_folder
@@ -66,7 +67,7 @@ class PlacedSource(Source):
             with opened(self.place, key, whole) as file:
                 yield file
         else:
-            with open(self.folder / key, "rb") as file:
+            with open_file(self.folder / key) as file:
                 yield file
 
     @contextmanager
@@ -199,7 +200,7 @@ def unreadable(what: str, hint: str = "run again") -> Iterator[None]:
 def look(path: Path) -> tuple[str, str | None]:
     """Read a file once: its digest, and whether it may hold a C2PA manifest, which is then read."""
     digest, marks, head = hashlib.sha256(), Marks(), b""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while piece := file.read(1 << 20):
             head = head or piece[:HEAD]
             digest.update(piece)

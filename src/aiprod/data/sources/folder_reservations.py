@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aiprod.base.names import film_name
+from aiprod.base.opening import open_file
 from aiprod.data.sources.web_reservations import MAX_SAID, SiteRules, site_rules
 from aiprod.media.discovery import key_of, problem_of
 
@@ -40,7 +41,7 @@ def _read(path: Path) -> tuple[int, str, bytes]:
     if problem_of(path) is not None:
         return 0, "", b""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return 200, "", file.read(MAX_SAID + 1)
     except OSError:
         return 0, "", b""

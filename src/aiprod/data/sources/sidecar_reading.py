@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
+from aiprod.base.opening import open_file
 from aiprod.base.params import validate
 from aiprod.data.sources.folder_reservations import rules_below
-from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, merge_records
+from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, is_spreadsheet, merge_records
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
 from aiprod.media.training_mining import statement_beside
@@ -21,8 +22,17 @@ from aiprod.rights.licence_files import MAX_TEXT, against, is_licence_name, stat
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import OF_RIGHTS, fields_of
 from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
+from aiprod.rights.training_opt_outs import objection
 
-_OF_WHICH = "say in one what holds for which film"
+_AS_CSV = "save it as CSV, move it elsewhere, or write a line for the film in a table"
+_EVERY = re.compile(
+    r"all(?: (?:films?|files?|videos?|clips?))?|everything|every (?:film|file|video)|the rest|alle[sn]?|tous|todos",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(  # two names in one cell
+    r"\s*[,;|&+]\s*|\s+(?:and|und|et|y|e|to|bis|-|–)\s+|(?<=\.\w{3})[-–]|(?<=\.\w{4})[-–]|\s*\.\.\.?\s*(?=\S+\.\w)"
+)
+_OF_WHICH = "say in one what holds for which file"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
 _TEXTS = {".txt", ".md", ".rst", ".adoc", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini", ".nfo", ""} | {
     ".description"
@@ -86,6 +96,9 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without
                 statements.setdefault(name, []).append(record)
         elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
             _text(path, folder, names, stems, sidecars)
+        elif is_spreadsheet(path.name):
+            why = f"{quoted(path.name)} may speak of it, and is not read: {_AS_CSV}"
+            sidecars.sheets.setdefault(_place(path, folder), f"sidecar: {why}")
     sidecars.sites = rules_below(folder, files)
     sidecars.records = {name: merge_records(records) for name, records in statements.items()}
     return sidecars
@@ -105,15 +118,25 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
         stated = film_name(line.film)
         name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
         if not name or name in sidecars.with_files:
-            raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each film")
+            raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each file")
         if re.search(r"[*?]", name) and name not in sidecars.files:
             raise AiprodError(
-                f"{line.where}: {quoted(line.film)} is not the name of a film", "write a line for each film"
+                f"{line.where}: {quoted(line.film)} is not the name of a file", "write a line for each file"
             )
         if leaves_its_folder(name):
             sidecars.outside.append(name)
             sidecars.strays.append(f"{table}, {line.where.rpartition(', ')[2]}")
             continue
+        if name not in sidecars.files and _EVERY.fullmatch(line.film.strip()):
+            raise AiprodError(
+                f"{line.where}: {quoted(line.film)} is not the name of a file", "write a line for each file"
+            )
+        if name not in sidecars.files and len(several := list(filter(None, _BETWEEN.split(line.film)))) > 1:
+            for film in (film_name(f"{table}/../{each}") for each in several):
+                if film in sidecars.files:
+                    sidecars.problems[film] = (
+                        f"sidecar: {line.where} names several files, {quoted(line.film)}: {_OF_WHICH}"
+                    )
         if name in records:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is named twice", "remove one of the lines")
         if name in sidecars.tables:
@@ -149,7 +172,7 @@ def _said_in(
         content = _content(path, unread.get(key), table=False)
         if path.suffix.lower() in PACKETS:
             if not own:
-                sidecars.unread[key] = "it is named like no film here"
+                sidecars.unread[key] = "it is named like no film or recording here"
             statement = statement_from_packet(path.name, content)
             return dict.fromkeys(own, validate(SidecarRecord, statement, path.name)) if statement else {}
         value = parsed_json(path.name, text_of(path.name, content))
@@ -162,7 +185,7 @@ def _said_in(
     if not own:
         if (lines := lines_of_json(path.name, value) or _lines_within(path.name, value, sidecars)) is not None:
             return _by_film(lines, key, folder, sidecars)
-        sidecars.unread[key] = "it is named like no film here, and names none"
+        sidecars.unread[key] = "it is named like no film or recording here, and names none"
         if isinstance(value, dict) and _speaks_of_folder(path) and any(_of_rights(k, path.name) for k in value):
             place = _place(path, folder)
             try:
@@ -178,7 +201,7 @@ def _said_in(
             raise AiprodError(f"{path.name} is not a JSON object", 'write {"license": "own"}')
         [line] = lines_of_json(path.name, value) or [TableLine(path.name, "", list(value.items()))]
         if line.film and film_name(f"{key}/../{line.film}") not in own:
-            raise AiprodError(f"{path.name} is named like this film, and names {quoted(line.film)}", "rename it")
+            raise AiprodError(f"{path.name} is named like this file, and names {quoted(line.film)}", "rename it")
         return dict.fromkeys(own, validate(SidecarRecord, fields_of(line.cells, path.name), path.name))
     except AiprodError as error:
         sidecars.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
@@ -264,7 +287,7 @@ def _said_by_reuse(path: Path, own: list[str], sidecars: Sidecars) -> dict[str, 
 def _said_of_folder(path: Path, folder: Path, sidecars: Sidecars) -> None:
     """Enter what a licence file says of all films in its folder."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_TEXT + 1)
         if (said_no := against(path.name, content)) is not None:
             raise AiprodError(said_no)
@@ -285,14 +308,20 @@ def _place(path: Path, folder: Path) -> str:
 
 def _against(path: Path) -> str | None:
     """What a text beside films says against training, in words for a person; None where it says nothing."""
-    if not is_document(path):
-        return None
     try:
-        with open(path, "rb") as file:
-            objection = against(path.name, file.read(MAX_TEXT))
+        if is_media(path):
+            return None
+        said = objection(re.sub(r"[_.+-]+", " ", path.stem))  # an empty file may be called DO_NOT_TRAIN
+        if said is not None:
+            return f"the name of {quoted(path.name)} says {said}: {_OF_WHICH}"
+        if path.suffix and not is_document(path):
+            return None
+        with open_file(path) as file:
+            content = file.read(MAX_TEXT)
+        said = None if b"\0" in content else against(path.name, content)
     except OSError:
         return None
-    return None if objection is None else f"{objection}, and is no table: {_OF_WHICH}"
+    return None if said is None else f"{said}, and is no table: {_OF_WHICH}"
 
 
 def _content(path: Path, problem: str | None, table: bool) -> bytes:
@@ -306,7 +335,7 @@ def _content(path: Path, problem: str | None, table: bool) -> bytes:
     if problem := problem or problem_of(path):
         raise AiprodError(f"{what}: {problem}", hint)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise AiprodError(f"{what} cannot be read ({error.strerror})", hint) from None

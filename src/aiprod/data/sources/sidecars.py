@@ -7,9 +7,10 @@ film counts: its line in a table and its JSON are merged field by field, and the
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,8 +20,9 @@ from aiprod.data.sources.similar_names import NearNames
 from aiprod.data.sources.web_reservations import SiteRules
 from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration
 from aiprod.rights.licence_words import quoted
-from aiprod.rights.statements import fields_of, merged
-from aiprod.rights.tables import SPREADSHEETS
+from aiprod.rights.statements import fields_of, is_refusal, merged
+from aiprod.rights.tables import PACKED, SPREADSHEETS, TABLES
+from aiprod.rights.training_opt_outs import objection
 
 OBJECTS = {".json", ".xmp", ".c2pa"}  # that speak of the film they are named like
 MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
@@ -43,6 +45,7 @@ class Sidecars:
         folders: what holds for all films in a folder and below it, by the folder (``.`` is the whole).
         folder_problems: folder → why what is said of all films in it cannot be believed, or forbids.
         sites: folder → the rules that it holds as the copy of a web site would.
+        sheets: folder → the spreadsheet in it that may speak of films of which nothing else does.
     """
 
     records: dict[str, SidecarRecord] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Sidecars:
     folders: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     folder_problems: dict[str, str] = field(default_factory=dict)
     sites: dict[str, list[SiteRules]] = field(default_factory=dict)
+    sheets: dict[str, str] = field(default_factory=dict)
     _requested: set[str] = field(default_factory=set)
 
     def of(self, key: str, source: SourceDeclaration | None = None) -> tuple[SidecarRecord | None, str | None]:
@@ -64,8 +68,9 @@ class Sidecars:
             source: its declaration, whose word for files that nothing is said of a folder's word does not replace.
         """
         record, problem = self._own(key)
+        problem, alone = problem or said_by_name(key), record is None and not is_spreadsheet(key)
         for folder in map(str, PurePosixPath(film_name(key)).parents):
-            problem = problem or self.folder_problems.get(folder)
+            problem = problem or self.folder_problems.get(folder) or (self.sheets.get(folder) if alone else None)
             for statement in self.folders.get(folder, ()):
                 record = with_own_words(record, statement, source)
             for rules in self.sites.get(folder, ()):
@@ -123,6 +128,31 @@ class Sidecars:
         return {caseless_name(name): name for name in sorted(self.records.keys() | self.problems.keys())}
 
 
+_MAY_SPEAK = re.compile(  # names of most films hold none of this, and take no more time than to see so
+    r"n[o0].?ai|n[o0]t|no[ _.-]|don.?t|kein|nicht|ohne|sans|sin[ _-]|senza|reserv|vorbehalt|getty|shutterstock|pond5|©|"
+    r"\(c\)|copyright|cc[ _.-]by|"
+    r"confiden|vertraul|editorial|reject|refus|denied|revok|withdr|expire|restrict|pending|embargo|priva|personal|commer|"
+    r"forbid|prohib|verbot|gesperrt|interdi|禁|不|無断",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=4096)
+def _said_by_part(part: str, folder: bool) -> str | None:
+    words = re.sub(r"[_.+-]+", " ", part)
+    return objection(words) or (quoted(part) if folder and is_refusal(words) else None)
+
+
+def said_by_name(key: str) -> str | None:
+    """What the name of a film, or of a folder that it lies in, says against training; None where it says nothing."""
+    if _MAY_SPEAK.search(key) is None:
+        return None
+    place = PurePosixPath(key)
+    parts = [(place.stem, False), *((part, True) for part in place.parts[:-1])]
+    said = next((words for part, folder in parts if (words := _said_by_part(part, folder)) is not None), None)
+    return None if said is None else f"sidecar: its name says {said}: call it otherwise if that is not meant"
+
+
 def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:
     """A record from named values (CSV cells or a JSON object).
 
@@ -151,5 +181,8 @@ def with_own_words(
 
 
 def is_spreadsheet(name: str) -> bool:
-    """Whether a file is named like a spreadsheet, which is not read."""
-    return PurePosixPath(name).suffix.lower() in SPREADSHEETS
+    """Whether a file is named like a spreadsheet, or a packed table, which are not read."""
+    endings = [ending.lower() for ending in PurePosixPath(name).suffixes]
+    if endings[-1:] and endings[-1] in PACKED:
+        return bool({*endings[-2:-1]} & (TABLES | SPREADSHEETS))
+    return endings[-1:] != [] and endings[-1] in SPREADSHEETS

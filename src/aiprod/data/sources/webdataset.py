@@ -17,6 +17,7 @@ from typing import Any
 
 from aiprod.base.files import digest_of
 from aiprod.base.names import caseless_name, film_name, is_hidden, leaves_its_folder
+from aiprod.base.opening import open_file
 from aiprod.base.params import validate
 from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import PlacedSource, unreadable
@@ -301,7 +302,7 @@ def _stretch(file: Any, start: int, size: int) -> Iterator[bytes]:
 
 def _sha256(path: Path, start: int, size: int) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         for piece in _stretch(file, start, size):
             digest.update(piece)
     return digest.hexdigest()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from aiprod.base.files import write_bytes
+from aiprod.base.opening import read_file
 from aiprod.errors import AiprodError, words_of
 from aiprod.governance.audit.checkpoint import FOLDER
 
@@ -55,7 +56,7 @@ def stamp(checkpoint: Path, address: str, roots: Path) -> datetime:
         raise AiprodError(f"{token.name} exists: the checkpoint is stamped already", "`aiprod audit verify` checks it")
     trusted = _read(roots, "a PEM file with the root certificate of the time-stamp authority")
     _certificates(trusted, roots.name)
-    data = checkpoint.read_bytes()
+    data = read_file(checkpoint)
     request = library.TimestampRequestBuilder(data=data, hash_algorithm=library.HashAlgorithm.SHA256).build()
     answer = _ask(address, request.as_bytes())
     try:
@@ -139,7 +140,7 @@ def stamps(root: Path) -> tuple[list[tuple[str, datetime]], list[str], list[str]
         try:
             roots = _read(path.with_suffix(ROOTS), "the roots it was checked with; restore them from git")
             data = _read(checkpoint, "the checkpoint it stamps; restore it from git")
-            good.append((checkpoint.name, check(path.read_bytes(), data, roots)))
+            good.append((checkpoint.name, check(read_file(path), data, roots)))
         except LibraryMissing as error:
             warnings.append(f"time stamps were not checked: {error.what} → {error.hint}")
             break
@@ -172,7 +173,7 @@ def _ask(address: str, query: bytes) -> bytes:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise AiprodError(f"{path.name} cannot be read: {error.strerror}", f"it must be {what}") from None
 

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from aiprod.base.denials import Refusal
 from aiprod.base.files import write_bytes
+from aiprod.base.opening import read_file
 from aiprod.base.state import state
 from aiprod.governance.organisation import PLACE, load_organisation
 
@@ -77,7 +78,7 @@ def anchors(root: Path) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError:
         what = f"{path.name} cannot be read"
         raise Refusal(what, f"fix its path in {PLACE}", lack="key", action="sign") from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiprod.base.curves import read_curve
 from aiprod.base.files import read_json
+from aiprod.base.opening import read_utf8
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.dataset.records import MODELS, Records
 from aiprod.governance.dataset.svg_charts import histogram, line_chart
@@ -276,7 +277,7 @@ def log_head(root: Path) -> dict[str, Any]:
     points = sorted((root / FOLDER).glob("*.checkpoint"))
     if not points or not (root / FOLDER / PUBLIC).is_file():
         return {}
-    point = parse(points[-1].read_text(encoding="utf-8"), read_public((root / FOLDER / PUBLIC).read_text()))
+    point = parse(read_utf8(points[-1]), read_public(read_utf8(root / FOLDER / PUBLIC)))
     return {"file": (FOLDER / points[-1].name).as_posix(), "size": point.size, "root": point.root.hex()}
 
 

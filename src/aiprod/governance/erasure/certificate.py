@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 
 from aiprod.base.canonical_json import canonical_json, former_canonical_json
 from aiprod.base.files import read_json, write_json
+from aiprod.base.opening import read_utf8
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER as AUDIT
 from aiprod.governance.audit.checkpoint import PUBLIC, public_line, read_public, signing_key
@@ -60,7 +61,7 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Certificat
     Raises:
         AiprodError: the file is no certificate.
     """
-    document = read_json(path)
+    document = read_json(path, "give a file of datasets/erasures")
     try:
         body, signature, line = document["body"], base64.b64decode(document["signature"]), str(document["key"])
         films = [str(film["film_id"]) for film in body["films"]]
@@ -81,7 +82,7 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Certificat
         note(False, "", "the signature does not fit what it says: it was changed")
     published = root / AUDIT / PUBLIC
     if published.is_file():
-        same = published.read_text(encoding="utf-8").strip() == line
+        same = read_utf8(published).strip() == line
         note(same, f"the key is that of the audit log ({AUDIT / PUBLIC})", "the key is not that of the audit log")
     else:
         problems.append(f"{AUDIT / PUBLIC} is missing, so it is unknown whose key it is")

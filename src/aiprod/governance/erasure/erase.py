@@ -14,7 +14,7 @@ from aiprod.governance.erasure.cost import Cost, costs
 from aiprod.governance.erasure.finished_films import standing_on
 from aiprod.governance.erasure.resolve import ErasureRequest, Target, resolve
 from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
-from aiprod.governance.erasure.source_files import Beside, look
+from aiprod.governance.erasure.source_files import Beside, folders, look
 from aiprod.printable import escape_controls
 from aiprod.repo.dvc import OBJECTS, cache_root, object_path
 from aiprod.repo.history import History
@@ -113,6 +113,9 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
     cache = cache_root(repository)
     home = state().root
     apart = [home, cache, repository / ".git", repository / ".venv"]
+    apart += [
+        place for _, place in folders(root, repository) if not place.is_relative_to(repository)
+    ]  # links lead there
     counts = {
         "working tree": scan.folder(needles, repository, [*apart, repository / ".dvc"]),
         "DVC cache": scan.folder(needles, cache),

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import io
 import os
+import queue
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar, cast
 
 from aiprod.errors import words_of
 from aiprod.governance.erasure.search_patterns import Needles
@@ -24,8 +27,13 @@ from aiprod.repo.dvc import OBJECTS
 from aiprod.repo.git import common_folder, every_object, other_work_trees
 from aiprod.storage.crypto.film_encryption import private_folder
 
+PATIENCE_S = 120.0
+"""Seconds within which a remote has to answer one question."""
+_LISTING = 15  # times as long for the list of all objects: a million are a thousand answers
+_SLOWEST = 100_000  # bytes a second
 _BLOCK = 64 << 20
 _WHERE_MOST = 20
+T = TypeVar("T")
 
 
 @dataclass
@@ -83,9 +91,9 @@ def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes]) -
 
 
 def folder(needles: Needles, root: Path, leave_out: Iterable[Path] = ()) -> Count:
-    """Search every file below a folder."""
+    """Search every file below a folder, and what links in it lead to outside of it."""
     count, away = Count(), {p.resolve() for p in leave_out}
-    for path in _files(root, away, count):
+    for path in _files(root, _Walk(root.resolve(), away, count)):
         try:
             with open(path, "rb") as file:
                 search_stream(count, needles, path.relative_to(root).as_posix(), file)
@@ -145,7 +153,7 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
         for name, connect in known.items():
             count = counts[f"remote {name}"] = Count()
             try:
-                _remote(count, needles, *connect(), cached)
+                _remote(count, needles, *_within(PATIENCE_S, connect), cached)
             except Exception as error:  # whatever a server or its library says; what was found until then counts
                 count.skipped = f"cannot be read ({_words(error)})"
     return counts
@@ -153,10 +161,11 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
 
 def _remote(count: Count, needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> None:
     base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache is beside the objects
-    if not fs.exists(base):
+    if not _within(PATIENCE_S, lambda: fs.exists(base)):
         count.skipped = "there is nothing in it: nothing was pushed to it, or it is not mounted"
         return
-    listed = fs.find(base, detail=True)  # local file systems of DVC give paths alone, one by one
+    # Local file systems of DVC give paths alone, one by one.
+    listed = _within(_LISTING * PATIENCE_S, lambda: fs.find(base, detail=True))
     entries = listed.items() if isinstance(listed, dict) else ((path, fs.info(path)) for path in listed)
     refused = 0
     for path, info in entries:
@@ -168,11 +177,50 @@ def _remote(count: Count, needles: Needles, fs: Any, root: str, cached: Callable
             count.bytes += size
             continue
         try:
-            with fs.open(path, "rb") as file:
-                search_stream(count, needles, place, file)
+            add(count, _within(PATIENCE_S + size / _SLOWEST, partial(_object, needles, fs, path, place)))
         except (PermissionError, FileNotFoundError) as error:  # of one object; the others may say more
             refused += 1
             count.skipped = f"{counted(refused, 'object')} cannot be read ({_words(error)})"
+
+
+def _object(needles: Needles, fs: Any, path: str, place: str) -> Count:
+    count = Count()
+    with fs.open(path, "rb") as file:
+        search_stream(count, needles, place, file)
+    return count
+
+
+def add(count: Count, more: Count) -> None:
+    """Add what was found in a part of a store."""
+    for kind in ("objects", "bytes", "pieces", "hashes", "names"):
+        setattr(count, kind, getattr(count, kind) + getattr(more, kind))
+    count.where += more.where[: _WHERE_MOST - len(count.where)]
+
+
+def _within(seconds: float, ask: Callable[[], T]) -> T:
+    """What a server answers. Libraries wait for the next byte, again and again: one that sends a byte now and then, or
+    takes a connection and says nothing, would be waited for without end.
+
+    Raises:
+        TimeoutError: it did not answer in time; the thread that asked is left behind.
+        Exception: whatever its library raises.
+    """
+    answers: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+
+    def asking() -> None:
+        try:
+            answers.put((ask(), None))
+        except Exception as error:  # for whoever waits
+            answers.put((None, error))
+
+    threading.Thread(target=asking, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no whole answer within {seconds:.0f} s") from None
+    if error is not None:
+        raise error
+    return cast(T, answer)
 
 
 def _words(error: BaseException) -> str:
@@ -184,21 +232,48 @@ def _words(error: BaseException) -> str:
     return words_of(error)
 
 
-def _files(root: Path, away: set[Path], count: Count) -> Iterator[Path]:
-    if not root.is_dir() or root.resolve() in away:
+@dataclass(frozen=True)
+class _Walk:
+    """Where a search goes.
+
+    Attributes:
+        root: resolved. What a link leads to below it, or below what is left out, is searched there.
+        seen: what links have led to, so that none is followed twice.
+    """
+
+    root: Path
+    away: set[Path]
+    count: Count
+    seen: set[Path] = field(default_factory=set)
+
+    def follows(self, link: Path) -> bool:
+        """Whether what a link leads to is searched for its sake alone."""
+        target = link.resolve()
+        elsewhere = target in self.seen or any(target.is_relative_to(place) for place in (self.root, *self.away))
+        self.seen.add(target)
+        return not elsewhere and not self.root.is_relative_to(target)
+
+
+def _files(root: Path, walk: _Walk) -> Iterator[Path]:
+    if not root.is_dir() or root.resolve() in walk.away:
         return
     try:
         with os.scandir(root) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
     except OSError as error:
-        _unread(count, root, error)
+        _unread(walk.count, root, error)
         return
     for entry in entries:
         path = Path(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(path, away, count)
-        elif entry.is_file(follow_symlinks=False) and path.resolve() not in away:
-            yield path
+        try:
+            if entry.is_symlink() and not walk.follows(path):
+                continue
+            if entry.is_dir():
+                yield from _files(path, walk)
+            elif entry.is_file() and path.resolve() not in walk.away:
+                yield path
+        except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError of older Pythons
+            _unread(walk.count, path, error if isinstance(error, OSError) else OSError(0, "a loop of links", str(path)))
 
 
 def _unpacked(first: bytes, file: IO[bytes]) -> Iterator[bytes]:

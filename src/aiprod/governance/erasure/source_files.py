@@ -19,6 +19,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.erasure import tables
 from aiprod.governance.erasure.resolve import Recording, Target
 from aiprod.media.discovery import files_below, is_media, key_of, problem_of
+from aiprod.printable import counted
 from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import Vault
 
@@ -118,14 +119,34 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
                 if parent != place and parent.is_relative_to(place) and parent.is_file():
                     beside.left[parent] = _INSIDE
     beside.films = sorted(films)
-    for path in beside.films:
+    for path in list(beside.films):
         if path.is_symlink() and (target := path.resolve()) not in films:
-            beside.left[target] = "the film in its source is a link to it"
+            films.add(target)
+            if target.is_relative_to(repository) and not {".dvc", ".git"} & {*target.relative_to(repository).parts}:
+                beside.films.append(target)  # the key goes only when the film lies nowhere in the repository any more
+            else:
+                beside.left[target] = "the film in its source is a link to it"
+    _name_other_links(beside)
     for place, mine in beside.keys.items():
         _beside(beside, place, mine, repository)
     for path in [p for p in beside.films if not p.is_relative_to(repository)]:
         beside.left[path] = "it is outside the repository"
     return beside
+
+
+def _name_other_links(beside: Beside) -> None:
+    """Name films that lie under further names too: to delete one hard link leaves the bytes under the others."""
+    here: dict[tuple[int, int], list[Path]] = {}
+    for path in beside.films:
+        if not path.is_symlink():
+            about = path.stat()
+            here.setdefault((about.st_dev, about.st_ino), []).append(path)
+    for links in here.values():
+        if (more := links[0].stat().st_nlink - len(links)) > 0:
+            beside.left[links[0]] = (
+                f"it has {counted(more, 'hard link')} elsewhere, under which its bytes stay: look for them with"
+                " `find / -samefile` before"
+            )
 
 
 def folders(root: Path, repository: Path) -> list[tuple[str, Path]]:
@@ -170,6 +191,8 @@ def _beside(beside: Beside, place: Path, keys: set[str], repository: Path) -> No
             dropped = tables.without(_bytes(path), path.suffix, names.within(path.parent))[1]
             if dropped and inside:
                 beside.tables[path] = dropped
+                if path.is_symlink():  # a file takes the place of the link, and what it led to stays as it is
+                    beside.left[path.resolve()] = f"{dropped} lines in it are about the film; {path.name} links to it"
             elif dropped:
                 beside.left[path] = f"{dropped} lines in it are about the film"
             continue
@@ -186,6 +209,8 @@ def _beside(beside: Beside, place: Path, keys: set[str], repository: Path) -> No
             beside.left[path] = "two films are named like it"
         else:
             beside.about.append(path)
+            if path.is_symlink():
+                beside.left[path.resolve()] = f"{path.name}, which is named like the film, links to it"
     beside.about = sorted(set(beside.about))
 
 

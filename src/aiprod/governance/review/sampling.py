@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.canonical_json import canonical_json
 from aiprod.base.files import read_json, write_json
+from aiprod.base.opening import read_utf8
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.audit.log import AuditLog, Event
@@ -205,7 +206,7 @@ def _check_checkpoint(root: Path, sample: ReviewSample) -> None:
     file = root / FOLDER / f"{sample.checkpoint_size:012d}.checkpoint"
     if not file.is_file() or not (root / FOLDER / PUBLIC).is_file():
         raise AiprodError(f"the checkpoint of the sample {sample.name} is gone", f"restore {FOLDER} from git")
-    point = parse(file.read_text(), read_public((root / FOLDER / PUBLIC).read_text()))
+    point = parse(read_utf8(file), read_public(read_utf8(root / FOLDER / PUBLIC)))
     if point.root.hex() != sample.checkpoint_root:
         raise AiprodError(f"the sample {sample.name} names another checkpoint than {file.name}", "restore it from git")
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from aiprod.base.files import atomic_folder
+from aiprod.base.opening import open_file
 from aiprod.errors import AiprodError, CheckpointError, CoreError
 from aiprod.models.checkpoint.header import refuse_pickle
 from aiprod.models.checkpoint.json_files import read_json_file
@@ -171,7 +172,7 @@ def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> di
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             start = file.read(9)
         refuse_pickle(path, start)
         return load_file(path, device=str(device))
@@ -241,7 +242,7 @@ def _file_digests(root: Path) -> dict[str, str]:
     names = sorted(p.name for p in root.iterdir() if p.is_file() and p.name != DIGEST and not p.name.startswith("."))
     digests = {}
     for name in names:
-        with open(root / name, "rb") as file:
+        with open_file(root / name) as file:
             digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.opening import open_file
 from aiprod.errors import CheckpointError
 
 _HEADER_MOST = 100_000_000  # bytes; the format allows no more
@@ -52,7 +53,7 @@ def read_header(path: Path | str) -> Header:
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             start = file.read(9)
             refuse_pickle(path, start)
             size = int.from_bytes(start[:8], "little")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.opening import open_file
 from aiprod.errors import CheckpointError
 
 _BYTES_MAX = 1 << 28  # the largest tokenizer files are a tenth of it
@@ -18,7 +19,7 @@ def read_json_file(path: Path | str, hint: str = "restore it, or download it aga
         CheckpointError: missing, too large, too deep for a parser, or not JSON.
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             data = file.read(_BYTES_MAX + 1)
         if len(data) > _BYTES_MAX:
             raise CheckpointError(f"{path} is larger than {_BYTES_MAX >> 20} MiB, which is read at most", hint)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from aiprod.base.files import atomic_path, write_bytes
+from aiprod.base.opening import read_file
 from aiprod.base.state import workspace
 from aiprod.errors import AiprodError
 
@@ -48,7 +49,7 @@ def public_key(private: Path) -> bytes:
         AiprodError: it is missing, or no unencrypted EC key on a curve that the format knows.
     """
     try:
-        key = serialization.load_pem_private_key(private.read_bytes(), None)
+        key = serialization.load_pem_private_key(read_file(private), None)
     except (OSError, ValueError, TypeError):
         what = f"{private} is not the PEM file of an unencrypted private key"
         raise AiprodError(what, "make one with `openssl ecparam -name prime256v1 -genkey -noout`") from None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from aiprod.base.opening import read_file
 from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.header import read_header
 
@@ -66,8 +67,8 @@ def _variant(name: str) -> str | None:
 
 def _states_how(root: Path) -> bool:
     try:
-        return "quantization_config" in json.loads((root / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        return "quantization_config" in json.loads(read_file(root / "config.json"))
+    except (OSError, ValueError, TypeError, RecursionError):
         return False  # whoever opens the folder says so
 
 

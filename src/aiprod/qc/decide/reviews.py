@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.canonical_json import canonical_json, former_canonical_json
 from aiprod.base.files import write_bytes
+from aiprod.base.opening import read_file
 from aiprod.errors import AiprodError
 from aiprod.qc.decide.privacy_policy import has_basis
 from aiprod.qc.decide.verdict_table import VerdictTable
@@ -75,7 +76,7 @@ def load_reviews(path: Path | str = REVIEWS) -> list[Review]:
         AiprodError: missing, or a line that is wrong, not canonical, out of order or there twice.
     """
     try:
-        lines = Path(path).read_bytes().splitlines(keepends=True)
+        lines = read_file(path).splitlines(keepends=True)
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", f"{_HINT}; it is empty where nothing was reviewed") from None
     reviews: list[Review] = []

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from aiprod.base.opening import open_file
 from aiprod.errors import AiprodError
 
 MAGIC = b"AIPROD\x00\x01"  # the last byte is the version of the format
@@ -102,7 +103,7 @@ def read_header(source: BinaryIO, where: str) -> tuple[str, bytes]:
 
 def label_of(path: Path | str) -> str | None:
     """The label of an encrypted file; None for a file that is not encrypted."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         if file.read(7) != MAGIC[:7]:
             return None
         file.seek(0)

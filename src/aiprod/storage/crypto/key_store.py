@@ -158,7 +158,7 @@ class KeyStore:
         Raises:
             AiprodError: no backup, or not of this master key.
         """
-        content = read_json(source)
+        content = read_json(source, "give a file that `aiprod keys backup` wrote")
         if not isinstance(content, dict) or content.get("format") != 1 or not isinstance(content.get("keys"), dict):
             raise AiprodError(f"{source} is not a backup of keys", "give a file that `aiprod keys backup` wrote")
         keys: dict[str, Any] = content["keys"]

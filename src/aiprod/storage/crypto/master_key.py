@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from aiprod.base.denials import Refusal
+from aiprod.base.opening import read_file
 
 FILE = "master.key"
 
@@ -138,7 +139,7 @@ def load_master(folder: Path, *, make: bool) -> MasterKey:
                 action="decrypt",
             )
         write_key(path, secrets.token_bytes(32))
-    return LocalKey(parse(path.read_text(encoding="ascii", errors="replace"), path.name))
+    return LocalKey(parse(read_file(path).decode("ascii", errors="replace"), path.name))
 
 
 def from_service(name: str, variable: str) -> MasterKey:
