@@ -349,7 +349,7 @@ class VideoReader:
         raise failed
 
     def _decode(self) -> Iterator[_Stamped]:
-        damage, stamps = self.damage, self._stamps
+        damage, stamps, hidden = self.damage, self._stamps, self._hidden
         try:
             for packet, skip in self._numbered(demuxed(self._container, self._stream)):
                 if packet.size == 0 and packet.dts is not None:
@@ -377,7 +377,7 @@ class VideoReader:
                     continue
                 for frame in frames:
                     stamp = stamps.picture(frame)
-                    if stamp is not None and any(begin <= stamp < end for begin, end in self._hidden):
+                    if hidden and stamp is not None and any(begin <= stamp < end for begin, end in hidden):
                         damage.discarded += 1
                         continue
                     damage.frames += 1

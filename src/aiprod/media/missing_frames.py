@@ -205,16 +205,19 @@ class _Bits:
 
     def __init__(self, data: bytes) -> None:
         plain = data[:1024].replace(b"\0\0\3", b"\0\0")
-        self._value, self._left = int.from_bytes(plain, "big"), 8 * len(plain)
+        self._value, self._left = int.from_bytes(plain, "big"), 8 * len(plain)  # of what is left
 
     def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
+        left = self._left - count
+        if left < 0:
             raise IndexError
-        return (self._value >> self._left) & ((1 << count) - 1)
+        taken = self._value >> left
+        self._value -= taken << left
+        self._left = left
+        return taken
 
     def golomb(self) -> int:
-        rest = (self._value & ((1 << self._left) - 1)).bit_length()
+        rest = self._value.bit_length()
         zeros = self._left - rest
         if zeros > 32:
             raise ValueError

@@ -252,13 +252,17 @@ def _is_a_thing(flows: Sequence[Flow], n: int, group: Mask, ahead: NDArray[np.fl
     slope = (slope - slope.mean(axis=2, keepdims=True)).reshape(2, -1)
     structure = slope @ slope.T + 1e-3 * np.eye(2)
     here = _level(cut(first))
-    same = []
-    for other in (*flows[:n], *flows[n + 1 :]):
+    same, others = 0, [*flows[:n], *flows[n + 1 :]]
+    for left, other in zip(range(len(others) - 1, -1, -1), others, strict=True):
         there = _level(cut(other.first))
         alike = float(here @ there) / max(float(np.linalg.norm(here) * np.linalg.norm(there)), 1e-3)
         moved = float(np.hypot(*np.linalg.solve(structure, slope @ (here - there))))
-        same.append(alike >= _ALIKE and moved <= _SAME_PX)
-    return float(np.mean(same)) <= _SAME_MOST
+        same += alike >= _ALIKE and moved <= _SAME_PX
+        if same / len(others) > _SAME_MOST:
+            return False
+        if (same + left) / len(others) <= _SAME_MOST:  # whatever the rest looks like
+            return True
+    return False
 
 
 def _level(patches: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from aiprod.media.audio import hear
@@ -45,7 +46,7 @@ class LumaTaker:
     def take(self, frame: VideoFrame) -> Plane:
         """uint8 [H, W]; a view of the decoder's memory, valid until the next frame is asked for."""
         if self._direct and frame.format.name in _PLANAR_8:
-            plane = frame.planes[0]
+            plane = VideoPlane(frame, 0)  # ``frame.planes`` makes all of them, which takes three times as long
             return np.ndarray((frame.height, frame.width), np.uint8, plane, 0, (plane.line_size, 1))  # type: ignore[arg-type]
         if self._scaler is None or (self._scaler.width, self._scaler.height) != (frame.width, frame.height):
             self._scaler = Scaler(frame.width, frame.height, "gray")
@@ -102,11 +103,11 @@ def scattered(luma: Plane, factor: int) -> Plane:
     """Single pixels from all over a picture, as an array of their own: of every 2k-th line each (k/2)-th, where k is
     ``factor`` or the next power of two. As many as of every k-th line each k-th, from half of the memory."""
     step = 1 << (factor - 1).bit_length()
-    lines, apart = luma[:: 2 * step], max(1, step // 2)
+    apart, width = max(1, step // 2), luma.shape[1]
     wide = _WIDE.get(apart)
-    if wide is not None and apart <= luma.shape[1]:  # as the low bytes of wider numbers, in a quarter of the time
-        return np.asarray(lines[:, : luma.shape[1] // apart * apart].view(wide).astype(np.uint8))
-    return lines[:, ::apart].copy()
+    if wide is not None and apart <= width:  # as the low bytes of wider numbers, in a quarter of the time
+        return luma[:: 2 * step, : width // apart * apart].view(wide).astype(np.uint8)
+    return luma[:: 2 * step, ::apart].copy()
 
 
 class FrameSampler:
@@ -196,6 +197,7 @@ def observe(
         FrameSampler(params.watermark_frames, start_s, spread_s),
     )
     flows = FrameSampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
+    due_s = min(flows.due_s, overlays.due_s, stills.due_s)
     asking = [costly for costly in of_stills if type(costly).wants is not OfStills.wants]
     known = 0
     pixels_left, bounded = round(params.decoded_gigapixels_max * 1e9), False
@@ -208,11 +210,11 @@ def observe(
         for time_s, frame, is_torn in reader.frames(start_s, end_s):
             if not times:  # a shot may have another form than what the film begins with
                 facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)
-            pixels_left -= frame.width * frame.height
+            luma = luma_of.take(frame)
+            pixels_left -= luma.size
             if times and pixels_left < 0:  # counted, for a header may state any rate and any length
                 bounded, end_s = True, time_s
                 break
-            luma = luma_of.take(frame)
             plane = shrink(luma, factor)
             small = SmallFrame(
                 len(times),
@@ -231,14 +233,18 @@ def observe(
                 began, first = waiting.pop(0)
                 if first.shape == plane.shape:
                     pairs.append((first, plane, time_s - began))
-            if time_s >= flows.due_s and flows.wants(time_s):
-                waiting.append((time_s, plane))
-            if time_s >= overlays.due_s and overlays.wants(time_s) and (not planes or planes[0].shape == plane.shape):
-                planes.append(plane)
             for curious in asking:
                 if curious.wants(small.time_s):
                     curious.look(luma)
-            if time_s >= stills.due_s and stills.wants(time_s):
+            if time_s < due_s:  # mostly: no sample wants this frame
+                continue
+            if flows.wants(time_s):
+                waiting.append((time_s, plane))
+            if overlays.wants(time_s) and (not planes or planes[0].shape == plane.shape):
+                planes.append(plane)
+            taken = stills.wants(time_s)
+            due_s = min(flows.due_s, overlays.due_s, stills.due_s)
+            if taken:
                 rgb = colour.take(frame)
                 thumbnails.append(rgb)
                 levels = luma_of.black_level, luma_of.white_level
