@@ -33,8 +33,7 @@ def read_torch_file(path: Path, *, shapes_only: bool = False) -> Any:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise CheckpointError(f"{path} is compressed, which PyTorch never does", _AGAIN)
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist", "give the path of a file") from None
     except OSError as error:
@@ -42,6 +41,8 @@ def read_torch_file(path: Path, *, shapes_only: bool = False) -> Any:
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         what = f"{path} is damaged, or a bare pickle, and pickles can run code"
         raise CheckpointError(what, "save it again with PyTorch 1.6 or later where you trust it") from None
+    if packed:
+        raise CheckpointError(f"{path} is compressed, which PyTorch never does", _AGAIN)
     try:
         return torch.load(path, map_location="meta" if shapes_only else "cpu", weights_only=True, mmap=True)
     except UnpicklingError as error:

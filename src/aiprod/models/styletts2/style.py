@@ -8,11 +8,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from aiprod.models.styletts2.config import SAMPLE_RATE, StyleTts2Config
+from aiprod.models.styletts2.config import StyleTts2Config
 
 _HALVINGS, _SLOPE = 4, 0.2
 _SHORTEST = 80  # columns: four halvings leave five, which the last convolution takes
 _FFT, _WINDOW, _HOP = 2_048, 1_200, 300
+_FILTERS_FOR = 16_000  # the rate that the published code makes its filters for, though its sound has 24,000 samples
 
 
 class _Halving(nn.Module):
@@ -62,8 +63,8 @@ class StyleEncoder(nn.Module):
 def reference_mel(sound: Tensor, bands: int) -> Tensor:
     """The normalised mel spectrogram ``[bands, T]`` of sound at 24 kHz that styles are read from.
 
-    Mel bands are those of torchaudio's defaults: HTK's scale, triangles of height 1, power. Sound shorter than a
-    second is repeated.
+    Bands are those of torchaudio's defaults, its sampling rate among them: HTK's scale, triangles of height 1, power.
+    Sound shorter than a second is repeated.
     """
     sound = sound.repeat(math.ceil(_SHORTEST * _HOP / len(sound))) if len(sound) < _SHORTEST * _HOP else sound
     window = torch.hann_window(_WINDOW)
@@ -73,8 +74,8 @@ def reference_mel(sound: Tensor, bands: int) -> Tensor:
 
 def _triangles(bands: int) -> Tensor:
     """``[bands, _FFT / 2 + 1]``."""
-    top = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
+    top = 2595 * math.log10(1 + _FILTERS_FOR / 2 / 700)
     edges = 700 * (10 ** (torch.linspace(0, top, bands + 2) / 2595) - 1)
-    hz = torch.linspace(0, SAMPLE_RATE / 2, _FFT // 2 + 1)
+    hz = torch.linspace(0, _FILTERS_FOR / 2, _FFT // 2 + 1)
     away, widths = edges[:, None] - hz[None], edges.diff()[:, None]
     return torch.minimum(-away[:-2] / widths[:-1], away[2:] / widths[1:]).clamp_min(0)
