@@ -18,6 +18,8 @@ from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.model import load_speech_model
 from aiprod.speech.rows import SpeechRow
 from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.speech.data import load_utterances
+from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
 from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
 from tests.speech.test_speaking import consented
 from tests.trainer.stopping import Stop, stop_at
@@ -70,6 +72,21 @@ def test_figures_stand_beside_their_bounds_and_chance(whole: Path) -> None:
     page = (whole / "r/page/index.html").read_text()
     assert page.count("<audio") == 2 * page.count("<section>") and "synthetic" in page
     assert all((whole / "r/page" / name).is_file() for name in ("0_voice.wav", "0_model.wav", "0.png"))
+
+
+def test_a_few_at_a_time_have_the_losses_of_the_whole_batch(corpus: tuple[list[SpeechRow], Path], whole: Path) -> None:
+    rows, data = corpus
+    train = load_utterances([row for row in rows if row.split == "train"][:10], data)
+    strategy = SpeechStrategy(load_speech_model(whole / "m"), train, train, SpeechLossParams(), 0)
+    batch, seeds = strategy._batch(train, [None] * 10, [False] * 10), list(range(10))
+    model, device = strategy.model, torch.device("cpu")
+    with torch.no_grad():
+        parts, at_once = (make(model, batch, seeds, device) for make in (strategy._means, strategy._losses))
+    for name in ("duration", "prior", "flow"):
+        assert torch.allclose(parts[name], at_once[name], rtol=1e-4), name
+    assert torch.allclose(parts["vocoder"], at_once["vocoder"], rtol=0.02)  # its noise is another
+    pieces = [batch.part([0]), batch.part([1, 2])]
+    assert [tuple(p.features.shape[::2]) for p in pieces] == [(1, batch.lengths[0]), (2, max(batch.lengths[1:3]))]
 
 
 @pytest.mark.parametrize("stop", [5, 11])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from aiprod.base.files import contained
 from aiprod.base.params import Params
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, band_centres, log_mel
+from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, log_mel
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.sound_files import read_sound
 from aiprod.speech.visemes import NUMBERS, SHAPES, middles, mouth_at, visemes_at
@@ -35,8 +35,6 @@ class VisemeLossParams(Params):
     crop_frames: int = Field(default=128, ge=16, le=8192, description="length of a stretch, 12.5 ms each")
     gain_db: float = Field(default=6.0, ge=0, le=40, description="deviation of the level")
     tilt_db: float = Field(default=4.0, ge=0, le=40, description="deviation of the highest band against the lowest")
-    tract: float = Field(default=0.0, ge=0, le=0.5, description="largest change of the vocal tract's length")
-    tempo: float = Field(default=0.0, ge=0, le=0.8, description="largest change of the tempo")
     noise: float = Field(default=0.05, ge=0, le=1, description="largest amplitude of noise that is added")
     silence: float = Field(default=0.1, ge=0, le=1, description="share of stretches without speech")
 
@@ -142,18 +140,11 @@ class VisemeStrategy(WholeStrategy):
                     there[n], mouth[n] = 1.0, _REST[:, None]
                     mel[n] = self._changed(mel[n], generator)
                     continue
-                tempo, tract = (
-                    1 + most * float(2 * torch.rand((), generator=generator) - 1)
-                    for most in (self.params.tempo, self.params.tract)
-                )
-                cut = self._changed(of_tract(cut, tract), generator)
-                at = first + torch.arange(min(size, int((total - first) / tempo))) * tempo
-            else:
-                at = torch.arange(min(size, total)).float()
-            there[n, : len(at)] = 1.0
-            for held, part in ((mel, cut), (mouth, each.mouth)):
-                held[n, ..., : len(at)] = _at(part, at)
-            visemes[n, : len(at)] = each.visemes[at.round().long().clamp_max(total - 1)]
+                cut = self._changed(cut, generator)
+            last = min(total, first + size)
+            there[n, : last - first] = 1.0
+            for held, part in ((mel, cut), (visemes, each.visemes), (mouth, each.mouth)):
+                held[n, ..., : last - first] = part[..., first:last]
         return VisemeBatch(mel, visemes, mouth, there)
 
     def _changed(self, mel: Tensor, generator: torch.Generator) -> Tensor:
@@ -171,26 +162,3 @@ class VisemeStrategy(WholeStrategy):
         entropy = nn.functional.cross_entropy(logits.float(), batch.visemes.to(device), reduction="none")
         error = (mouth.float() - batch.mouth.to(device)).square().mean(1)
         return {"visemes": (entropy * share).sum(1).mean(), "mouth": (error * share).sum(1).mean()}
-
-
-def of_tract(mel: Tensor, length: float) -> Tensor:
-    """Log mel bands as of a vocal tract whose length is that share of the speaker's: a longer one resonates lower."""
-    if length == 1:
-        return mel
-    centres = torch.from_numpy(band_centres()).float()
-    top = float(centres[-1])
-    wanted = centres * length
-    # beyond this the way to the top is straight, so that the top stays where it is
-    knee = 0.85 * top * min(1.0, 1 / length)
-    bent = knee * length + (centres - knee) * (top - knee * length) / (top - knee)
-    wanted = torch.where(centres > knee, bent, wanted).clamp(float(centres[0]), top)
-    above = torch.searchsorted(centres, wanted).clamp(1, len(centres) - 1)
-    share = ((wanted - centres[above - 1]) / (centres[above] - centres[above - 1]))[:, None]
-    return torch.lerp(mel[above - 1], mel[above], share)
-
-
-def _at(values: Tensor, at: Tensor) -> Tensor:
-    """Between frames by a straight line."""
-    last = values.shape[-1] - 1
-    left = at.floor().long().clamp(0, last)
-    return torch.lerp(values[..., left], values[..., (left + 1).clamp_max(last)], at - left)
