@@ -15,6 +15,7 @@ from aiprod.governance.audit.log import AuditLog
 from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.rights.agreements import VOICE
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
+from aiprod.speech.inputs import batch_of, phones_of_words
 from aiprod.speech.model import load_speech_model
 from aiprod.speech.rows import SpeechRow
 from aiprod.trainer.loop.context import TrainContext
@@ -87,6 +88,15 @@ def test_a_few_at_a_time_have_the_losses_of_the_whole_batch(corpus: tuple[list[S
     assert torch.allclose(parts["vocoder"], at_once["vocoder"], rtol=0.02)  # its noise is another
     pieces = [batch.part([0]), batch.part([1, 2])]
     assert [tuple(p.features.shape[::2]) for p in pieces] == [(1, batch.lengths[0]), (2, max(batch.lengths[1:3]))]
+
+
+def test_a_phrase_lasts_as_long_alone_as_beside_a_longer_one(whole: Path) -> None:
+    model = load_speech_model(whole / "m").acoustic
+    short, long = (phones_of_words([("B", "L", "UW")] * count) for count in (1, 4))
+    with torch.no_grad():
+        alone = model.encode(batch_of([short], ["en"], [1], [None]))[2]
+        beside = model.encode(batch_of([short, long], ["en", "en"], [1, 1], [None, None]))[2]
+    assert torch.allclose(alone[0], beside[0, : alone.shape[1]], atol=1e-5)
 
 
 @pytest.mark.parametrize("stop", [5, 11])

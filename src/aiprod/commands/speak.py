@@ -75,7 +75,8 @@ def speak(  # noqa: PLR0917 (typer calls it)
     dictionary = bundled_dictionary() if language == "en" else None
     if reference is not None:
         _require_consent(consent)
-    refuse_unsigned(*((model.parent, (model.name,)) if model.is_dir() else (model.parent.parent, (model.parent.name,))))
+    signed = model if model.is_dir() else model.resolve().parent if model.is_file() else model
+    refuse_unsigned(signed.parent, (signed.name,))
     published = _published(model)
     notation = published.notation if published else None
     spoken: list[Phrase] = []

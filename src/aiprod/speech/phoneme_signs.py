@@ -74,7 +74,7 @@ def stressed(phones: Sequence[str], word: str = "") -> int | None:
 def phones_of_signs(signs: str, style: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Phones of what is written in a model's own signs, and the signs of each; a sign of no phone stands for itself.
 
-    Stress goes with the sound after it, length with that before.
+    Stress and space go with the sound after them, length with that before.
     """
     known = {sign: phone for table in (_TABLES, _STRESSED, _WEAK) for phone, sign in table[style].items()}
     phones: list[str] = []
@@ -83,7 +83,7 @@ def phones_of_signs(signs: str, style: str) -> tuple[tuple[str, ...], tuple[str,
     while at < len(signs):
         sign = next((signs[at : at + n] for n in (2, 1) if signs[at : at + n] in known), signs[at])
         at += len(sign)
-        if sign in (STRESS, "ˌ"):
+        if sign in (STRESS, "ˌ") or sign.isspace():
             waiting += sign
         elif sign == "ː" and own:
             own[-1] += sign

@@ -124,6 +124,7 @@ def test_what_is_not_understood_is_refused_by_its_first_names(tmp_path: Path, ch
         ({"vocab": {"a": 5_000}}, "vocab"),
         ({"istftnet": {"upsample_rates": [10]}}, "decoder"),
         ({"plbert": {}}, "plbert"),
+        ({"text_encoder_kernel_size": 4}, "not odd"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(tmp_path: Path, settings: dict[str, Any], named: str) -> None:

@@ -237,7 +237,8 @@ def _of_kokoro(config: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 def _of_styletts2(config: Path) -> tuple[dict[str, Any], dict[str, int]]:
     read = _read(config)
-    stated, rate = read["model_params"], (read.get("preprocess_params") or {}).get("sr", SAMPLE_RATE)
+    stated, sound = read["model_params"], read.get("preprocess_params")
+    rate = sound.get("sr", SAMPLE_RATE) if isinstance(sound, dict) else SAMPLE_RATE
     if rate != SAMPLE_RATE:
         raise CheckpointError(f"{config} is of a model at {rate} Hz", f"give one at {SAMPLE_RATE} Hz")
     if stated.get("n_token") != len(_SIGNS):

@@ -13,6 +13,7 @@ from aiprod.errors import CheckpointError
 SAMPLE_RATE = 24_000
 _Size = Annotated[int, Field(ge=1, le=65_536)]
 _Few = Annotated[int, Field(ge=1, le=64)]
+_Rate = Annotated[int, Field(ge=2, le=64)]
 
 
 class _Section(BaseModel):
@@ -43,7 +44,7 @@ class DecoderConfig(_Section):
     type: Literal["istftnet", "hifigan"] = "istftnet"
     resblock_kernel_sizes: Annotated[tuple[_Few, ...], Field(min_length=1, max_length=16)]
     resblock_dilation_sizes: tuple[Annotated[tuple[_Few, ...], Field(min_length=3, max_length=3)], ...]
-    upsample_rates: Annotated[tuple[_Few, ...], Field(min_length=1, max_length=8)]
+    upsample_rates: Annotated[tuple[_Rate, ...], Field(min_length=1, max_length=8)]
     upsample_kernel_sizes: tuple[_Few, ...]
     upsample_initial_channel: _Size
     gen_istft_n_fft: Annotated[int, Field(ge=4, le=4_096)] = 20
@@ -60,8 +61,13 @@ class DecoderConfig(_Section):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes differ in length")
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
             raise ValueError("upsample_rates and upsample_kernel_sizes differ in length")
-        if any(kernel < rate for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True)):
-            raise ValueError("an upsample_kernel_sizes is less than its upsample_rates")
+        for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
+            if kernel != 2 * rate if self.type == "hifigan" else kernel < rate or (kernel - rate) % 2:
+                raise ValueError("an upsample_kernel_sizes does not fit its upsample_rates")
+        if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
+            raise ValueError("upsample_initial_channel cannot be halved so often")
+        if any(size % 2 == 0 for size in self.resblock_kernel_sizes):
+            raise ValueError("resblock_kernel_sizes are not odd")
         if self.hop > SAMPLE_RATE:
             raise ValueError("a step of F0 is longer than a second")
         return self
@@ -82,7 +88,7 @@ class StyleTts2Config(_Section):
     style_dim: _Size
     n_layer: _Few
     max_dur: _Size
-    n_mels: _Size = 80
+    n_mels: Annotated[int, Field(ge=80, le=1_024)] = 80
     text_encoder_kernel_size: Annotated[int, Field(ge=1, le=63)] = 5
     plbert: AlbertConfig
     decoder: DecoderConfig
@@ -91,6 +97,12 @@ class StyleTts2Config(_Section):
     decoder_width: _Size = 1024
     decoder_skip: _Size = 64
     embedding_size: _Size = 128
+
+    @model_validator(mode="after")
+    def _kernel_has_a_middle(self) -> StyleTts2Config:
+        if self.text_encoder_kernel_size % 2 == 0:
+            raise ValueError("text_encoder_kernel_size is not odd")
+        return self
 
     @property
     def frame(self) -> int:
