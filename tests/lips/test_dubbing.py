@@ -188,6 +188,24 @@ def test_outside_of_the_mask_every_byte_stays(x: float, y: float, side: float, s
     assert (pasted[free] == before[free]).all()
 
 
+def test_a_new_network_can_move_a_jaw_and_covers_what_is_between_the_lips() -> None:
+    model = MouthModel(MouthModelConfig(size=32, width=8)).eval()
+    torch.nn.init.zeros_(model.leave.weight)
+    torch.nn.init.zeros_(model.leave.bias)  # type: ignore[arg-type]
+    rows = torch.linspace(0, 1, 32)[:, None].expand(1, 3, 32, 32)
+    sketch = torch.zeros(1, 3, 32, 32)
+    sketch[:, 0, 14:18, 12:20] = 1
+    with torch.no_grad():
+        still = model(torch.zeros(1, 3, 32, 32), rows, sketch)[0]
+        assert (still[:, 15:17, 13:19] - 0.5).abs().max() < 0.05  # the hole has a new colour, what is round it has not
+        assert torch.allclose(
+            still[:, 22, 8:24], torch.lerp(rows[0, :, 22, 8:24], torch.tensor(0.5), 0.1192), atol=0.02
+        )
+        model.leave.bias[16:].fill_(1.0)
+        moved = model(torch.zeros(1, 3, 32, 32), rows, sketch)[0]
+    assert (still - moved)[:, 20:26, 8:24].min() > 0.08  # rows brighten downwards: what was above is lower now
+
+
 def test_the_mask_never_changes_and_hides_mouth_jaw_and_cheeks_of_every_drawn_head() -> None:
     row, path = clip()
     with VideoReader(path) as reader:

@@ -15,9 +15,12 @@ from aiprod.governance.audit.log import AuditLog
 from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.rights.agreements import VOICE
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
+from aiprod.speech.inputs import batch_of, phones_of_words
 from aiprod.speech.model import load_speech_model
 from aiprod.speech.rows import SpeechRow
 from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.speech.data import load_utterances
+from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
 from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
 from tests.speech.test_speaking import consented
 from tests.trainer.stopping import Stop, stop_at
@@ -70,6 +73,30 @@ def test_figures_stand_beside_their_bounds_and_chance(whole: Path) -> None:
     page = (whole / "r/page/index.html").read_text()
     assert page.count("<audio") == 2 * page.count("<section>") and "synthetic" in page
     assert all((whole / "r/page" / name).is_file() for name in ("0_voice.wav", "0_model.wav", "0.png"))
+
+
+def test_a_few_at_a_time_have_the_losses_of_the_whole_batch(corpus: tuple[list[SpeechRow], Path], whole: Path) -> None:
+    rows, data = corpus
+    train = load_utterances([row for row in rows if row.split == "train"][:10], data)
+    strategy = SpeechStrategy(load_speech_model(whole / "m"), train, train, SpeechLossParams(), 0)
+    batch, seeds = strategy._batch(train, [None] * 10, [False] * 10), list(range(10))
+    model, device = strategy.model, torch.device("cpu")
+    with torch.no_grad():
+        parts, at_once = (make(model, batch, seeds, device) for make in (strategy._means, strategy._losses))
+    for name in ("duration", "prior", "flow"):
+        assert torch.allclose(parts[name], at_once[name], rtol=1e-4), name
+    assert torch.allclose(parts["vocoder"], at_once["vocoder"], rtol=0.02)  # its noise is another
+    pieces = [batch.part([0]), batch.part([1, 2])]
+    assert [tuple(p.features.shape[::2]) for p in pieces] == [(1, batch.lengths[0]), (2, max(batch.lengths[1:3]))]
+
+
+def test_a_phrase_lasts_as_long_alone_as_beside_a_longer_one(whole: Path) -> None:
+    model = load_speech_model(whole / "m").acoustic
+    short, long = (phones_of_words([("B", "L", "UW")] * count) for count in (1, 4))
+    with torch.no_grad():
+        alone = model.encode(batch_of([short], ["en"], [1], [None]))[2]
+        beside = model.encode(batch_of([short, long], ["en", "en"], [1, 1], [None, None]))[2]
+    assert torch.allclose(alone[0], beside[0, : alone.shape[1]], atol=1e-5)
 
 
 @pytest.mark.parametrize("stop", [5, 11])

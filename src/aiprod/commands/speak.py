@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from aiprod.speech.published_voices import PublishedVoices
     from aiprod.speech.text_to_phones import Phrase
 
 
@@ -32,7 +33,9 @@ def speak(  # noqa: PLR0917 (typer calls it)
     consent: Annotated[
         str, typer.Option(help="For --reference: record of the person's consent, for the purpose clone-voice.")
     ] = "",
-    model: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("models/speech"),
+    model: Annotated[
+        Path, typer.Option(help="Folder of the trained model, or a file or folder in Kokoro's or StyleTTS2's format.")
+    ] = Path("models/speech"),
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed and text give the same sound.")] = 0,
     stream: Annotated[
         bool, typer.Option("--stream", help="Write the WAV to standard output as it is spoken, phrase by phrase.")
@@ -52,6 +55,8 @@ def speak(  # noqa: PLR0917 (typer calls it)
     Subtitles, each at its time: aiprod speak film.srt --out spoken.wav
 
     Heard while it is spoken: aiprod speak story.txt --stream | ffplay -nodisp -probesize 2048 -
+
+    A published model: aiprod speak story.txt --model kokoro/kokoro-v1_0.pth --speaker af_heart --out story.wav
     """
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
@@ -68,16 +73,19 @@ def speak(  # noqa: PLR0917 (typer calls it)
         _refuse_overwriting(out, (Path(text), reference, model))
     check_language(language)
     dictionary = bundled_dictionary() if language == "en" else None
+    if reference is not None:
+        _require_consent(consent)
+    signed = model if model.is_dir() else model.resolve().parent if model.is_file() else model
+    refuse_unsigned(signed.parent, (signed.name,))
+    published = _published(model)
+    notation = published.notation if published else None
     spoken: list[Phrase] = []
     starts: dict[int, float] = {}
     by_line = stream and text == "-"
     for start, part in [] if by_line else _cues(text):
         if start is not None:
             starts[len(spoken)] = start
-        spoken += phrases(part, language, dictionary)
-    if reference is not None:
-        _require_consent(consent)
-    refuse_unsigned(model.parent, (model.name,))
+        spoken += phrases(part, language, dictionary, notation)
     refuse_affected_voice(model)
     import torch  # two seconds of processor time, which no refusal above has to wait for
 
@@ -85,15 +93,15 @@ def speak(  # noqa: PLR0917 (typer calls it)
     from aiprod.speech.synthesis import Voice
 
     torch.set_num_threads(1)  # a phrase is too small to be worth the wait of threads for each other
-    loaded = load_speech_model(model)
-    style = _style(reference) if reference is not None else None
+    loaded = published or load_speech_model(model)
+    style = None if reference is None else published.read_style(reference) if published else _style(reference)
     name = _speaker(speaker, loaded.speakers) if speaker or style is None else ""
     voice = Voice(name, language, speed, style)
     if stream:
         from aiprod.speech.sound_stream import phrases_of_lines, speak_to_stream
         from aiprod.speech.synthesis import speak_all
 
-        parts = phrases_of_lines(_lines(), language, dictionary) if by_line else spoken
+        parts = phrases_of_lines(_lines(), language, dictionary, notation) if by_line else spoken
         written = speak_to_stream(speak_all(loaded, parts, voice, seed=seed, starts=starts), _put, raw=raw)
         log(f"spoke {written.seconds:.2f} s, {written.words} words")
     else:
@@ -186,10 +194,28 @@ def _read(text: str) -> str:
     return text
 
 
+def _published(model: Path) -> PublishedVoices | None:
+    """A published model, which has its weights in a file of PyTorch's; its signs are needed to read a text."""
+    from aiprod.errors import AiprodError
+
+    is_file = model.suffix in (".pth", ".pt")
+    if not is_file and not any(model.glob("*.pth")):
+        return None
+    from aiprod.speech.published_voices import load_published
+
+    found = load_published(model)
+    if found is None:
+        what = f"{model} has no configuration of StyleTTS2 or Kokoro beside it"
+        raise AiprodError(what, "give the folder with config.json or config.yml as it was published")
+    return found
+
+
 def _speaker(name: str, known: tuple[str, ...]) -> str:
     from aiprod.base.params import nearest
     from aiprod.errors import AiprodError
 
+    if not known:
+        raise AiprodError("the model has no voices", "imitate one by --reference and --consent")
     if name and name not in known:
         raise AiprodError(f"the model knows no speaker {name!r}", nearest(name, list(known)))
     return name or known[0]

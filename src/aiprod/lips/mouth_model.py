@@ -56,7 +56,7 @@ class MouthModel(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
         self.before = nn.ModuleList(_Block(width) for width in widths)
         self.after = nn.ModuleList(_Block(width) for width in widths)
-        self.leave = nn.Conv2d(config.width, 4 * 4, 3, padding=1)
+        self.leave = nn.Conv2d(config.width, 4 * 5, 3, padding=1)
         self.register_buffer("mask", torch.from_numpy(mask(config.size)), persistent=False)
 
     def forward(self, square: Tensor, reference: Tensor, sketch: Tensor) -> Tensor:
@@ -82,14 +82,24 @@ class MouthModel(nn.Module):
             x = self.after[level](x)
             if level:
                 x = nn.functional.interpolate(self.up[level - 1](x), scale_factor=2.0) + kept[level - 1]
-        colour, over = nn.functional.pixel_shuffle(self.leave(x), 2).split((3, 1), 1)
-        drawn = torch.lerp(reference, colour + 0.5, torch.sigmoid(over - 2))  # a new colour, and how far it covers
+        colour, over, down = nn.functional.pixel_shuffle(self.leave(x), 2).split((3, 1, 1), 1)
+        # a new colour, and how far it covers what is there: most between the lips, so that their edges are the sketch's
+        drawn = torch.lerp(_lowered(reference, down), colour + 0.5, torch.sigmoid(over - 2 + 5 * sketch[:, :1]))
         return square * (1 - share) + drawn * share
 
     def save(self, folder: Path) -> str:
         """Write a checkpoint folder; its digest."""
         about = {"model": self.config.model_dump(mode="json"), "mouth": list(NUMBERS)}
         return save_checkpoint(folder, about, self.state_dict(), CLASS)
+
+
+def _lowered(picture: Tensor, down: Tensor) -> Tensor:
+    """A picture whose pixels are moved down, by shares of its height: a jaw is moved more easily than painted anew."""
+    size = picture.shape[-1]
+    at = (torch.arange(size, device=picture.device) + 0.5) / size * 2 - 1
+    y = at[:, None] - 0.4 * torch.tanh(down[:, 0])
+    places = torch.stack([at[None, None].expand_as(y), y], -1)
+    return nn.functional.grid_sample(picture, places, padding_mode="border", align_corners=False)
 
 
 def load_mouth_model(folder: Path | str) -> MouthModel:

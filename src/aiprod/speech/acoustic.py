@@ -110,7 +110,9 @@ class Acoustic(nn.Module):
         at = (torch.cumsum(mask[:, 0], 1) - 1) / count
         ahead = (count - torch.cumsum(mask[:, 0], 1)).clamp(0, 8) / 8
         place = torch.stack([at, ahead], 1) * mask
-        log_frames = self.length(torch.cat([x.detach(), place], 1))[:, 0]
+        # masked before each convolution, or the last phone of a phrase would last as long as its padding suggests
+        first, bend, second = self.length
+        log_frames = second(bend(first(torch.cat([x.detach() * mask, place], 1))) * mask)[:, 0]
         return x * mask, condition, log_frames, mask
 
     def expand(self, phones: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,17 @@ def read_style(path: Path) -> Tensor:
     Raises:
         AiprodError: no sound, too little of it, or nothing voiced in it.
     """
+    sound = read_reference(path, RATE)
+    pitch = fundamental(sound)
+    return style_of(features_of(levelled(sound, pitch), pitch))
+
+
+def read_reference(path: Path, rate: int) -> NDArray[np.float32]:
+    """A file's first minute, in which a voice is heard.
+
+    Raises:
+        AiprodError: no sound, too little of it, or nothing voiced in it.
+    """
     if not path.is_file():
         raise AiprodError(f"there is no file {path}", "give a sound or film file with one voice")
     read = read_sound(path, RATE, 1, limits=replace(DEFAULT, sound_s=_LONGEST_S))
@@ -36,7 +47,19 @@ def read_style(path: Path) -> Tensor:
     pitch = fundamental(sound)
     if (pitch > 0).mean() < 0.05 or float(np.abs(sound).max()) < 1e-4:
         raise AiprodError(f"no voice is heard in {path}", "give a few seconds of one voice without music")
-    return style_of(features_of(levelled(sound, pitch), pitch))
+    if rate == RATE:
+        return sound
+    again = read_sound(path, rate, 1, limits=replace(DEFAULT, sound_s=_LONGEST_S))
+    assert again is not None
+    return again[0].astype(np.float32)
+
+
+def trimmed(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Without the quiet at both ends: from the first to the last stretch within 30 dB of the loudest."""
+    size = max(1, min(2_048, len(sound)))
+    power = np.square(sound[: len(sound) // size * size].astype(np.float64)).reshape(-1, size).mean(1)
+    loud = np.flatnonzero(power >= power.max() * 1e-3)
+    return sound[loud[0] * size : min(len(sound), (loud[-1] + 1) * size)]
 
 
 def levelled(sound: NDArray[np.float32], pitch: NDArray[np.float32]) -> NDArray[np.float32]:

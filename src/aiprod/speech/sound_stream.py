@@ -12,11 +12,10 @@ from aiprod.errors import AiprodError
 from aiprod.media.audio_resampling import StreamResampler
 from aiprod.media.wav_stream import wav_header
 from aiprod.speech.synthesis import PlacedSpeech
-from aiprod.speech.text_to_phones import NoWordsError, Phrase, phrases
-from aiprod.speech.voice import RATE
+from aiprod.speech.text_to_phones import Notation, NoWordsError, Phrase, phrases
 
 OUT_RATE = 48_000
-_QUIET_BLOCK = 10 * RATE
+_QUIET_BLOCK_S = 10
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,16 @@ class SpokenSound:
 
 
 def phrases_of_lines(
-    lines: Iterable[str], language: str, more: Mapping[str, tuple[str, ...]] | None = None
+    lines: Iterable[str],
+    language: str,
+    more: Mapping[str, tuple[str, ...]] | None = None,
+    notation: Notation | None = None,
 ) -> Iterator[Phrase]:
     """Phrases of text that comes line by line, each as soon as its line is there; the end of a line ends a phrase.
 
     Args:
         more: further pronunciations, as for :func:`aiprod.speech.text_to_phones.phrases`.
+        notation: as there.
 
     Raises:
         AiprodError: as there, when the line is reached; no line has a word.
@@ -48,7 +51,7 @@ def phrases_of_lines(
     any_spoken = False
     for line in lines:
         try:
-            spoken = phrases(line, language, more)
+            spoken = phrases(line, language, more, notation)
         except NoWordsError:
             continue
         any_spoken = True
@@ -65,28 +68,34 @@ def put_speech(parts: Iterable[PlacedSpeech], put: Callable[[NDArray[np.float32]
     Raises:
         AiprodError: of what gives the parts.
     """
-    resampler = StreamResampler(1, RATE, OUT_RATE)
+    resampler: StreamResampler | None = None
     samples = words = late = 0
-    latest_s = 0.0
+    rate, latest_s = OUT_RATE, 0.0
 
     def sound(part: NDArray[np.float32]) -> None:
-        nonlocal samples
+        nonlocal samples, resampler
+        resampler = resampler or StreamResampler(1, rate, OUT_RATE)
         samples += len(part)
         put(resampler.put(part[None].astype(np.float32)))
 
+    def end() -> None:
+        if resampler is not None:
+            put(resampler.end())
+
     try:
         for part in parts:
-            blocks, rest = divmod(part.quiet, _QUIET_BLOCK)
+            rate = part.speech.rate
+            blocks, rest = divmod(part.quiet, _QUIET_BLOCK_S * rate)
             for _ in range(blocks):
-                sound(np.zeros(_QUIET_BLOCK, np.float32))
+                sound(np.zeros(_QUIET_BLOCK_S * rate, np.float32))
             sound(np.concatenate([np.zeros(rest, np.float32), part.speech.sound]))
             words += len(part.speech.words)
             late, latest_s = late + (part.late_s > 0), max(latest_s, part.late_s)
     except AiprodError:
-        put(resampler.end())
+        end()
         raise
-    put(resampler.end())
-    return SpokenSound(samples / RATE, words, late, latest_s)
+    end()
+    return SpokenSound(samples / rate, words, late, latest_s)
 
 
 def speak_to_stream(parts: Iterable[PlacedSpeech], put: Callable[[bytes], object], *, raw: bool = False) -> SpokenSound:

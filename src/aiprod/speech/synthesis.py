@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -38,11 +39,30 @@ class Voice:
 
 @dataclass(frozen=True)
 class SynthesisedSpeech:
-    """Sound at :data:`aiprod.speech.voice.RATE`, phones without gaps, and words."""
+    """Sound, phones without gaps, and words.
+
+    Attributes:
+        rate: samples of a second of the sound.
+    """
 
     sound: NDArray[np.float32]
     phones: tuple[TimedUnit, ...]
     words: tuple[TimedUnit, ...]
+    rate: int = RATE
+
+
+class Synthesiser(Protocol):
+    """A model of another kind than ours that speaks phrases, always at one rate."""
+
+    speakers: tuple[str, ...]
+
+    def speak_phrase(self, phrase: Phrase, voice: Voice, *, seed: int = 0) -> SynthesisedSpeech:
+        """One phrase."""
+        ...
+
+    def identity(self) -> dict[str, str]:
+        """What it is, for the record of what it speaks."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,7 @@ class PlacedSpeech:
     @property
     def phones(self) -> list[TimedUnit]:
         """Phones, on the clock of the whole, the silence before it first."""
-        silence = TimedUnit(SILENCE, self.begin_s - self.quiet / RATE, self.begin_s)
+        silence = TimedUnit(SILENCE, self.begin_s - self.quiet / self.speech.rate, self.begin_s)
         return [*([silence] if self.quiet else []), *self._placed(self.speech.phones)]
 
     def _placed(self, units: Sequence[TimedUnit]) -> list[TimedUnit]:
@@ -102,8 +122,10 @@ def speak_phones(
 
 
 @torch.no_grad()
-def speak_phrase(model: SpeechModel, phrase: Phrase, voice: Voice, *, seed: int = 0) -> SynthesisedSpeech:
+def speak_phrase(model: SpeechModel | Synthesiser, phrase: Phrase, voice: Voice, *, seed: int = 0) -> SynthesisedSpeech:
     """One phrase, between two short silences."""
+    if not isinstance(model, SpeechModel):
+        return model.speak_phrase(phrase, voice, seed=seed)
     phones = phones_of_words([word.phones for word in phrase.words])
     features, frames = speak_phones(model, phones, voice, seed=seed)
     sound = model.sound(features[None], seed=seed)[0].numpy()
@@ -125,7 +147,7 @@ def timed(
 
 
 def speak_all(
-    model: SpeechModel,
+    model: SpeechModel | Synthesiser,
     phrases: Iterable[Phrase],
     voice: Voice,
     *,
@@ -143,8 +165,8 @@ def speak_all(
     for number, phrase in enumerate(phrases):
         speech = speak_phrase(model, phrase, voice, seed=seed + number)
         soonest = end + pause
-        start = round(wanted[number] * RATE) if number in wanted else soonest
+        start = round(wanted[number] * speech.rate) if number in wanted else soonest
         begin = max(soonest, start)
-        yield PlacedSpeech(speech, begin - end, begin / RATE, (begin - start) / RATE)
+        yield PlacedSpeech(speech, begin - end, begin / speech.rate, (begin - start) / speech.rate)
         end = begin + len(speech.sound)
-        pause = round((_STOP_S if phrase.ends else _PAUSE_S) / voice.speed * RATE)
+        pause = round((_STOP_S if phrase.ends else _PAUSE_S) / voice.speed * speech.rate)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aiprod.base.params import nearest
@@ -56,10 +56,19 @@ class NoWordsError(AiprodError):
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it is written in the captions, and its phones."""
+    """A word as it is written in the captions, and its phones.
+
+    Attributes:
+        signs: of each phone as a published model reads them, where the text itself gives them.
+    """
 
     text: str
     phones: tuple[str, ...]
+    signs: tuple[str, ...] = ()
+
+
+Notation = Callable[[str, str], Word | None]
+"""A word of what is shown and what stands in braces, or None where braces hold phones or IPA as always."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,17 @@ class Phrase:
     ends: bool
 
 
-def phrases(text: str, language: str, more: Mapping[str, tuple[str, ...]] | None = None) -> list[Phrase]:
+def phrases(
+    text: str,
+    language: str,
+    more: Mapping[str, tuple[str, ...]] | None = None,
+    notation: Notation | None = None,
+) -> list[Phrase]:
     """What is said, in order; no word is left out.
 
     Args:
         more: further pronunciations; those of this package come first, so that they never change.
+        notation: reads what stands in braces in a published model's signs.
 
     Raises:
         AiprodError: no words, too much text, an unknown language, or a word whose sound is not known.
@@ -100,7 +115,9 @@ def phrases(text: str, language: str, more: Mapping[str, tuple[str, ...]] | None
             close(False)
         elif token[0] == "{":
             spoken, _, shown = token[1:-1].partition("\x00")
-            waiting.append(Word(shown or token[1:-1], phones_of_notation(spoken, language)))
+            shown = shown or spoken
+            own = notation(shown, spoken) if notation else None
+            waiting.append(own or Word(shown, phones_of_notation(spoken, language)))
         elif token not in _QUIET:
             waiting += _pronounced(token, language, more or {})
     close(True)

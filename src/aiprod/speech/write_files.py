@@ -10,13 +10,13 @@ from aiprod.media.segments import wav_writer
 from aiprod.speech.captions import as_json, as_srt, as_webvtt
 from aiprod.speech.model import SpeechModel
 from aiprod.speech.sound_stream import OUT_RATE, SpokenSound, put_speech
-from aiprod.speech.synthesis import PlacedSpeech, Voice, speak_all
+from aiprod.speech.synthesis import PlacedSpeech, Synthesiser, Voice, speak_all
 from aiprod.speech.text_to_phones import Phrase
 from aiprod.speech.voice import TimedUnit
 
 
 def speak_to_files(
-    model: SpeechModel,
+    model: SpeechModel | Synthesiser,
     phrases: Sequence[Phrase],
     out: Path,
     voice: Voice,
@@ -51,6 +51,7 @@ def speak_to_files(
         "language": voice.language,
         "speed": voice.speed,
         "seconds": round(spoken.seconds, 4),
+        **({} if isinstance(model, SpeechModel) else {"model": model.identity()}),
     }
     write_json(out.with_suffix(".json"), as_json(words, phones, **about))
     write_text(out.with_suffix(".srt"), as_srt(cues))

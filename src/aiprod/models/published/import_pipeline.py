@@ -97,8 +97,8 @@ def _parts_of(sources: Sequence[RecognisedWeights], states: int | None) -> tuple
     for source in sources:
         if source.facts.get("ready"):
             raise CheckpointError(f"{source.where} is already {source.kind}", "use it as it is, as init")
-        if source.weights is None and not source.problems:
-            raise CheckpointError(f"{source.where} is {source.kind}", "give it as --lora")
+        if source.use and not source.problems:
+            raise CheckpointError(f"{source.where} is {source.kind}", source.use)
     of_ltx2 = [s.weights for s in sources if s.weights is not None and _belongs(s.weights)]
     others = [s for s in sources if s.weights is not None and (is_packed_gemma(s.weights) or not is_ltx2(s.weights))]
     for source in (*others, *(s for s in sources if s.weights is None)):

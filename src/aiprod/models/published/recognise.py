@@ -13,6 +13,7 @@ from aiprod.models.checkpoint.lora_file import Lora, is_lora, read_lora
 from aiprod.models.checkpoint.variants import some_of
 from aiprod.models.published.ltx2 import is_ltx2, ltx2_parts
 from aiprod.models.published.parts import Part
+from aiprod.models.published.styletts2 import SpeechCheckpoint, open_speech, speech_files
 from aiprod.models.published.text_encoders import gemma_in_one_file, is_packed_gemma, is_t5, t5_in_one_file
 from aiprod.models.published.wan import is_wan_transformer, is_wan_vae, wan_transformer, wan_vae
 from aiprod.models.published.weights import Weights, open_weights
@@ -20,7 +21,8 @@ from aiprod.models.published.weights import Weights, open_weights
 _TREE = ("diffusion_models", "text_encoders", "vae")  # ComfyUI's folders, in which makers publish their parts
 _EXPERTS = ("high_noise_model", "low_noise_model")  # the Wan team's
 _KNOWN = (
-    "LTX-2, 2.3 and 2.5, Wan 2.1 and 2.2 for text to video, T5 and UMT5, LoRA of them, and diffusers' folders are read"
+    "LTX-2, 2.3 and 2.5, Wan 2.1 and 2.2 for text to video, T5 and UMT5, LoRA of them, diffusers' folders, and "
+    "StyleTTS2 and Kokoro for speech are read"
 )
 _LIBRARY = {"transformer": "diffusers", "vae": "diffusers"}
 
@@ -35,6 +37,7 @@ class RecognisedWeights:
         problems: why it, or a part of it, is not read; empty where all of it is.
         unread: in words, what is known in it and not read from it.
         facts: what else there is to say, name → value.
+        use: what to do with it, where it is not for `aiprod model import`.
     """
 
     where: Path
@@ -44,6 +47,7 @@ class RecognisedWeights:
     unread: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     weights: Weights | None = None
+    use: str = ""
 
 
 def sources_in(path: Path) -> list[Path]:
@@ -76,6 +80,8 @@ def recognise(path: Path, *, caption_channels: int | None = None, check: bool = 
     Raises:
         CheckpointError: the path cannot be read as weights at all.
     """
+    if speech_files(path) is not None:
+        return _of_speech(path, check)
     if path.is_dir() and (path / "model_index.json").is_file():
         index = read_json_object(path / "model_index.json")
         return RecognisedWeights(path, f"a pipeline of diffusers ({index.get('_class_name')})", facts={"ready": True})
@@ -95,7 +101,8 @@ def recognise(path: Path, *, caption_channels: int | None = None, check: bool = 
 def _of_weights(weights: Weights, caption_channels: int | None, check: bool) -> RecognisedWeights:
     if is_lora(weights.tensors):
         lora = read_lora(weights.where)
-        return RecognisedWeights(weights.where, f"a LoRA with {lora.style} keys", facts=_of_lora(lora))
+        kind = f"a LoRA with {lora.style} keys"
+        return RecognisedWeights(weights.where, kind, facts=_of_lora(lora), use="give it as --lora")
     unread: list[str] = []
     if is_packed_gemma(weights):
         parts, kind = gemma_in_one_file(weights), "the text encoder of LTX-2 in one file"
@@ -120,6 +127,23 @@ def _of_weights(weights: Weights, caption_channels: int | None, check: bool) -> 
     version = weights.metadata.get("model_version")
     return RecognisedWeights(
         weights.where, kind, parts, problems, unread, {"version": version} if version else {}, weights
+    )
+
+
+def _of_speech(path: Path, check: bool) -> RecognisedWeights:
+    use = "speak with it: `aiprod speak --model`"
+    try:
+        found = open_speech(path, shapes_only=True)
+        assert isinstance(found, SpeechCheckpoint)
+        parts = found.parts()
+    except CheckpointError as error:
+        return RecognisedWeights(path, "a speech model that is not understood", problems=[error], use=use)
+    voices = len(list(found.voices.glob("*.pt")))
+    facts = {"tokens": len(found.vocabulary), "decoder": found.config.decoder.type, "voices": voices}
+    problems = [error for part in parts if check and (error := part.problem()) is not None]
+    unread = [f"{name}, which only training needs" for name in found.unread]
+    return RecognisedWeights(
+        path, f"a speech model in {found.family}'s format", parts, problems, unread, facts, use=use
     )
 
 

@@ -86,10 +86,11 @@ class MouthStrategy(WholeStrategy):
 
 
 def _weight(size: int) -> Tensor:
-    """Of each pixel: most of what moves is round the middle of the mouth, and is little of the square."""
+    """Of each pixel: what moves is round the middle of the mouth and along the chin, and is little of the square."""
     at = (torch.arange(size) + 0.5) / size * 2 - 1
     near = torch.exp(-((at[None] / 0.4) ** 2) - ((at[:, None] + 0.1) / 0.35) ** 2)
-    return 0.25 + 4 * near
+    chin = torch.exp(-((at[None] / 0.6) ** 2) - ((at[:, None] - 0.65) / 0.25) ** 2)
+    return 0.25 + 4 * near + 2 * chin
 
 
 def _pair(each: Squares, generator: torch.Generator) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from aiprod.trainer.loop.strategy import StepLoss
 from aiprod.trainer.speech.data import LoadedUtterance
 
 _HELDOUT = 24
+_TOGETHER = 4  # utterances of nearly equal length that are computed at once: padding costs as much as speech
 
 
 class SpeechLossParams(Params):
@@ -48,6 +49,26 @@ class TrainingBatch:
     features: Tensor
     sounds: list[np.ndarray]
     lengths: list[int]
+
+    def part(self, chosen: Sequence[int]) -> TrainingBatch:
+        """Some of them, padded to the longest of these."""
+        index = torch.tensor(list(chosen))
+        phones = int((self.spoken.phones[index] > 0).sum(1).max())
+        lengths = [self.lengths[n] for n in chosen]
+        spoken = self.spoken
+        return TrainingBatch(
+            PhraseBatch(
+                phones=spoken.phones[index, :phones],
+                places=spoken.places[index, :phones],
+                language=spoken.language[index],
+                speaker=spoken.speaker[index],
+                style=spoken.style[index],
+            ),
+            self.frames[index, :phones],
+            self.features[index, :, : max(lengths)],
+            [self.sounds[n] for n in chosen],
+            lengths,
+        )
 
 
 class SpeechStrategy(WholeStrategy):
@@ -102,7 +123,7 @@ class SpeechStrategy(WholeStrategy):
     ) -> StepLoss:
         """Of one part of a batch."""
         seeds = [step_seed(step_seed(self.seed, step), slot) for slot in slots]
-        parts = self._losses(model, batch, seeds, device)
+        parts = self._means(model, batch, seeds, device)
         total = sum(getattr(self.params, name) * value for name, value in parts.items())
         return StepLoss(total, {name: float(value.detach()) for name, value in parts.items()})  # type: ignore[arg-type]
 
@@ -111,7 +132,7 @@ class SpeechStrategy(WholeStrategy):
         if not self.apart:
             return {}
         batch = self._batch(self.apart, [None] * len(self.apart), [False] * len(self.apart))
-        parts = self._losses(model, batch, list(range(len(self.apart))), device)
+        parts = self._means(model, batch, list(range(len(self.apart))), device)
         total = sum(getattr(self.params, name) * float(value) for name, value in parts.items())
         return {"heldout/loss": total, **{f"heldout/{name}": float(value) for name, value in parts.items()}}
 
@@ -138,6 +159,19 @@ class SpeechStrategy(WholeStrategy):
             features[n, :, : each.features.shape[1]] = each.features
         lengths = [each.features.shape[1] for each in utterances]
         return TrainingBatch(spoken, frames, features, [each.sound for each in utterances], lengths)
+
+    def _means(
+        self, model: nn.Module, batch: TrainingBatch, seeds: Sequence[int], device: torch.device
+    ) -> dict[str, Tensor]:
+        """Losses of a batch, computed a few utterances of like length at a time."""
+        order = sorted(range(len(batch.lengths)), key=lambda n: (batch.lengths[n], n))
+        found: dict[str, Tensor] = {}
+        for at in range(0, len(order), _TOGETHER):
+            chosen = order[at : at + _TOGETHER]
+            parts = self._losses(model, batch.part(chosen), [seeds[n] for n in chosen], device)
+            for name, value in parts.items():
+                found[name] = found.get(name, 0.0) + value * (len(chosen) / len(order))
+        return found
 
     def _losses(
         self, model: nn.Module, batch: TrainingBatch, seeds: Sequence[int], device: torch.device

@@ -1,0 +1,1 @@
+"""The networks of StyleTTS2 and Kokoro, under their published names."""
