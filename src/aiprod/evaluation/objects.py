@@ -148,9 +148,9 @@ def _discriminant() -> tuple[np.ndarray, np.ndarray]:
                 for picture in (drawn, *coarse):
                     numbers.append(number)
                     signatures.append(_signature(picture, picture > 0.5))
-    number, signature = np.array(numbers), np.array(signatures)
-    means = np.array([signature[number == n].mean(axis=0) for n in range(len(SHAPES))])
-    within = np.cov((signature - means[number]).T)
+    drawn_as, features = np.array(numbers), np.array(signatures)
+    means = np.array([features[drawn_as == n].mean(axis=0) for n in range(len(SHAPES))])
+    within = np.cov((features - means[drawn_as]).T)
     size = len(within)
     within = (1 - _SHRINKAGE) * within + _SHRINKAGE * np.eye(size) * np.trace(within) / size
     directions = np.linalg.solve(within, means.T)
