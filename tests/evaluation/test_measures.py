@@ -85,6 +85,38 @@ def test_onsets_are_where_the_film_has_impacts(films):
     assert hits > 5
 
 
+def _through_linear_autoencoder(clips: list[np.ndarray], channels: int) -> list[np.ndarray]:
+    """Clips of which each patch of 4 x 8 x 8 pixels keeps ``channels`` principal components, of all their patches."""
+
+    def patches(clip: np.ndarray) -> np.ndarray:
+        frames, height, width, _ = clip.shape
+        cut = clip.reshape(frames // 4, 4, height // 8, 8, width // 8, 8, 3)
+        return cut.transpose(0, 2, 4, 1, 3, 5, 6).reshape(-1, 4 * 8 * 8 * 3).astype(np.float32)
+
+    def whole(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
+        frames, height, width, _ = like.shape
+        cut = rows.reshape(frames // 4, height // 8, width // 8, 4, 8, 8, 3)
+        return cut.transpose(0, 3, 1, 4, 2, 5, 6).reshape(like.shape)
+
+    seen = np.concatenate([patches(clip) for clip in clips])
+    mean = seen.mean(axis=0)
+    kept = np.linalg.eigh(np.cov((seen - mean).T))[1][:, -channels:]
+    coarse = [whole((patches(clip) - mean) @ kept @ kept.T + mean, clip) for clip in clips]
+    return [np.clip(np.rint(clip), 0, 255).astype(np.uint8) for clip in coarse]
+
+
+def test_shapes_are_told_from_the_soft_outlines_that_an_autoencoder_leaves(films):
+    """0.47 of single pictures; by contours at one level it was 0.25."""
+    coarse = _through_linear_autoencoder([pictures[:24] for _, pictures, _, _ in films], channels=16)
+    right = []
+    for clip, (_, _, _, truth) in zip(coarse, films, strict=True):
+        shown = {o["shape"] for o in truth["objects"]}
+        seen = (seen_shape(MeasuredVideo(clip[n : n + 1]).colours) for n in range(len(clip)))
+        right += [shape in shown for shape in seen if shape != UNSEEN]
+    assert len(right) > 150
+    assert np.mean(right) > 0.4
+
+
 def test_sentences_of_the_demo_are_understood():
     for plan in plan_corpus(DemoCorpusParams(films=40, faults=False)):
         scene = plan.scenes[0]
