@@ -189,6 +189,13 @@ def test_what_is_wrong_in_a_file_is_one_line_that_names_it(name: str, text: str,
     assert words in str(caught.value) and name in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_table_that_opencolorio_refuses_is_named_with_its_reason(tmp_path: Path) -> None:
+    pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
+    (tmp_path / "x.clf").write_text('<ProcessList id="a" compCLFversion="3"><LUT9D/></ProcessList>')
+    with pytest.raises(AiprodError, match=r"x\.clf.*parsing error"):
+        graded(grade_of({"luts": [{"file": "x.clf"}]}, tmp_path), np.zeros((1, 1, 3), np.float32))
+
+
 def test_wrong_keys_of_a_recipe_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("exposure: bright\n")
     with pytest.raises(AiprodError, match="exposure"):

@@ -160,20 +160,48 @@ def _first(pool: LocalPool) -> Outcome[int]:
     raise AssertionError("nothing came")
 
 
-def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+ONE_THREAD = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("fork", [False, True])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, fork: bool) -> None:
+    began = [tmp_path / "one", tmp_path / "two"]
     script = (
         "from tests.data.test_engine import behave\nfrom aiprod.executors.executor import ordered_map\n"
-        f"list(ordered_map(behave, [('hang', r'{tmp_path / 'began'}')], workers=1))"
+        f"list(ordered_map(behave, {[('hang', str(path)) for path in began]}, workers=2, fork={fork}))"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[2])
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD)
     until = time.monotonic() + 30
-    while not (tmp_path / "began").exists() and time.monotonic() < until:
+    while not all(path.exists() for path in began) and time.monotonic() < until:
         time.sleep(0.05)
     children = psutil.Process(parent.pid).children(recursive=True)
     parent.kill()
     parent.wait()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert children and not alive
+
+
+FORKED = """
+import sys, threading
+from multiprocessing import forkserver
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds
+from tests.data.test_engine import behave
+if sys.argv[1] == "thread":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+names = ["fine", "die", "die once", "raise"]
+items = [(name, f"{sys.argv[2]}/{n}") for n, name in enumerate(names)]
+run = ordered_map(behave, items, workers=2, bounds=Bounds(deadline_s=30.0), fork=True)
+print([outcome.fault for outcome in run], forkserver._forkserver._forkserver_pid is not None)
+"""
+
+
+@pytest.mark.parametrize(("alone", "server"), [("alone", False), ("thread", True)])
+def test_workers_are_forked_from_a_process_of_one_thread_alone(alone: str, server: bool, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKED, alone, str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == f"[None, 'died', None, 'raised'] {server}"
 
 
 def test_the_engine_is_read_and_a_typo_is_named(tmp_path: Path) -> None:

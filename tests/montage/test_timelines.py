@@ -100,9 +100,12 @@ def test_what_is_on_screen_follows_from_cuts_and_transitions(folder: Path, data:
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_opentimelineio_gives_back_what_was_written(folder: Path, data: st.DataObject) -> None:
-    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
     given_timeline = data.draw(timelines(folder))
     write_otio(given_timeline, folder / "t.otio", folder)
+    written = otio.adapters.read_from_file(str(folder / "t.otio"))
+    lengths = {track.duration().to_frames() for track in written.tracks}
+    assert lengths == {given_timeline.frames}, "OpenTimelineIO's otiostat calls tracks of other lengths an error"
     found = read_interchange(folder / "t.otio", rate=Fraction(25), width=16, height=16)
     sounds = tuple(sorted(found.sounds, key=lambda s: (s.bus, s.record_in, s.record_out)))
     again = found.model_copy(update={"sounds": sounds})

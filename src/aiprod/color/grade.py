@@ -184,8 +184,10 @@ def processor(grade: Grade) -> Any:
         depth = ocio.BIT_DEPTH_F32
         return cdl_transform.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_LOSSLESS)
     except ocio.Exception as error:
-        first = str(error).split("\n")[0][:200]
-        raise AiprodError(f"the grade cannot be used ({first})", "check the files that it names") from None
+        # the first line says which file, the last one why
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = " ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))[:400]
+        raise AiprodError(f"the grade cannot be used ({said})", "check the files that it names") from None
 
 
 def graded(grade: Grade, rgb: NDArray[np.float32]) -> NDArray[np.float32]:

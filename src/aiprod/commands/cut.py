@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,7 @@ def cut(  # noqa: PLR0917
 
     HDR10: aiprod cut edit.yaml --space pq --out hdr.mp4
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy starts no threads then, and workers can be forked
     from aiprod.color.delivery import delivery_of
     from aiprod.errors import AiprodError
     from aiprod.media.video_form import VideoForm

@@ -49,6 +49,7 @@ def ordered_map(
     engine: Engine = "local",
     film_s: Callable[[I, O], float] | None = None,
     gpu: bool = False,
+    fork: bool = False,
 ) -> Iterator[Outcome[O]]:
     """Apply ``function`` to each item in worker processes and yield the outcomes in the order of the items.
 
@@ -63,13 +64,14 @@ def ordered_map(
         description: what progress says; empty = no progress.
         film_s: seconds of film in a finished item, for progress in hours of film a second.
         gpu: whether each worker of a cluster takes a GPU of its own, where there are any.
+        fork: as of :class:`~local.LocalPool`, on this machine.
 
     Raises:
         AiprodError: worker processes do not start, the engine is not installed, or a worker's disk is full.
     """
     if not items:
         return
-    pool = _pool(engine, function, workers, len(items), gpu)
+    pool = _pool(engine, function, workers, len(items), gpu, fork)
     shown = ticker(description, len(items)) if description else nullcontext()
     done: dict[int, Outcome[O]] = {}
     begun = following = 0
@@ -132,11 +134,13 @@ def in_parts(
         yield from in_parts(function, job, alone, bounds=bounds, engine=engine, gpu=gpu)
 
 
-def _pool(engine: Engine, function: Callable[[Any], Any], workers: int, items: int, gpu: bool) -> Pool:
+def _pool(  # noqa: PLR0917
+    engine: Engine, function: Callable[[Any], Any], workers: int, items: int, gpu: bool, fork: bool
+) -> Pool:
     if engine == "ray":
         from aiprod.executors.ray import RayPool  # needs the extra aiprod[ray]
 
         return RayPool(function, workers, items, gpu=gpu)
     from aiprod.executors.local import LocalPool  # a stage with nothing to compute need not load it
 
-    return LocalPool(function, min(workers or default_workers(), items))
+    return LocalPool(function, min(workers or default_workers(), items), fork=fork)

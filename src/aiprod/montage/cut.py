@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from aiprod.base.files import digest_of, link_or_copy, read_json, sha256_once, write_json, write_text
 from aiprod.base.params import nearest
@@ -26,7 +26,9 @@ from aiprod.montage.sources import SourceFacts, check_reach, look, speed_of
 from aiprod.montage.subtitles import srt, webvtt
 from aiprod.montage.timecode import format_timecode
 from aiprod.montage.timeline import SAMPLE_RATE, Bus, Timeline
-from aiprod.storage.result_cache import Memo
+
+if TYPE_CHECKING:
+    from aiprod.storage.result_cache import Memo
 
 VERSION = 1
 """Of how timelines are rendered; a raised one renders kept segments anew."""
@@ -153,7 +155,9 @@ def cut(
     todo = [job for job in jobs if not job.path.exists() and not _again(kept, job, films)]
     bounds = Bounds(deadline_s=_HOUR_S)
     for job, outcome in zip(
-        todo, ordered_map(render_segment, todo, workers=workers, bounds=bounds, description="segments"), strict=True
+        todo,
+        ordered_map(render_segment, todo, workers=workers, bounds=bounds, description="segments", fork=True),
+        strict=True,
     ):
         if outcome.value is None:
             raise AiprodError(f"frames {job.first} to {job.behind - 1}: {outcome.reason}")

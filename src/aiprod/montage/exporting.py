@@ -36,6 +36,15 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
         except ValueError:
             return film.as_posix()
 
+    def as_long_as_all(track: Any, at: int, reached: int) -> Any:
+        """A track whose last clip ends at a frame, as long as the timeline: programs take another length for an error.
+
+        ``reached`` is later than ``at`` where a transition goes into nothing.
+        """
+        if reached < timeline.frames:
+            track.append(otio.schema.Gap(duration=time(timeline.frames - at)))
+        return track
+
     def clip_of(event: Clip | Sound, defaults: set[str]) -> Any:
         begins = otio.opentime.RationalTime(float(event.source_in * timeline.rate), rate)
         otio_clip = otio.schema.Clip(
@@ -75,7 +84,8 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
             if n in out_of:
                 out.append(_transition(otio, out_of[n], clip.record_out, time))
             at = clip.record_out
-        exported.tracks.append(out)
+        reached = max([at, *(t.record_out for t in out_of.values())])
+        exported.tracks.append(as_long_as_all(out, at, reached))
     for number, lane in enumerate(_lanes(timeline.sounds), 1):
         out = otio.schema.Track(name=f"A{number} {lane[0].bus}", kind=otio.schema.TrackKind.Audio)
         at = 0
@@ -84,7 +94,7 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
                 out.append(otio.schema.Gap(duration=time(sound.record_in - at)))
             out.append(clip_of(sound, skip))
             at = sound.record_out
-        exported.tracks.append(out)
+        exported.tracks.append(as_long_as_all(out, at, at))
     return exported
 
 
