@@ -27,6 +27,7 @@ from aiprod.media.sniffing import sniff
 from aiprod.models.checkpoint.header import read_header
 from aiprod.models.checkpoint.json_files import read_json_file
 from aiprod.printable import counted
+from aiprod.storage.manifest.arrow import readable
 
 run = CliRunner().invoke
 
@@ -120,7 +121,14 @@ def bounded(path: Path) -> bytes:
     return read_bounded(path, 1024)
 
 
-@pytest.mark.parametrize("read", [open_file, read_file, bounded, sha256_file, read_header, read_json_file, sniff])
+def table(path: Path) -> None:
+    with readable(path):
+        path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "read", [open_file, read_file, bounded, sha256_file, read_header, read_json_file, sniff, table]
+)
 def test_no_reader_waits_at_a_pipe_in_a_folder(read: Callable[[Path], object], specials: list[Path]) -> None:
     for path in specials:
         with pytest.raises((NotAFileError, AiprodError, MediaError), match="not a file"):

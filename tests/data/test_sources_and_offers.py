@@ -200,6 +200,7 @@ def test_what_cannot_be_scanned_is_said_in_one_line(project: Path) -> None:
         (IngestParams(sources=["kinetics-700"]), "cannot be ingested"),
         (IngestParams(sources=["open-film"]), "no folder is set"),
         (IngestParams(sources=["open-film"], folders={"open-film": "missing"}), "does not exist"),
+        (IngestParams(sources=["open-film"], folders={"open-film": __file__}), "is not a folder"),
     ):
         with pytest.raises(AiprodError, match=message) as caught:
             scan(params, sources)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiprod.base.crash_report import end_with
 from aiprod.base.files import digest_of, write_json
+from aiprod.base.opening import read_file
 from aiprod.base.process_lock import alone, end_with_dvc, name_of_stage
 from aiprod.base.progress import log, log_error
 from aiprod.base.state import state, workspace
@@ -75,7 +76,7 @@ def _check_top(path: Path) -> None:
     """
     if not path.is_file():
         return
-    decided_by = digest_of([hashlib.sha256(path.read_bytes()).hexdigest(), code_stamp()])
+    decided_by = digest_of([hashlib.sha256(read_file(path)).hexdigest(), code_stamp()])
     if recall("top", decided_by) is True:
         return
     from aiprod.base.params import check_top  # loads pydantic, which takes longer than the two stages that always run

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiprod.base import state_cache
 from aiprod.base.files import digest_of
+from aiprod.base.opening import read_file
 
 _NAME = "params"
 
@@ -16,7 +17,7 @@ def identity_of(path: Path) -> str:
 
     Checks and captioners that other packages add are not looked at: their stages refuse what is wrong.
     """
-    return digest_of([hashlib.sha256(path.read_bytes()).hexdigest(), state_cache.code_stamp()])
+    return digest_of([hashlib.sha256(read_file(path)).hexdigest(), state_cache.code_stamp()])
 
 
 def was_good(path: Path) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.opening import open_file
 from aiprod.base.structured import YAML_BYTES_MAX, parse_json, parse_yaml, read_bounded
 from aiprod.errors import AiprodError
 from aiprod.repo.dvc import cache_folder, main_repository_of, object_path
@@ -201,7 +202,7 @@ def _check_packed(root: Path, item: Expectation) -> Mismatch | None:
 def hashes(path: Path) -> tuple[str, str]:
     """MD5 (DVC's) and SHA-256 (the manifests') of a file, in one pass."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while chunk := file.read(1 << 20):
             md5.update(chunk)
             sha256.update(chunk)

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.opening import open_file
+
 
 def listing_digest(md5_of: Mapping[str, str]) -> str:
     """DVC's digest of a folder: MD5 over the JSON list of its files' digests, by relative path, and ``.dir``."""
@@ -51,5 +53,5 @@ def is_lost(entry: Mapping[str, Any]) -> bool:
 
 def md5_file(path: Path) -> str:
     """DVC's digest of a file."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -44,7 +44,8 @@ def plan_of(place: str, source_id: str | None, adapter: str | None) -> Inspectio
     if not is_remote(place):
         folder = Path(place).expanduser().resolve()
         if not folder.is_dir():
-            raise AiprodError(f"the folder {place} does not exist", "name a folder, or an s3:// or https:// address")
+            what = f"{place} is not a folder" if folder.exists() else f"the folder {place} does not exist"
+            raise AiprodError(what, "name a folder, or an s3:// or https:// address")
         place = str(folder)
     known = [name for name, kind in ADAPTERS.items() if issubclass(kind, PlacedSource)]
     if adapter is not None and adapter not in known:

@@ -166,5 +166,6 @@ def folder_of(source_id: str, source: SourceDeclaration, params: IngestParams) -
     if stated == INBOX and not folder.exists():
         folder.mkdir(parents=True)  # git keeps no empty folder, so an inbox that is absent is an empty one
     if not folder.is_dir():
-        raise AiprodError(f"the folder {stated} of the source {source_id!r} does not exist", "make it or fix the path")
+        wrong = "is not a folder" if folder.exists() else "does not exist"
+        raise AiprodError(f"the folder {stated} of the source {source_id!r} {wrong}", "make it or fix the path")
     return folder

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from aiprod.base.opening import special_kind
 from aiprod.errors import AiprodError
 
 _KINDS = {frozenset({str}): pa.string(), frozenset({int}): pa.int64(), frozenset({bool}): pa.bool_()}
@@ -122,6 +123,8 @@ def readable(path: Path) -> Iterator[None]:
     Raises:
         AiprodError: it is not there, or holds what cannot be: text that is no UTF-8, other types, no numbers.
     """
+    if (kind := special_kind(path)) is not None:  # Arrow would wait at a pipe
+        raise AiprodError(f"{path} is {kind}, not a file", "restore it with `dvc checkout`")
     try:
         yield
     except AiprodError:
