@@ -27,6 +27,7 @@ import numpy
 import torch
 
 from tests.bench.one_more_film import ROOT, make_films, workspace
+from tests.bench.qc_cost import ENDINGS
 from tests.bench.qc_cost import FOLDER as OPEN_FILMS
 
 STAGES = ("scan", "ingest", "qc_measure", "qc_decide", "caption")
@@ -99,9 +100,8 @@ def steps(checkout: Path, folder: Path, films: int) -> Iterator[tuple[str, list[
             make_films(inbox, 0, films)
         else:
             inbox.mkdir()
-            chosen = sorted(source.glob("*.mp4"), key=lambda path: (path.stat().st_size, path.name))[
-                : max(1, films // 4)
-            ]
+            found = [path for path in source.iterdir() if path.suffix in ENDINGS]
+            chosen = sorted(found, key=lambda path: (path.stat().st_size, path.name))[: max(1, films // 4)]
             for path in chosen:
                 shutil.copy(path, inbox)
             table = "".join(f"{path.name},CC0-1.0,none\n" for path in chosen)

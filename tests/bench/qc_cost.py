@@ -21,6 +21,7 @@ from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.params import QcMeasureParams
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "clips" / "open"
+ENDINGS = (".mp4", ".mkv", ".webm", ".mov")
 
 
 def decode_cpu_s(path: Path) -> float:
@@ -66,7 +67,7 @@ def shares(profile: cProfile.Profile) -> dict[str, float]:
 
 def main(folder: Path = FOLDER, with_models: bool = False) -> None:
     """Print one line a film, the ratio, and the shares."""
-    films = [p for p in sorted(folder.iterdir()) if p.suffix in (".mp4", ".mkv", ".webm", ".mov")]
+    films = [p for p in sorted(folder.iterdir()) if p.suffix in ENDINGS]
     measure_cpu_s(films[0])  # imports, cascades and filters are loaded once a worker, not once a clip
     if with_models:
         measure_cpu_s(films[0], models="all")
