@@ -6,13 +6,21 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from aiprod.media import colour
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import is_full_range
 
 _WHOLE_RGB = {"gbrp10le": 1023, "gbrp16le": 65_535}  # formats that hold R'G'B' as it is, and their white
+
+
+def first_plane(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Luma of a planar 8-bit frame, uint8 [H, W]: a view of the decoder's memory, valid until it decodes the next one."""
+    plane = VideoPlane(frame, 0)  # ``frame.planes`` makes all of them, which takes three times as long
+    return np.ndarray((frame.height, frame.width), np.uint8, plane, 0, (plane.line_size, 1))  # type: ignore[arg-type]
 
 
 class Scaler:

@@ -73,7 +73,7 @@ class _Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.embedding_hidden_mapping_in(x)
         (group,) = self.albert_layer_groups
-        (layer,) = group.albert_layers  # type: ignore[union-attr]
+        (layer,) = group.albert_layers  # type: ignore[union-attr, misc]
         for _ in range(self.times):
             x = layer(x)
         return x

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from aiprod.media.audio import hear
@@ -18,7 +17,7 @@ from aiprod.media.frames import VideoReader, runs_s
 from aiprod.media.media_info import MediaFacts, VideoFacts
 from aiprod.media.packets import PacketSizes
 from aiprod.media.rgb_frames import rgb_frames
-from aiprod.media.scaling import Scaler
+from aiprod.media.scaling import Scaler, first_plane
 from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, Still
 from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams
@@ -46,8 +45,7 @@ class LumaTaker:
     def take(self, frame: VideoFrame) -> Plane:
         """uint8 [H, W]; a view of the decoder's memory, valid until the next frame is asked for."""
         if self._direct and frame.format.name in _PLANAR_8:
-            plane = VideoPlane(frame, 0)  # ``frame.planes`` makes all of them, which takes three times as long
-            return np.ndarray((frame.height, frame.width), np.uint8, plane, 0, (plane.line_size, 1))  # type: ignore[arg-type]
+            return first_plane(frame)
         if self._scaler is None or (self._scaler.width, self._scaler.height) != (frame.width, frame.height):
             self._scaler = Scaler(frame.width, frame.height, "gray")
         gray = self._scaler.array(frame)
