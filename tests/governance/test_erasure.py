@@ -46,6 +46,34 @@ def test_every_way_of_asking_means_the_same_film(project: Project, kind: str) ->
     assert [p.name for p in todo.sources] == [NAME]
 
 
+def test_finished_films_name_the_shots_of_the_film_and_of_every_model_that_saw_it(project: Project) -> None:
+    seen = {"clips": [{"clip_id": project.clip(NAME), "times": 1}]}
+    for model, ledger in (("diffusion", "exposure.json"), ("speech", "training/exposure.json")):
+        write_json(project.root / "models" / model / ledger, seen | {"model_digest": f"digest of {model}"})
+    lock = project.root / "dvc.lock"
+    lock.write_text(lock.read_text() + "    - {path: models/speech, md5: cc33.dir}\n")
+    ingredients = [
+        {"kind": "clip", "name": project.clip(NAME)},
+        {"kind": "clip", "name": project.clip("else.mp4")},
+        {"kind": "generated", "name": "a circle", "facts": {"model_digest": "digest of diffusion"}},
+        {"kind": "generated", "name": "a square", "facts": {"model_digest": "of another"}},
+        {"kind": "speech", "name": "a line", "facts": {"speech_model_digest": "digest of speech"}},
+    ]
+    place = {"record_in": 0, "record_out": 25}
+    record = {
+        "kind": "film", "format": 1, "file": "film.mp4", "rate": "25", "ingredients": ingredients, "record_digest": "",
+        "shots": [{"ingredient": n, **place} for n in range(4)], "sounds": [{"ingredient": 4, **place}],
+    }  # fmt: skip
+    write_json(project.root / "film.json", record)
+    assert plan(project.root, ErasureRequest(project.clip(NAME)), Vault()).finished == {
+        "film.mp4": [
+            f"shot 00:00:00:00 to 00:00:01:00: clip {project.clip(NAME)}",
+            "shot 00:00:00:00 to 00:00:01:00: generated a circle",
+            "sound 00:00:00:00 to 00:00:01:00: speech a line",
+        ]
+    }
+
+
 def test_what_cannot_be_erased_is_said_in_one_line(project: Project) -> None:
     for request, words in (
         (ErasureRequest(), "in one way"),

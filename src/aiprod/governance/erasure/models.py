@@ -109,8 +109,26 @@ def document(models: Iterable[ModelFacts]) -> list[dict[str, Any]]:
     return [asdict(facts) for facts in models]
 
 
+def digests(history: History, found: Iterable[ModelFacts]) -> set[str]:
+    """The digests by which what the affected versions made names them; those whose ledgers state one."""
+    ledgers = (
+        _ledger(history, facts.model, md5, "working tree" in revisions)
+        for facts in found
+        for md5, revisions in facts.affected.items()
+    )
+    return {str(ledger["model_digest"]) for ledger in ledgers if ledger and ledger.get("model_digest")}
+
+
 def _showings(history: History, name: str, md5: str, films: set[str], present: bool) -> int | None:
     """Times that a version was shown any of the films; None where its ledger cannot be read."""
+    ledger = _ledger(history, name, md5, present)
+    if ledger is None:
+        return None
+    return sum(int(c["times"]) for c in ledger.get("clips", []) if film_of(c["clip_id"]) in films)
+
+
+def _ledger(history: History, name: str, md5: str, present: bool) -> dict[str, Any] | None:
+    """The exposure ledger of a version; that of the working tree where the cache lacks it."""
     listed = history.listing(md5)
     for ledger in _LEDGERS:
         content = history.read_json(listed[ledger]) if ledger in listed else None
@@ -118,5 +136,5 @@ def _showings(history: History, name: str, md5: str, films: set[str], present: b
         if content is None and present and path.is_file():
             content = read_json(path)
         if isinstance(content, dict):
-            return sum(int(c["times"]) for c in content.get("clips", []) if film_of(c["clip_id"]) in films)
+            return content
     return None
