@@ -18,7 +18,7 @@ _WHOLE_RGB = {"gbrp10le": 1023, "gbrp16le": 65_535}  # formats that hold R'G'B' 
 
 
 def first_plane(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Luma of a planar 8-bit frame, uint8 [H, W]: a view of the decoder's memory, valid until it decodes the next one."""
+    """Luma of a planar 8-bit frame, uint8 [H, W]: a view of the decoder's memory, valid until the next one."""
     plane = VideoPlane(frame, 0)  # ``frame.planes`` makes all of them, which takes three times as long
     return np.ndarray((frame.height, frame.width), np.uint8, plane, 0, (plane.line_size, 1))  # type: ignore[arg-type]
 

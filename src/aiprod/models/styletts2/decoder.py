@@ -62,7 +62,7 @@ class Generator(nn.Module):
                 else nn.Conv1d(self.enters, width, 2 * left, stride=left, padding=(left + 1) // 2)
             )
             self.noise_res.append(WavyBlock(width, 11 if last else 7, (1, 3, 5), style))
-            self.ups.append(nn.ConvTranspose1d(widths[n], width, kernel, rate, **self._padding(rate, kernel)))
+            self.ups.append(nn.ConvTranspose1d(widths[n], width, kernel, rate, *self._padding(rate, kernel)))
             self.resblocks.extend(
                 WavyBlock(width, size, dilations, style)
                 for size, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
@@ -70,7 +70,8 @@ class Generator(nn.Module):
         self.conv_post = nn.Conv1d(widths[-1], self.leaves, 7, padding=3)
 
     @staticmethod
-    def _padding(rate: int, kernel: int) -> dict[str, int]:
+    def _padding(rate: int, kernel: int) -> tuple[int, int]:
+        """Samples cut off at both ends, and added at the end."""
         raise NotImplementedError
 
     def _blocks(self, number: int, x: Tensor, style: Tensor) -> Tensor:
@@ -89,8 +90,8 @@ class SpectralGenerator(Generator):
         self.register_buffer("window", torch.hann_window(config.gen_istft_n_fft), persistent=False)
 
     @staticmethod
-    def _padding(rate: int, kernel: int) -> dict[str, int]:
-        return {"padding": (kernel - rate) // 2}
+    def _padding(rate: int, kernel: int) -> tuple[int, int]:
+        return (kernel - rate) // 2, 0
 
     def forward(self, x: Tensor, style: Tensor, f0: Tensor, noise: Tensor) -> Tensor:
         """Sound ``[B, T · hop]``."""
@@ -120,8 +121,8 @@ class WaveGenerator(Generator):
         self.alphas = nn.ParameterList(torch.ones(1, width, 1) for width in widths)
 
     @staticmethod
-    def _padding(rate: int, kernel: int) -> dict[str, int]:
-        return {"padding": rate // 2 + rate % 2, "output_padding": rate % 2}
+    def _padding(rate: int, kernel: int) -> tuple[int, int]:
+        return rate // 2 + rate % 2, rate % 2
 
     def forward(self, x: Tensor, style: Tensor, f0: Tensor, noise: Tensor) -> Tensor:
         """Sound ``[B, T · hop]``."""
