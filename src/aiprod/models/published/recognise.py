@@ -140,7 +140,7 @@ def _of_speech(path: Path, check: bool) -> RecognisedWeights:
         return RecognisedWeights(path, "a speech model that is not understood", problems=[error], use=use)
     voices = len(list(found.voices.glob("*.pt")))
     facts = {"tokens": len(found.vocabulary), "decoder": found.config.decoder.type, "voices": voices}
-    problems = [error for part in parts if check and (error := part.problem()) is not None]
+    problems = [problem for part in parts if check and (problem := part.problem()) is not None]
     unread = [f"{name}, which only training needs" for name in found.unread]
     return RecognisedWeights(
         path, f"a speech model in {found.family}'s format", parts, problems, unread, facts, use=use
