@@ -76,7 +76,7 @@ def test_speakers_are_the_files_of_voices(kokoro: Path, tmp_path: Path) -> None:
     sounds = [
         next(iter(speak_all(model, phrases(LINE, "en"), Voice(name, "en")))).speech.sound for name in model.speakers
     ]
-    assert len(sounds[0]) != len(sounds[1]) or not np.array_equal(*sounds)
+    assert len(sounds[0]) != len(sounds[1]) or not np.array_equal(sounds[0], sounds[1])
     result = speak(kokoro, LINE, "--speaker", "af_onne", "--out", str(tmp_path / "a.wav"))
     assert isinstance(result.exception, AiprodError) and "af_one" in (result.exception.hint or "")
 

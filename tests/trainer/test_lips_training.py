@@ -15,9 +15,11 @@ from aiprod.lips.mouth_model import load_mouth_model
 from aiprod.lips.rows import FaceRow
 from aiprod.lips.viseme_model import load_viseme_model
 from aiprod.models.checkpoint.folder import folder_digest
+from aiprod.speech.features import BANDS, band_centres
 from aiprod.speech.rows import SpeechRow
 from aiprod.trainer.lips.train import TrainLipsParams, train_lips
 from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.visemes.strategy import of_tract
 from aiprod.trainer.visemes.train import TrainVisemesParams, train_visemes
 from tests.lips.talking import short_faces, speech
 from tests.trainer.stopping import Stop, stop_at
@@ -57,6 +59,17 @@ def lips(folder: Path, stop: int = -1, rows: list[FaceRow] | None = None, **more
     return train_lips(
         params, own if rows is None else rows, context(folder, stop), data, heard, folder / "m", folder / "r"
     )
+
+
+@pytest.mark.parametrize("length", [0.8, 0.95, 1.0, 1.1, 1.25])
+def test_a_longer_vocal_tract_resonates_lower(length: float) -> None:
+    centres = torch.from_numpy(band_centres()).float()
+    mel = -(((centres - 1_500) / 400) ** 2)[:, None].expand(BANDS, 3)
+    changed = of_tract(mel, length)
+    assert changed.shape == mel.shape and torch.isfinite(changed).all()
+    assert float(centres[changed[:, 0].argmax()]) == pytest.approx(1_500 / length, rel=0.06)
+    if length == 1:
+        assert torch.allclose(changed, mel, atol=1e-3)
 
 
 KINDS = [

@@ -1,4 +1,4 @@
-"""How the network from sound to visemes is trained: stretches of utterances, made louder, duller and noisier."""
+"""How the network from sound to visemes is trained: stretches of utterances, of other throats, levels and noises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from aiprod.base.files import contained
 from aiprod.base.params import Params
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, log_mel
+from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, band_centres, log_mel
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.sound_files import read_sound
 from aiprod.speech.visemes import NUMBERS, SHAPES, middles, mouth_at, visemes_at
@@ -33,8 +33,11 @@ class VisemeLossParams(Params):
     visemes: float = Field(default=0.3, ge=0, description="cross-entropy")
     mouth: float = Field(default=20.0, ge=0, description="mean squared error of the mouth's numbers")
     crop_frames: int = Field(default=128, ge=16, le=8192, description="length of a stretch, 12.5 ms each")
-    gain_db: float = Field(default=6.0, ge=0, le=40, description="deviation of the level")
-    tilt_db: float = Field(default=4.0, ge=0, le=40, description="deviation of the highest band against the lowest")
+    tract: float = Field(
+        default=0.2, ge=0, le=0.5, description="largest change of the vocal tract's length, as a share"
+    )
+    gain_db: float = Field(default=10.0, ge=0, le=40, description="deviation of the level")
+    tilt_db: float = Field(default=12.0, ge=0, le=40, description="deviation of the highest band against the lowest")
     noise: float = Field(default=0.05, ge=0, le=1, description="largest amplitude of noise that is added")
     silence: float = Field(default=0.1, ge=0, le=1, description="share of stretches without speech")
 
@@ -140,7 +143,8 @@ class VisemeStrategy(WholeStrategy):
                     there[n], mouth[n] = 1.0, _REST[:, None]
                     mel[n] = self._changed(mel[n], generator)
                     continue
-                cut = self._changed(cut, generator)
+                length = 1 + self.params.tract * (2 * float(torch.rand((), generator=generator)) - 1)
+                cut = self._changed(of_tract(cut, length), generator)
             last = min(total, first + size)
             there[n, : last - first] = 1.0
             for target, part in ((mel, cut), (visemes, each.visemes), (mouth, each.mouth)):
@@ -162,3 +166,19 @@ class VisemeStrategy(WholeStrategy):
         entropy = nn.functional.cross_entropy(logits.float(), batch.visemes.to(device), reduction="none")
         error = (mouth.float() - batch.mouth.to(device)).square().mean(1)
         return {"visemes": (entropy * share).sum(1).mean(), "mouth": (error * share).sum(1).mean()}
+
+
+def of_tract(mel: Tensor, length: float) -> Tensor:
+    """Log mel bands ``[BANDS, T]`` as of a vocal tract of that share of the speaker's: a longer one resonates lower.
+
+    Frequencies are divided by the length, and from 0.85 of the way up they go straight to the top (vocal tract length
+    perturbation; Jaitly and Hinton 2013).
+    """
+    centres = torch.from_numpy(band_centres()).float()
+    top = centres[-1]
+    knee = 0.85 * top * min(1.0, 1 / length)
+    beyond = knee * length + (centres - knee) * (top - knee * length) / (top - knee)
+    wanted = torch.where(centres > knee, beyond, centres * length).clamp(centres[0], top)
+    above = torch.searchsorted(centres, wanted).clamp(1, len(centres) - 1)
+    share = ((wanted - centres[above - 1]) / (centres[above] - centres[above - 1]))[:, None]
+    return torch.lerp(mel[above - 1], mel[above], share)
