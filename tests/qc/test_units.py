@@ -186,7 +186,12 @@ def test_the_record_of_versions_is_up_to_date() -> None:
         ("yunet", "_LEAST_PX = 32", "_LEAST_PX = 64", {"faces"}),
         ("blazeface", "SIDE_PX = 480", "SIDE_PX = 360", {"faces", "persons"}),  # in another room
         ("palette", "reversed(_HUES)", "_HUES", {"palette"}),  # a loop of the module
-        ("borders", 'bars_of(figures, measurements["borders"])', 'bars_of(measurements["borders"], figures)', set()),  # judges
+        (
+            "borders",
+            'bars_of(figures, measurements["borders"])',
+            'bars_of(measurements["borders"], figures)',
+            set(),
+        ),  # judges
     ],
 )
 def test_a_change_concerns_the_measurements_that_it_reaches(
