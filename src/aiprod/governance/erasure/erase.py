@@ -93,7 +93,7 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
         checkpoints=exposure.resume_checkpoints(state().root / "training", films),
         samples=[s.name for s in here.samples] if tainted else [],
         costs=costs(state().root / "training", films),
-        finished=standing_on(root, films, exposure.digests(history, targets)),
+        finished=standing_on(root, films, exposure.digests(history, model_facts)),
     )
 
 
