@@ -48,6 +48,8 @@ def release(
         typer.echo(f"signed {path}; `aiprod lineage {path}` verifies it")
     for path in made.documents:
         typer.echo(f"wrote {path}")
+    for path in made.register:
+        typer.echo(f"noted in {path.relative_to(workspace())}: commit it, so that the video can be called back")
     if made.signer.timestamps:
         typer.echo(f"time-stamped by {made.signer.timestamps}: verifies after the certificate's end as well")
     else:
