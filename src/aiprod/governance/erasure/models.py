@@ -11,15 +11,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from aiprod.base.files import read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.records import MODELS
 from aiprod.repo.history import History
 from aiprod.storage.crypto.film_encryption import film_of
 from aiprod.storage.crypto.tombstones import FOLDER
+from aiprod.storage.ledger import table_of
+from aiprod.storage.manifest.arrow import readable
 
 AFFECTED = "affected.json"
 _LEDGERS = ("exposure.json", "training/exposure.json")
+_TRAININGS = ("training.json", "training/training.json")
 
 
 @dataclass
@@ -70,6 +75,19 @@ def models(history: History, films: set[str]) -> list[ModelFacts]:
     return found
 
 
+def affected_digests(history: History, found: Iterable[ModelFacts]) -> set[str]:
+    """Digests of the weights that saw the films, as samples and films name what made them."""
+    digests: set[str] = set()
+    for md5 in (md5 for facts in found for md5 in facts.affected):
+        listed = history.listing(md5)
+        for name in _TRAININGS:
+            about = history.read_json(listed[name]) if name in listed else None
+            if isinstance(about, dict):
+                told = (about.get("model_digest"), (about.get("upsampler") or {}).get("digest"))
+                digests |= {str(digest) for digest in told if digest}
+    return digests
+
+
 def resume_checkpoints(training: Path, films: set[str]) -> ResumeFacts:
     """Look through ``<stage>/<fingerprint>/step_*``; a checkpoint without a ledger counts as exposed."""
     facts = ResumeFacts()
@@ -113,6 +131,9 @@ def _showings(history: History, name: str, md5: str, films: set[str], present: b
     """Times that a version was shown any of the films; None where its ledger cannot be read."""
     listed = history.listing(md5)
     for ledger in _LEDGERS:
+        table = history.cached(listed.get(table_of(Path(ledger)).as_posix()))
+        if table is not None:
+            return _times_shown(table, films)
         content = history.read_json(listed[ledger]) if ledger in listed else None
         path = history.root / "models" / name / ledger
         if content is None and present and path.is_file():
@@ -120,3 +141,13 @@ def _showings(history: History, name: str, md5: str, films: set[str], present: b
         if isinstance(content, dict):
             return sum(int(c["times"]) for c in content.get("clips", []) if film_of(c["clip_id"]) in films)
     return None
+
+
+def _times_shown(table: Path, films: set[str]) -> int:
+    """How often clips of the films were shown, by a ledger's table: parsing that of a million clips takes seconds."""
+    with readable(table):
+        read, times = pq.read_table(table, columns=["clip_id", "times"]), 0
+        for ids, counts in zip(read["clip_id"].chunks, read["times"].chunks, strict=True):
+            known = [place for place, clip in enumerate(ids.to_pylist()) if film_of(clip) in films]
+            times += sum(counts[place].as_py() for place in known)
+    return times
