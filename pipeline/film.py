@@ -38,7 +38,7 @@ def _settings() -> GenerationParams:
 def main() -> None:
     """Make the film; where it is refused, the reasons are the output, and the run goes on."""
     params = load_params(FilmParams, "film")
-    made: FinishedFilm | None = None
+    finished: FinishedFilm | None = None
     with atomic_folder(OUT) as folder:
         if not params.script:
             write_json(folder / "refused.json", {"reasons": ["film.script names no script"]})
@@ -47,7 +47,7 @@ def main() -> None:
             memo = Memo(state().memo("film"), digest_of([context(), code_digest("film")]))
             try:
                 out = folder / f"film{params.suffix()}"
-                made = make_film(Path(params.script), out, _settings, memo, personal=False, below=SCRIPTS)
+                finished = make_film(Path(params.script), out, _settings, memo, personal=False, below=SCRIPTS)
             except AiprodError as error:
                 if is_disk_full(error):
                     raise
@@ -56,10 +56,10 @@ def main() -> None:
                     {"script": params.script, "reasons": getattr(error, "reasons", [error.what]), "hint": error.hint},
                 )
                 log(f"film: {error}")
-    seconds = float(made.record["frames"] / parse_rate(made.record["rate"])) if made is not None else 0.0
+    seconds = float(finished.record["frames"] / parse_rate(finished.record["rate"])) if finished is not None else 0.0
     write_headline("film", {"film_s": seconds})
-    if made is not None:
-        counts = Counters(made.rendered + made.generated + made.spoken, made.reused, 0)
+    if finished is not None:
+        counts = Counters(finished.rendered + finished.generated + finished.spoken, finished.reused, 0)
     else:
         counts = Counters(failed=int(bool(params.script)))
     record_counters("film", counts)

@@ -73,8 +73,8 @@ def _tell(recorded: Sequence[SpeechRow]) -> None:
     """What became of the recordings, and who is refused, in the log as well."""
     counts = {status: sum(row.status == status for row in recorded) for status in ("ok", "refused", "erased")}
     if recorded:
-        told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        log(f"make_speech: {counted(len(recorded), 'recording')} ({told})")
+        by_status = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        log(f"make_speech: {counted(len(recorded), 'recording')} ({by_status})")
     denied = refusals(list(recorded))
     for refusal in denied:
         log(f"  refused: {escape_controls(refusal.what)}")

@@ -13,8 +13,8 @@ from pipeline.running import run
 
 def main() -> None:
     """Say what the last scan found if nothing changed that it looked at; else look again."""
-    if (said := recall_unchanged("scan-again", stated())) is not None:
-        for line in said:
+    if (lines := recall_unchanged("scan-again", stated())) is not None:
+        for line in lines:
             log(line)
         return
     from pipeline.scanning import scan_all  # loads what reads sources and rights: longer than all of this takes

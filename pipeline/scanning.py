@@ -36,9 +36,9 @@ def scan_all(stated: Sequence[Any]) -> None:
     Args:
         stated: what a scan depends on that is in no file.
     """
-    watched = _watched(*_given())
+    watched = _watched(*_settings())
     begun = watched.before(stated) if watched is not None else None
-    params, sources, recordings = _given()  # again: they may have been edited in between
+    params, sources, recordings = _settings()  # again: they may have been edited in between
     over = lapsed(sources, load_consents(), dt.date.today())
     changed = record({"recordings": recordings_digest(recordings, sources, over)})
     if changed:
@@ -54,7 +54,7 @@ def scan_all(stated: Sequence[Any]) -> None:
         remember_unchanged(NOTE, watched, begun, _unchanged(before))
 
 
-def _given() -> tuple[IngestParams, SourcesFile, dict[str, str]]:
+def _settings() -> tuple[IngestParams, SourcesFile, dict[str, str]]:
     """Parameters, declarations and the folders of recordings."""
     return load_params(IngestParams, "ingest"), load_sources(), folders_of_recordings()
 
@@ -88,13 +88,13 @@ def _listed(params: IngestParams, sources: SourcesFile, over: Sequence[str]) -> 
 
 def _unchanged(before: ScanSummary) -> list[str]:
     """What the last scan found, of which nothing changed."""
-    said = [f"scan: {_counted(before.offered)} (nothing changed)"]
+    lines = [f"scan: {_counted(before.offered)} (nothing changed)"]
     if before.refused:
-        said.append(f"scan: {before.refused} cannot be ingested, as before; their rows state the reason")
+        lines.append(f"scan: {before.refused} cannot be ingested, as before; their rows state the reason")
     if before.notes:
         noted = counted(before.notes, "note")
-        said.append(f"scan: {noted} on tables and documents, as before; change one to read it again")
-    return said
+        lines.append(f"scan: {noted} on tables and documents, as before; change one to read it again")
+    return lines
 
 
 def _watched(params: IngestParams, sources: SourcesFile, recordings: Mapping[str, str]) -> InputState | None:
@@ -107,11 +107,11 @@ def _watched(params: IngestParams, sources: SourcesFile, recordings: Mapping[str
         places += folders
     places += [recordings_folder(name, place) for name, place in recordings.items()]
     root = workspace()
-    given = [folder for folder in (root / "src/aiprod", root / "pipeline", CONSENT) if folder.is_dir()]
+    existing = [folder for folder in (root / "src/aiprod", root / "pipeline", CONSENT) if folder.is_dir()]
     return InputState(
         read=[Path("params.yaml"), SOURCES, root / "constraints.txt", *tombstones.places()],
-        below=[*given, state().again, state().keys, *places],
-        made=[RECORD, OFFERS],
+        below=[*existing, state().again, state().keys, *places],
+        outputs=[RECORD, OFFERS],
     )
 
 

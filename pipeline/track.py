@@ -31,7 +31,7 @@ def main() -> None:
 
     watched = InputState(
         read=[Path("dvc.lock"), Path("params.yaml"), Path("datasets/organisation.yaml")],
-        made=places(),
+        outputs=places(),
         databases=[state().mlflow_database, state().audit_database],
     )
     begun = watched.before(_stated())

@@ -51,10 +51,10 @@ def main() -> None:
     sampler = PhaseSampler(params.validation, MODELS, dataset, curriculum, seed, params.strategy)
 
     def train(log: Log, log_upsampler: Log, shown: PhaseEnd) -> tuple[TrainingResult, TrainedUpsampler | None]:
-        given, context = (dataset, MODELS, curriculum), training_context(STAGE, log)
-        trained = train_diffusion(*given, params, context, revocable=revocable, sampler=shown)
+        arguments, context = (dataset, MODELS, curriculum), training_context(STAGE, log)
+        trained = train_diffusion(*arguments, params, context, revocable=revocable, sampler=shown)
         context = training_context(STAGE, log_upsampler, place=f"{STAGE}_{NAME}")
-        return trained, train_upsampler(*given, params.upsampler, context, gains=trained.subject.video.gains)
+        return trained, train_upsampler(*arguments, params.upsampler, context, gains=trained.subject.video.gains)
 
     if not is_main_process():  # other ranks compute, and write and say nothing
         quiet()

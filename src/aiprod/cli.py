@@ -93,8 +93,8 @@ def _join_help_lines(infos: Sequence[CommandInfo | TyperInfo]) -> None:
             info.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib import metadata
 
         typer.echo(f"aiprod {metadata.version('aiprod')}")

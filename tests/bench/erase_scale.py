@@ -31,7 +31,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.canonical_rows import root_of
 from aiprod.storage.manifest.encrypted_columns import SEALED_ROOT, sealed_root, write_sealed
 from aiprod.storage.manifest.manifest import HEAD, ROWS, Row
-from aiprod.storage.manifest.parquet_reader import Reader
+from aiprod.storage.manifest.parquet_reader import ParquetReader
 from aiprod.storage.shards.archive import file_name
 from aiprod.storage.shards.placing import partition, room
 from aiprod.storage.shards.shards import SHARDS
@@ -93,7 +93,7 @@ def _private_film(root: Path, clips: int) -> str:
             sealed[n] = (label, vault.seal(label, json.dumps(shown).encode()))
         pq.write_table(table, folder / ROWS, compression="zstd", row_group_size=4096)
         write_sealed(folder, sealed)
-        reader = Reader(folder / ROWS, model)
+        reader = ParquetReader(folder / ROWS, model)
         for _ in reader.batches():
             pass
         head = read_json(folder / HEAD)

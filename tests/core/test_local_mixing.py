@@ -136,7 +136,7 @@ def test_tokens_off_a_grid_and_grids_of_two_sizes_are_refused() -> None:
     model = drawn(AVTransformer(CONFIG))
     given_video = video((2, 2, 3))
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(CoreError, match="do not lie on a grid"):
+    with pytest.raises(CoreError, match="do not form a grid"):
         model(given_video._replace(positions=given_video.positions[:, order]), None)
     both = torch.cat([given_video.positions, positions((3, 2, 2))])
     mixed = video((2, 2, 3), 2)._replace(positions=both)

@@ -92,7 +92,7 @@ def test_a_film_is_found_by_its_pictures_after_another_encoding(place: Path, tmp
         unknown = again(place / "out" / f"film{seed}.mp4", tmp_path / f"u{seed}.mp4", dim=0.8, loud=seed == 1)
         known = recognised(place, unknown)
         assert known is not None and known.path.name == f"film{seed}.json" and known.later_s == 0
-        assert ("of those of its sound" in known.said) == (seed == 1)
+        assert ("of those of its sound" in known.evidence) == (seed == 1)
 
 
 def test_a_part_of_a_film_is_found_with_its_place(place: Path, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_resume_needs_the_role_and_says_when_there_is_nothing(project: Project) 
     command.register(app)
     assert "may not erase" in str(CliRunner().invoke(app, ["resume", "--as", "nobody"]).exception)
     said = CliRunner().invoke(app, ["resume", "--as", "operator"])
-    assert said.exit_code == 0 and "no erasure was left half-way" in said.output
+    assert said.exit_code == 0 and "no erasure is unfinished" in said.output
 
 
 def test_a_film_that_is_a_link_names_what_it_leads_to(project: Project, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from aiprod.data.sources.scan import Offer
 from aiprod.data.sources.sidecars import record_of
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.exports import checks
 from aiprod.governance.exports.croissant import _licence_url, croissant
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.lineage.lineage import lineage
@@ -88,6 +89,11 @@ def test_the_model_card_carries_credits_digest_and_figures(finished: Path) -> No
     assert "| heldout psnr db | 27.5 |" in card
     assert f"{len(facts.exposure)} clips were shown to the model" in card
     assert "CC-BY-NC" not in card, "what was refused is not training data"
+
+
+@pytest.mark.parametrize("block", ["a: [", "- a", "pipeline_tag:", "day: 2024-13-01", "a: &a [*a]"])
+def test_a_damaged_metadata_block_of_a_model_card_is_one_line(finished: Path, tmp_path: Path, block: str) -> None:
+    assert len(list(checks.model_card(f"---\n{block}\n---\ntext", Records(finished), tmp_path))) == 1
 
 
 def test_the_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

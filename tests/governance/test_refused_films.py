@@ -261,10 +261,10 @@ def test_marks_are_seen_across_the_pieces() -> None:
         data = b"....c2pa....jumb...."
         for start in range(0, len(data), cut):
             marks.see(data[start : start + cut])
-        assert marks.found, cut
+        assert marks.seen, cut
     empty = Marks()
     empty.see(b"c2p" + b"x" * 9 + b"a jumb")
-    assert not empty.found
+    assert not empty.seen
 
 
 @pytest.fixture

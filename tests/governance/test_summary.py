@@ -16,7 +16,7 @@ from aiprod.base import timing
 from aiprod.base.files import write_json
 from aiprod.cli import app
 from aiprod.commands import manifest_counts
-from aiprod.commands.run_results import Table, tables
+from aiprod.commands.run_results import SummaryTable, tables
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.governance.dataset.records import VERDICTS, Records
 from aiprod.governance.dataset.statistics import totals
@@ -27,7 +27,7 @@ from aiprod.storage.manifest.manifest import HEAD, read_rows
 from tests.projects import commit_all
 
 
-def said(root: Path, title: str) -> Table:
+def said(root: Path, title: str) -> SummaryTable:
     return next(table for table in tables(root) if table.title.startswith(title))
 
 

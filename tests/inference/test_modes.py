@@ -89,7 +89,7 @@ def _make(pipeline: AVPipeline, monkeypatch: pytest.MonkeyPatch, given: Generati
     given.check()
     edit, _ = gather(given, pipeline, CONFIG)
     picture = module.np.asarray(cv2.imread(str(given.image))[..., ::-1]) if given.image else None
-    made = edit.result(pipeline.generate([Request("a red circle", 3, picture, **edit.given)], CONFIG)[0])
+    made = edit.result(pipeline.generate([Request("a red circle", 3, picture, **edit.conditions)], CONFIG)[0])
     return Seen(made, kept, all(same))
 
 

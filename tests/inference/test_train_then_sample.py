@@ -313,7 +313,7 @@ def test_a_mix_of_tasks_is_trained_and_sampled(place, tmp_path, capsys):
         ("plain", GenerationInputs()),
     ):
         edit, _ = gather(given, pipeline, config)
-        ends[name] = edit.result(pipeline.generate([Request("picture 1", 0, **edit.given)], config)[0])
+        ends[name] = edit.result(pipeline.generate([Request("picture 1", 0, **edit.conditions)], config)[0])
     assert "warning" not in capsys.readouterr().err
     assert np.array_equal(ends["foley"].pictures, film.pictures)
     assert not np.array_equal(ends["foley"].sound, ends["plain"].sound)

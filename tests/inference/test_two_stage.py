@@ -21,7 +21,7 @@ from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.evaluation.sample_stage import SampleParams, make_samples
 from aiprod.inference.generate import make_long_films
-from aiprod.inference.long_films import Windows, make_long_film
+from aiprod.inference.long_films import FilmWindows, make_long_film
 from aiprod.inference.params import GenerationParams
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import Request, VideoCondition
@@ -123,9 +123,9 @@ def test_what_cannot_be_sampled_in_two_stages_is_one_line(pipeline, two, folder,
     [
         (["--two-stage"], "has no latent upsampler"),
         (["--overlap", "1"], "--overlap is of --duration"),
-        (["--duration", "3", "--extend", "x.mp4"], "--duration stands beside --extend"),
-        (["--duration", "3", "--make", "video"], "--duration stands beside --make"),
-        (["--duration", "3", "--viewing-scale", "2"], "--duration stands beside --viewing-scale"),
+        (["--duration", "3", "--extend", "x.mp4"], "--duration cannot be combined with --extend"),
+        (["--duration", "3", "--make", "video"], "--duration cannot be combined with --make"),
+        (["--duration", "3", "--viewing-scale", "2"], "--duration cannot be combined with --viewing-scale"),
         (["--duration", "3", "--overlap", "2"], "leaves nothing to make"),
     ],
 )
@@ -149,7 +149,7 @@ def test_the_command_refuses_in_one_line(models, tmp_path, monkeypatch, argument
 def test_windows_cover_a_film_and_none_is_in_vain(window, time, duration, overlap):
     size = config(frames=window, fps=10.0, two_stage=False)
     try:
-        windows = Windows.of(size, time, duration, overlap)
+        windows = FilmWindows.of(size, time, duration, overlap)
     except AiprodError as error:
         assert "leaves nothing to make" in error.what
         return
@@ -171,10 +171,10 @@ def test_each_window_is_given_the_end_of_the_one_before_and_the_film_plays(pipel
     names = ("video_vae", "audio_vae", "record")
     watched = SimpleNamespace(generate=generate, **{name: getattr(pipeline, name) for name in names})
     size = config(two_stage=False)
-    windows = Windows.of(size, 4, 2.0)
+    windows = FilmWindows.of(size, 4, 2.0)
     said = make_long_film(watched, Request(CAPTIONS[0], 4), tmp_path / "a.mp4", size, windows)
     assert said == "48x32, 2.00 s, with sound"
-    assert windows == Windows(24, 9, 5)
+    assert windows == FilmWindows(24, 9, 5)
     assert len(seen) == windows.count == 5
     assert len({request.seed for request in seen}) == 5
     for before, request, after in zip(made, seen[1:], made[1:], strict=False):
@@ -218,7 +218,7 @@ def test_the_sound_of_a_long_film_has_no_gap_and_nothing_twice(pipeline, tmp_pat
     names = ("video_vae", "audio_vae", "record")
     pipeline = SimpleNamespace(generate=generate, **{name: getattr(pipeline, name) for name in names})
     size = config(two_stage=False, fps=23.976)
-    make_long_film(pipeline, Request("x", 1), tmp_path / "a.mp4", size, Windows.of(size, 4, 3.0))
+    make_long_film(pipeline, Request("x", 1), tmp_path / "a.mp4", size, FilmWindows.of(size, 4, 3.0))
     frames = round(3.0 * 23.976)
     assert written["frames"] == frames
     assert written["sound"].shape == (2, round(frames / 23.976 * 48_000))
@@ -244,6 +244,6 @@ def test_long_films_in_two_stages_from_an_image(two, tmp_path):
 
 def test_a_model_without_sound_makes_long_silent_films(pipeline, tmp_path):
     size = config(two_stage=False, audio=False)
-    said = make_long_film(pipeline, replace(Request("x", 1)), tmp_path / "a.mp4", size, Windows.of(size, 4, 1.5))
+    said = make_long_film(pipeline, replace(Request("x", 1)), tmp_path / "a.mp4", size, FilmWindows.of(size, 4, 1.5))
     assert said.endswith("silent")
     assert probe(tmp_path / "a.mp4").audio is None

@@ -186,9 +186,9 @@ def test_light_is_that_of_the_largest_channel() -> None:
     blue = [np.zeros((32, 32), np.float32), np.zeros((32, 32), np.float32), np.full((32, 32), signal, np.float32)]
     meter = LightMeter(PQ)
     meter.add(coded(blue, PQ))
-    assert meter.found.max_nits == pytest.approx(400, rel=0.02)
+    assert meter.light.max_nits == pytest.approx(400, rel=0.02)
     meter.add(coded([plane * 0 for plane in blue], PQ))
-    assert meter.found.mean_nits == pytest.approx(400, rel=0.02)  # of the brightest picture, not of all
+    assert meter.light.mean_nits == pytest.approx(400, rel=0.02)  # of the brightest picture, not of all
 
 
 def test_messages_stand_before_the_picture_and_hold_no_start_code() -> None:

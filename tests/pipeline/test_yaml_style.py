@@ -14,6 +14,8 @@ from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
+from aiprod.commands.param_files import check_file, smoke, write_file
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ["params.yaml", *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "params").glob("*.yaml"))]
 
@@ -37,6 +39,15 @@ def test_an_experiment_changes_the_line_that_was_asked(tmp_path: Path, name: str
     shutil.copy(ROOT / name, copy)
     apply_overrides(copy, ["lr=0.00777"])
     assert [line[:4] for line in changed((ROOT / name).read_text(), copy.read_text())] == ["-lr:", "+lr:"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_so_it_does_in_the_scaled_down_copy_of_a_file(tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "params.yaml"
+    write_file(smoke(check_file(ROOT / name)), copy)
+    before = copy.read_text()
+    apply_overrides(copy, ["lr=0.00777"])
+    assert [line[:4] for line in changed(before, copy.read_text())] == ["-lr:", "+lr:"]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -151,7 +151,7 @@ def test_words_are_read_where_they_are_and_the_film_is_held_upright(tmp_path: Pa
 def test_what_looks_the_same_is_not_read_again_and_what_changed_is(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[np.ndarray] = []
     monkeypatch.setattr(text_reader, "_read", _counted(text_reader._read, read))
-    reader = text_reader.Reader()
+    reader = text_reader.TextReader()
     noise = np.random.default_rng(3)
     told = []
     for minute in ("10:45", "10:45", "10:46", "10:46"):

@@ -21,7 +21,7 @@ from aiprod.qc.decide.decide import answer_checks, decide, judge_rows, settle
 from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip, Film, read_clips, read_films
+from aiprod.qc.projections import ClipProjection, FilmProjection, read_clips, read_films
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest import manifest
@@ -231,10 +231,10 @@ def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) 
         write_manifest(
             tmp_path / name, rows, row_model=model, stage="t", key=attrgetter(key), params_digest="", inputs={}
         )
-    known = [Film.of(row) for row in films]
+    known = [FilmProjection.of(row) for row in films]
     assert read_films(tmp_path / "films", Vault()) == (known, known)
     read = read_clips(tmp_path / "clips", Vault())
-    assert read == [Clip.of(row) for row in clips]
+    assert read == [ClipProjection.of(row) for row in clips]
     assert [clip.declares_people for clip in read] == [False, False, False, True, True]
     (tmp_path / "clips/manifest.parquet").write_bytes((tmp_path / "films/manifest.parquet").read_bytes())
     with pytest.raises(AiprodError, match="does not validate"):

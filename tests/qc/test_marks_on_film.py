@@ -12,7 +12,7 @@ from aiprod.executors.executor import ordered_map
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.overlays.pools import SharedMark, shared_marks
 from aiprod.qc.params import QcMeasureParams
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 from tests.qc.marks import BurnJob, burn, layer_of
 
 LIGHT = QcMeasureParams(stills=1, face_stills=1)
@@ -29,8 +29,8 @@ def measured(paths: list[Path]) -> dict[str, dict[str, Any]]:
 
 def pooled(figures: dict[str, dict[str, Any]]) -> dict[str, SharedMark]:
     """What the films share, as the clips of one source."""
-    films = [Film(name, "inbox", name, "ok", [], "allow", [], None, "none", None, 1) for name in figures]
-    clips = [Clip(name, name, 1, 0.0, 1.0, None, False) for name in figures]
+    films = [FilmProjection(name, "inbox", name, "ok", [], "allow", [], None, "none", None, 1) for name in figures]
+    clips = [ClipProjection(name, name, 1, 0.0, 1.0, None, False) for name in figures]
     sketches = {name: f["sketch"] for name, f in figures.items() if "sketch" in f}
     return shared_marks(sketches, {name for name, f in figures.items() if f["status"] == "ok"}, films, clips)
 

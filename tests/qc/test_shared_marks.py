@@ -19,9 +19,9 @@ from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.overlay_policy import METHOD
 from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.overlays.edge_sketch import agreeing, as_text, cells_of, planes_of, read
-from aiprod.qc.overlays.pools import SharedMark, cells_held, held, shared_marks
+from aiprod.qc.overlays.pools import SharedMark, cells_held, common_cells, shared_marks
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from tests.qc.films import texture
 from tests.qc.marks import layer_of
@@ -51,13 +51,16 @@ def pool(figures: Mapping[str, Mapping[str, Any]], film_of: Mapping[str, str] | 
     return shared_marks(sketches, {name for name, f in figures.items() if f["status"] == "ok"}, films, clips)
 
 
-def subjects(names: Sequence[str], film_of: Mapping[str, str] | None = None) -> tuple[list[Film], list[Clip]]:
+def subjects(
+    names: Sequence[str], film_of: Mapping[str, str] | None = None
+) -> tuple[list[FilmProjection], list[ClipProjection]]:
     """Films of one source and their clips."""
     belongs = {name: name if film_of is None else film_of[name] for name in names}
     films = [
-        Film(name, "inbox", name, "ok", [], "train", [], None, "none", None, 1) for name in sorted({*belongs.values()})
+        FilmProjection(name, "inbox", name, "ok", [], "train", [], None, "none", None, 1)
+        for name in sorted({*belongs.values()})
     ]
-    return films, [Clip(name, film, 1, 0.0, 1.0, None, False) for name, film in belongs.items()]
+    return films, [ClipProjection(name, film, 1, 0.0, 1.0, None, False) for name, film in belongs.items()]
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +255,7 @@ def test_sketches_are_read_as_they_were_written() -> None:
     for clips, least in ((4, 4), (5, 3), (8, 6), (10, 2)):
         films = cells.reshape(40 // clips, clips, 28, 48)[:, :, None]
         counts = (films == np.arange(1, 5)[:, None, None]).sum(axis=1)
-        common = held(planes.reshape(40 // clips, clips, 3, -1), least)
+        common = common_cells(planes.reshape(40 // clips, clips, 3, -1), least)
         assert np.bitwise_count(common).sum() == (counts >= least).sum()
         once = (counts >= least).sum(axis=1) == 1
         assert (cells_held(common)[once] == (counts >= least).argmax(axis=1)[once] + 1).all()

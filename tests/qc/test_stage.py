@@ -20,7 +20,7 @@ from aiprod.qc.decide.decide import answer_checks, settle, verdicts
 from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 from aiprod.qc.report.report import write_reports
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.storage.clip_store import ClipStore
@@ -116,7 +116,7 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
     )
     assert counters.failed == 1 and rows[1].status == "error"
     table = MeasurementTable.of(rows)
-    known = [Film.of(film) for film in films], [Clip.of(clip) for clip in clips]
+    known = [FilmProjection.of(film) for film in films], [ClipProjection.of(clip) for clip in clips]
     decided = settle(answer_checks(table, *known, params), table, *known, params)
     by_id = {name: decided.row(i) for i, name in enumerate(decided.ids)}
     assert set(by_id) == {"c0-000", "c1-000", "fx"}

@@ -175,8 +175,8 @@ def test_the_record_of_versions_is_up_to_date() -> None:
         ("black", "LEVEL = 0.10", "LEVEL = 0.11", {"black"}),
         (
             "black",
-            'limit = found["black"], params.video.black_max_s',
-            'limit = found["black"], 1.0',
+            'limit = measurements["black"], params.video.black_max_s',
+            'limit = measurements["black"], 1.0',
             set(),
         ),  # the judge
         ("black", '"""Take one frame."""', '"""Take it."""  # why', set()),
@@ -186,7 +186,12 @@ def test_the_record_of_versions_is_up_to_date() -> None:
         ("yunet", "_LEAST_PX = 32", "_LEAST_PX = 64", {"faces"}),
         ("blazeface", "SIDE_PX = 480", "SIDE_PX = 360", {"faces", "persons"}),  # in another room
         ("palette", "reversed(_HUES)", "_HUES", {"palette"}),  # a loop of the module
-        ("borders", 'bars_of(figures, found["borders"])', 'bars_of(found["borders"], figures)', set()),  # judges
+        (
+            "borders",
+            'bars_of(figures, measurements["borders"])',
+            'bars_of(measurements["borders"], figures)',
+            set(),
+        ),  # judges
     ],
 )
 def test_a_change_concerns_the_measurements_that_it_reaches(

@@ -24,7 +24,7 @@ from aiprod.trainer.loop.accelerator import SingleEngine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, no_log
 from aiprod.trainer.loop.curriculum import CurriculumConfig
-from aiprod.trainer.loop.loop import LoopParams, Run
+from aiprod.trainer.loop.loop import LoopParams, TrainingRun
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from tests.rows import write_latent_rows
 
@@ -102,7 +102,7 @@ def small_model() -> AVTransformer:
     return model
 
 
-def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **changes: Any) -> Run:
+def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **changes: Any) -> TrainingRun:
     """A complete run of two phases of 8 and 6 steps that saves after every step unless told otherwise.
 
     ``steps`` or ``durations`` by phase, ``engine``, ``seed``, ``settings`` and ``loop`` change it.
@@ -142,7 +142,7 @@ def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **change
         tasks=preset("text_to_video", 0.2, reference=None),
     )
     loop = {"checkpoint_every_s": 0.0, "ema_decay": 0.9, **changes.pop("loop", {})}
-    return Run(
+    return TrainingRun(
         strategy=strategy,
         model=model,
         optimizer=make_optimizer(model, OptimizerParams()),
@@ -155,7 +155,9 @@ def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **change
     )
 
 
-def losses_at(run: Run, batch: AVBatch, sigma: float, task: TaskParams = PLAIN) -> tuple[Tensor | None, Tensor | None]:
+def losses_at(
+    run: TrainingRun, batch: AVBatch, sigma: float, task: TaskParams = PLAIN
+) -> tuple[Tensor | None, Tensor | None]:
     """Losses of a batch of which every sample has the same task, at one noise level; slot i has generator (0, 0, i)."""
     random = [slot_generator("given", 0, i) for i in range(len(batch.clips))]
     return run.strategy._losses(

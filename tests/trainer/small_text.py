@@ -8,7 +8,7 @@ import torch
 
 from aiprod.trainer.loop.accelerator import Engine, SingleEngine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.text_encoder.train import (
     CaptionStrategy,
     GemmaSize,
@@ -22,7 +22,7 @@ from aiprod.trainer.training_set import TrainingClip
 CAPTIONS = ("A red disc falls.", "A blue star rises over a wide and striped wall.", "Rain.")
 
 
-def make_text_run(folder: Path, engine: Engine | None = None, *, steps: int = 40, every_s: float = 0.0) -> Run:
+def make_text_run(folder: Path, engine: Engine | None = None, *, steps: int = 40, every_s: float = 0.0) -> TrainingRun:
     """A run that saves after every step, on captions of unequal length."""
     torch.set_num_threads(1)
     torch.manual_seed(3)

@@ -13,7 +13,7 @@ from aiprod.core.vae.discriminator import PatchDiscriminator
 from aiprod.core.vae.video import VideoVAE
 from aiprod.trainer.loop.accelerator import Engine, SingleEngine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.training_set import TrainingClip
 from aiprod.trainer.vae.audio import AudioVAEStrategy
 from aiprod.trainer.vae.data import AudioDataParams, DecodedClips, VideoDataParams
@@ -26,7 +26,9 @@ KINDS = ("video_vae", "audio_vae", "video_vae_vq")
 CPU = torch.device("cpu")
 
 
-def make_vae_run(kind: str, folder: Path, engine: Engine | None = None, *, lr: float = 1e-3, **changes: float) -> Run:
+def make_vae_run(
+    kind: str, folder: Path, engine: Engine | None = None, *, lr: float = 1e-3, **changes: float
+) -> TrainingRun:
     """A run of ``kind`` that saves after every step; the video one has a discriminator that joins half-way.
 
     ``changes`` are to its configuration.

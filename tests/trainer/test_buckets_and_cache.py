@@ -170,4 +170,4 @@ def test_latents_keep_their_values_and_memory_is_bounded(tmp_path):
         item = dataset.load("low", row.clip_id)
         stored = safetensors.torch.load_file(tmp_path / str(row.file))
         assert torch.equal(item.video, stored["video"])
-    assert dataset._held <= 2000
+    assert dataset._cached_bytes <= 2000

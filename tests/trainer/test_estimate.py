@@ -21,7 +21,7 @@ from aiprod.core.transformer.model import AVTransformer
 from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion import estimate
 from aiprod.trainer.diffusion.cards import CARDS, card_of
-from aiprod.trainer.diffusion.estimate import TOLERANCE, Batch, estimate_step
+from aiprod.trainer.diffusion.estimate import TOLERANCE, StepInputs, estimate_step
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.tasks import losses_of
 from aiprod.trainer.loop.accelerator import SingleEngine
@@ -46,7 +46,7 @@ CASES = {
 }
 
 
-def batch(samples: int = 2, grid: tuple[int, int, int] = (2, 6, 8), sound: int = 16, text: int = 9) -> Batch:
+def batch(samples: int = 2, grid: tuple[int, int, int] = (2, 6, 8), sound: int = 16, text: int = 9) -> StepInputs:
     places = torch.cartesian_prod(*(torch.arange(float(n)) for n in grid))[None].repeat(samples, 1, 1)
 
     def stream(channels: int, positions: Tensor) -> ModalityInput:
@@ -57,7 +57,7 @@ def batch(samples: int = 2, grid: tuple[int, int, int] = (2, 6, 8), sound: int =
 
     inputs = [stream(CONFIG.video_channels, places), stream(CONFIG.audio_channels, torch.rand(samples, sound, 1))]
     whole = [torch.ones(one.latent.shape[:2], dtype=torch.bool) for one in inputs]
-    return Batch(
+    return StepInputs(
         inputs, [(one.latent.clone(), one.latent.clone(), mask) for one, mask in zip(inputs, whole, strict=True)]
     )
 
@@ -168,6 +168,9 @@ def test_the_command_tells_each_phase_and_whether_a_card_holds_it() -> None:
     assert "Fits this card (1.0 GiB)" in said.output
     wrong = asked("train_diffusion.swop.blocks=1")
     assert isinstance(wrong.exception, AiprodError) and "there is no 'swop'" in str(wrong.exception)
+    for value in ("2024-13-01", "[", "[" * 2000):  # what the parser itself raises for a month 13 is no error of YAML's
+        wrong = asked(f"lr={value}")
+        assert isinstance(wrong.exception, AiprodError) and "the value" in str(wrong.exception), value[:9]
 
 
 def asked(*changes: str) -> Result:

@@ -18,7 +18,7 @@ from aiprod.models.adapters.load_backbone import load_backbone
 from aiprod.models.checkpoint.folder import open_checkpoint
 from aiprod.models.checkpoint.variants import refuse_unusual
 from aiprod.trainer.stage import part_of
-from aiprod.trainer.text_encoder.train import _given
+from aiprod.trainer.text_encoder.train import _pretrained
 from aiprod.trainer.unused_parts import name_unused
 from tests.models.test_backbones import wan
 
@@ -156,7 +156,7 @@ def test_a_text_encoder_in_fp8_with_factors_is_named_too(tmp_path: Path) -> None
             dtype=None,
         )
     with pytest.raises(AiprodError, match="fp8 weights with separate scale factors"):
-        _given(tmp_path / "t5")
+        _pretrained(tmp_path / "t5")
 
 
 def test_plain_weights_of_every_kind_pass(pipeline: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.trainer.loop.accelerator import Engine, make_engine
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from tests.trainer.kills import BETWEEN, Subject, plan
 from tests.trainer.ranks import on_two_ranks
@@ -24,7 +24,7 @@ HERE = "tests.trainer.test_two_ranks_at_scale"
 SCALE = {"accumulation": 2, "validate_every_steps": 4, "deliver": "best", "prefetch": 4}  # as in params/gpu.yaml
 
 
-def at_scale(cache: str, folder: Path, engine: Engine) -> Run:
+def at_scale(cache: str, folder: Path, engine: Engine) -> TrainingRun:
     """bf16, AdamW in 8 bits, accumulation and gradient checkpointing (without ``compile``: minutes on a CPU)."""
     run = make_run(Path(cache), folder, engine=engine, loop=SCALE)
     run.model = wide_model()
@@ -79,7 +79,7 @@ def train_and_die(cache: str, out: str, where: str, rank: str) -> None:
     _keep(subject.run, ema.state_dict(), f"{out}/end.{engine.rank}")
 
 
-def _keep(run: Run, averages: dict[str, torch.Tensor], path: str) -> None:
+def _keep(run: TrainingRun, averages: dict[str, torch.Tensor], path: str) -> None:
     torch.save({"weights": run.model.state_dict(), "ema": averages, "loss": [row["loss"] for row in run.curve]}, path)
 
 

@@ -20,7 +20,7 @@ from aiprod.storage.crypto.film_encryption import film_of
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 from aiprod.trainer.diffusion.joining import joined
 from aiprod.trainer.loop.curriculum import CurriculumConfig, PhaseConfig
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.revocable import RevocableParams
 from tests.trainer.small_cache import DIGESTS, make_run, write_cache
 
@@ -49,7 +49,7 @@ def without(cache: Path, folder: Path, clip_id: str) -> Path:
     return folder
 
 
-def run_on(cache: Path, training: Path, revocable: RevocableParams = LAST) -> Run:
+def run_on(cache: Path, training: Path, revocable: RevocableParams = LAST) -> TrainingRun:
     """A run whose checkpoints lie below ``training``, in a folder of its own for each set of clips."""
     dataset = LatentDataset(cache, DIGESTS, apart=lambda clip: revocable.place == "last" and clip in REVOCABLE)
     run = make_run(cache, training / dataset.head.merkle_root[:12], steps=STEPS, loop={"checkpoint_every_s": 1e9})
@@ -66,7 +66,7 @@ def run_on(cache: Path, training: Path, revocable: RevocableParams = LAST) -> Ru
     return run
 
 
-def made(run: Run) -> tuple[dict[str, Any], int]:
+def made(run: TrainingRun) -> tuple[dict[str, Any], int]:
     """Everything that a run ends with, and how many steps it made itself."""
     steps: list[int] = []
     run.log = lambda phase, step, figures: steps.append(step) if "step_s" in figures else None

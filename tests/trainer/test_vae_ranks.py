@@ -10,7 +10,7 @@ import torch
 from aiprod.base.params import validate
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop.accelerator import Engine, SingleEngine, make_engine
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.vae.audio import AudioVaeStageParams, AudioVAEStrategy
 from aiprod.trainer.vae.losses import Share, VideoLossParams, VideoVAELoss
 from aiprod.trainer.vae.perceptual import PerceptualLoss
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.bitwise
 BOTH = ("video_vae", "audio_vae")
 
 
-def gentle(kind: str, folder: Path, engine: Engine | None = None) -> Run:
+def gentle(kind: str, folder: Path, engine: Engine | None = None) -> TrainingRun:
     """On noise and at a low rate: of pure tones so little is left to learn that rounding, which depends on the size of
     a rank's batch, would make up the figures."""
     run = make_vae_run(kind, folder, engine, lr=1e-4, steps=20, checkpoint_every_s=1e6)

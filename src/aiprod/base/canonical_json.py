@@ -66,8 +66,8 @@ def former_canonical_json(value: Any) -> bytes:
     return _PYTHON(value).encode()
 
 
-def _in_standard_form(found: re.Match[str]) -> str:
-    text = found[0]
+def _in_standard_form(number: re.Match[str]) -> str:
+    text = number[0]
     if text[0] == '"':
         return text
     if text.endswith(".0"):

@@ -167,7 +167,7 @@ class CodeIdentity:
         path = self.root / "constraints.txt"
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         pairs = (line.partition("#")[0].strip().partition("==") for line in lines)
-        return {distribution(name): version.strip() for name, found, version in pairs if found}
+        return {distribution(name): version.strip() for name, is_pin, version in pairs if is_pin}
 
     def _templates(self, modules: set[str]) -> list[Path]:
         """Templates of these modules: ``report.html.j2`` is report.py's, where there is one, else its package's."""

@@ -43,13 +43,13 @@ class InputState:
         read: files whose bytes count, there or not.
         below: folders, of everything in which size, time of change, mode and inode count; not of what is hidden, unless
             it holds the rules of a web site.
-        made: files that come with the result: it holds as long as they are as they were left.
+        outputs: files that come with the result: it holds as long as they are as they were left.
         databases: SQLite files that come with it; their header counts the changes.
     """
 
     read: Sequence[Path] = ()
     below: Sequence[Path] = ()
-    made: Sequence[Path] = ()
+    outputs: Sequence[Path] = ()
     databases: Sequence[Path] = ()
 
     def before(self, stated: Sequence[Any]) -> str | None:
@@ -77,14 +77,14 @@ class InputState:
     def after(self, before: str) -> str:
         """The same and what was made."""
         digest = hashlib.sha256(before.encode())
-        for path in self.made:
+        for path in self.outputs:
             digest.update(b"\0%s\0%s" % (os.fsencode(path), _content(path)))
         for path in self.databases:
             digest.update(b"\0%s\0%s" % (os.fsencode(path), _database(path)))
         return digest.hexdigest()
 
 
-_PARTS = ("read", "below", "made", "databases")
+_PARTS = ("read", "below", "outputs", "databases")
 
 
 def recall_unchanged(name: str, stated: Sequence[Any]) -> Any:
@@ -145,8 +145,8 @@ def everything_below(folder: str, skip: int = 0) -> Iterator[tuple[str, os.stat_
     inner: list[str] = []
     with os.scandir(folder) as entries:
         looked_at = (entry for entry in entries if not entry.name.startswith(".") or entry.name == _SITES)
-        found = sorted(looked_at, key=lambda entry: entry.name)
-    for entry in found:
+        children = sorted(looked_at, key=lambda entry: entry.name)
+    for entry in children:
         yield entry.path[skip:], entry.stat()
         if entry.is_dir(follow_symlinks=False):
             inner.append(entry.path)

@@ -102,16 +102,16 @@ def parse_yaml(text: bytes | str, where: str = "the text", *, hint: str = "fix t
         AiprodError: not YAML, too large, too deep, or aliases that stand for too much.
     """
     try:
-        given = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        content = text.decode("utf-8-sig") if isinstance(text, bytes) else text
     except UnicodeDecodeError as error:
         raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", "save it as UTF-8") from None
-    if len(given) > YAML_BYTES_MAX:
+    if len(content) > YAML_BYTES_MAX:
         raise AiprodError(f"{where} is larger than {YAML_BYTES_MAX >> 20} MiB, which is read at most", "shorten it")
     from ruamel.yaml import YAML  # here: most of what imports this module reads JSON only
 
     try:
-        _check_events(given, where)
-        return YAML(typ="safe").load(given)
+        _check_events(content, where)
+        return YAML(typ="safe").load(content)
     except AiprodError:
         raise
     except Exception as error:  # what ruamel raises for a date of month 13 or a list as a key is no YAMLError
@@ -146,7 +146,7 @@ def _check_events(text: str, where: str) -> None:
         elif isinstance(event, NodeEvent):
             nodes += 1
         if nodes > NODES_MAX:
-            raise AiprodError(f"{where} stands for more than {NODES_MAX:,} values", "write out fewer aliases")
+            raise AiprodError(f"{where} expands to more than {NODES_MAX:,} values", "write out fewer aliases")
 
 
 def _brief(error: BaseException) -> str:

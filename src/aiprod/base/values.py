@@ -29,10 +29,10 @@ def refuse_odd(value: Any, field: FieldInfo) -> None:
     if not kinds & {int, float}:
         return
     most = max(LARGEST, *(getattr(m, n) for m in field.metadata for n in ("le", "lt") if hasattr(m, n)), 0)
-    for found in _scalars(value):
-        if isinstance(found, bool) and bool not in kinds:
-            raise ValueError(f"is {str(found).lower()} and a number is needed → {_such_as(field, 'give a number')}")
-        if isinstance(found, int | float) and most < abs(found) < math.inf:
+    for scalar in _scalars(value):
+        if isinstance(scalar, bool) and bool not in kinds:
+            raise ValueError(f"is {str(scalar).lower()} and a number is needed → {_such_as(field, 'give a number')}")
+        if isinstance(scalar, int | float) and most < abs(scalar) < math.inf:
             raise ValueError(f"is too large → give {most} or less")
 
 

@@ -101,8 +101,8 @@ def answers_of_workers(
     import torch
 
     def job(part: Sequence[Subject]) -> CaptionJob:
-        found = tuple(keys[s.clip_id] for s in part)
-        return CaptionJob(params, tuple(part), found, memo, captioner.looks, torch.get_num_threads())
+        part_keys = tuple(keys[s.clip_id] for s in part)
+        return CaptionJob(params, tuple(part), part_keys, memo, captioner.looks, torch.get_num_threads())
 
     parts = [subjects[start : start + captioner.batch] for start in range(0, len(subjects), captioner.batch)]
     for part, failed in in_parts(caption_part, job, parts, bounds=_BOUNDS, engine=engine, gpu=captioner.looks):

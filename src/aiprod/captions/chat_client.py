@@ -84,10 +84,10 @@ class ChatClient:
         reply = await self._patiently("GET", "/models", None, _LIST_BYTES_MAX)
         if reply.status == 404:
             return []
-        found = self._json(reply).get("data") if reply.status == 200 else None
-        if not isinstance(found, list):
+        entries = self._json(reply).get("data") if reply.status == 200 else None
+        if not isinstance(entries, list):
             raise self._down(f"does not list its models ({self._words(reply)})")
-        return [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+        return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
     async def complete(self, body: dict[str, Any], formatted: dict[str, Any]) -> dict[str, Any]:
         """The server's answer to a chat completion.
@@ -100,12 +100,12 @@ class ChatClient:
             AiprodError: it does not answer this request.
         """
         while True:
-            asked = {**body, **formatted} if self._formatted else body
-            reply = await self._patiently("POST", "/chat/completions", asked, ANSWER_BYTES_MAX)
+            request = {**body, **formatted} if self._formatted else body
+            reply = await self._patiently("POST", "/chat/completions", request, ANSWER_BYTES_MAX)
             if reply.status == 200:
                 return self._json(reply)
             unknown = reply.status in (400, 415, 422) and any(key.encode() in reply.data for key in formatted)
-            if not (unknown and asked is not body):
+            if not (unknown and request is not body):
                 break
             self._formatted = False
         if reply.status >= _OWN_FAULT:
@@ -115,26 +115,26 @@ class ChatClient:
 
     async def _patiently(self, method: str, path: str, body: dict[str, Any] | None, most: int) -> Reply:
         """A reply that more attempts would not change; waits longer before each, and as long as the server asks."""
-        params, said = self._params, ""
+        params, problem = self._params, ""
         for attempt in range(params.attempts):
             reply: Reply | None = None
             try:
                 async with asyncio.timeout(params.timeout_s):
                     reply = await self._once(method, path, body, most)
             except TimeoutError:
-                said = f"did not answer within {params.timeout_s:g} s (caption.endpoint.timeout_s)"
+                problem = f"did not answer within {params.timeout_s:g} s (caption.endpoint.timeout_s)"
             except (OSError, _client_error()) as error:
-                said = f"cannot be reached ({self._scrubbed(words_of(error))})"
+                problem = f"cannot be reached ({self._scrubbed(words_of(error))})"
             if reply is not None:
                 self._refuse_lasting(reply)
                 if reply.status not in _BUSY and reply.status < _OWN_FAULT:
                     return reply
-                said = f"answers {self._words(reply)}"
+                problem = f"answers {self._words(reply)}"
             if attempt + 1 < params.attempts:
                 await asyncio.sleep(self._wait_s(attempt, reply))
         if reply is not None and reply.status not in _BUSY:
             return reply  # its own fault, perhaps over this request alone
-        raise self._down(said)
+        raise self._down(problem)
 
     async def _once(self, method: str, path: str, body: dict[str, Any] | None, most: int) -> Reply:
         assert self._session is not None

@@ -39,7 +39,7 @@ class CaptionerAnswer:
 
 
 @dataclass(frozen=True)
-class Line:
+class ComparedPart:
     """One part of the content as two captioners have it.
 
     Attributes:
@@ -65,7 +65,7 @@ class CaptionComparison:
     film: str
     first: CaptionerAnswer
     second: CaptionerAnswer
-    lines: tuple[Line, ...]
+    lines: tuple[ComparedPart, ...]
     overlap: float
 
     @property
@@ -92,7 +92,7 @@ def compared(film: str, first: Draft | str, second: Draft | str) -> CaptionCompa
     lines = []
     for part in PARTS:
         words = one.content.words(part), two.content.words(part)
-        lines.append(Line(part, *words, agreement="" if failed else _agreement(*words)))
+        lines.append(ComparedPart(part, *words, agreement="" if failed else _agreement(*words)))
     sentences = ("", "") if failed else (one.caption, two.caption)
     return CaptionComparison(film, one, two, tuple(lines), round(overlap(*sentences), 3))
 

@@ -82,13 +82,15 @@ def claim(words: str, *evidence: Evidence) -> tuple[Claim, ...]:
     return (Claim(words=words, evidence=evidence),) if words else ()
 
 
-def measured(found: Any, name: str, *, times_s: tuple[float, ...] = (), confidence: float | None = None) -> Evidence:
+def measured(
+    measurements: Any, name: str, *, times_s: tuple[float, ...] = (), confidence: float | None = None
+) -> Evidence:
     """Evidence from the figures of a check.
 
     Args:
-        found: measurements of the clip, check → figures.
+        measurements: measurements of the clip, check → figures.
     """
-    figures = found.get(name, {})
+    figures = measurements.get(name, {})
     return Evidence(
         kind="measured",
         source=name,

@@ -31,38 +31,38 @@ _HEARD = 0.15  # share of the sound from which music or speech is spoken of
 _THROUGHOUT = 0.75
 
 
-def people(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
+def people(measurements: Measurements, wording: Wording) -> tuple[Claim, ...]:
     """Whether persons and faces are seen, how many, how close and where; hands, where nothing else of a person is."""
-    persons, faces = found.get("persons", {}), found.get("faces", {})
+    persons, faces = measurements.get("persons", {}), measurements.get("faces", {})
     several = faces.get("status") == "ok" and faces["found"] and int(faces["faces_max"]) > 1
     if persons.get("status") == "ok" and int(persons["persons_max"]) > 0:
         if several and int(persons["persons_max"]) == 1:
             words = wording.pick("people", ("people are seen", "people are visible"))
             return claim(
                 words,
-                measured(found, "persons", times_s=_times(persons)),
-                measured(found, "faces", times_s=_times(faces)),
+                measured(measurements, "persons", times_s=_times(persons)),
+                measured(measurements, "faces", times_s=_times(faces)),
             )
-        return _persons(found, persons, wording)
+        return _persons(measurements, persons, wording)
     if faces.get("status") == "ok" and faces["found"]:
         words = wording.pick("people", ("faces are seen", "faces are visible") if several else ("a face is seen",))
-        return claim(words, measured(found, "faces", times_s=_times(faces)))
-    return _hands(found, persons)
+        return claim(words, measured(measurements, "faces", times_s=_times(faces)))
+    return _hands(measurements, persons)
 
 
-def _hands(found: Measurements, persons: Figures) -> tuple[Claim, ...]:
+def _hands(measurements: Measurements, persons: Figures) -> tuple[Claim, ...]:
     boxes: Sequence[Figures] = persons.get("hands", ()) if persons.get("status") == "ok" else ()
     if not boxes:
         return ()
     stills = [int(box["still"]) for box in boxes]
     words = "hands are seen" if any(stills.count(still) > 1 for still in stills) else "a hand is seen"
     least = min(float(box["confidence"]) for box in boxes)
-    return claim(words, measured(found, "persons", times_s=_times(persons, "hands"), confidence=least))
+    return claim(words, measured(measurements, "persons", times_s=_times(persons, "hands"), confidence=least))
 
 
-def things(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
+def things(measurements: Measurements, wording: Wording) -> tuple[Claim, ...]:
     """The things that a network names, each label once, in the order of their names."""
-    persons = found.get("persons", {})
+    persons = measurements.get("persons", {})
     boxes: Sequence[Figures] = persons.get("things", ()) if persons.get("status") == "ok" else ()
     if not boxes:
         return ()
@@ -78,10 +78,12 @@ def things(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
     words = f"{listed(named)} {'are' if several or len(named) > 1 else 'is'}"
     least = min(float(box["confidence"]) for box in boxes)
     seen = wording.pick("things", ("seen", "in the picture"))
-    return claim(f"{words} {seen}", measured(found, "persons", times_s=_times(persons, "things"), confidence=least))
+    return claim(
+        f"{words} {seen}", measured(measurements, "persons", times_s=_times(persons, "things"), confidence=least)
+    )
 
 
-def _persons(found: Measurements, persons: Figures, wording: Wording) -> tuple[Claim, ...]:
+def _persons(measurements: Measurements, persons: Figures, wording: Wording) -> tuple[Claim, ...]:
     boxes: Sequence[Figures] = persons["boxes"]
     per_still: dict[int, list[Figures]] = {}
     for box in boxes:
@@ -93,16 +95,16 @@ def _persons(found: Measurements, persons: Figures, wording: Wording) -> tuple[C
     else:
         sure = len(counts) == 1 and len(per_still) >= 3 and most in _NUMBERS
         who, verb = (f"{_NUMBERS[most]} people" if sure else "people"), "are seen"
-    faces = found.get("faces", {})
+    faces = measurements.get("faces", {})
     seen = faces.get("boxes", ()) if faces.get("status") == "ok" else ()  # in stills after the search for persons ended
     where = _place([*boxes, *seen]) if most == 1 else ""
     near = _nearness(faces) if most == 1 else ""
-    said = wording.pick("people", (verb, verb.replace("seen", "visible")))
-    words = " ".join(w for w in (who, said, near, where) if w)
+    verb_phrase = wording.pick("people", (verb, verb.replace("seen", "visible")))
+    words = " ".join(w for w in (who, verb_phrase, near, where) if w)
     least = min((float(b["confidence"]) for b in boxes), default=None)
-    evidence = [measured(found, "persons", times_s=_times(persons), confidence=least)]
+    evidence = [measured(measurements, "persons", times_s=_times(persons), confidence=least)]
     if near or (where and seen):
-        evidence.append(measured(found, "faces", times_s=_times(faces)))
+        evidence.append(measured(measurements, "faces", times_s=_times(faces)))
     return claim(words, *evidence)
 
 
@@ -124,9 +126,9 @@ def _nearness(faces: Figures) -> str:
     return "from the chest up" if heights and min(heights) >= _NEAR and max(heights) < _CLOSE else ""
 
 
-def text(found: Measurements) -> tuple[Claim, ...]:
+def text(measurements: Measurements) -> tuple[Claim, ...]:
     """What can be read; that there is lettering, where it cannot be read surely or is personal data."""
-    figures = found.get("text", {})
+    figures = measurements.get("text", {})
     if figures.get("status") != "ok" or not figures["stills_with_text"]:
         return ()
     lines: Sequence[Figures] = figures["lines"]
@@ -134,7 +136,7 @@ def text(found: Measurements) -> tuple[Claim, ...]:
     kept = [line for line in lines if not read or _plain(line["text"]) in read]
     times = figures.get("times_s", ())
     evidence = measured(
-        found,
+        measurements,
         "text",
         times_s=tuple(sorted({float(times[int(line["still"])]) for line in kept if int(line["still"]) < len(times)})),
         confidence=min((float(line["confidence"]) for line in kept), default=None),
@@ -175,21 +177,23 @@ def _plain(words: Any) -> str:
     return " ".join(_NUMBER_AND_WORD.sub(" ", str(words).replace("“", "").replace("”", "")).split())
 
 
-def voices(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
+def voices(measurements: Measurements, wording: Wording) -> tuple[Claim, ...]:
     """Whether somebody speaks and whether music plays; nothing of other sound."""
-    figures = found.get("voices", {})
+    figures = measurements.get("voices", {})
     if figures.get("status") != "ok":
         return ()
     claims: tuple[Claim, ...] = ()
     speech, music = float(figures["speech_fraction"]), float(figures["music_fraction"])
     if figures["speech"]:
         options = ("somebody speaks", "speech is heard") + (("a voice speaks",) if speech >= _THROUGHOUT else ())
-        claims += claim(wording.pick("speech", options), measured(found, "voices", times_s=_spans(figures, "speech")))
+        claims += claim(
+            wording.pick("speech", options), measured(measurements, "voices", times_s=_spans(figures, "speech"))
+        )
     if music >= _HEARD:
-        loud = loudness_word(found.get("loudness", {}))
+        loud = loudness_word(measurements.get("loudness", {}))
         words = wording.pick("music", (f"{loud}music plays", f"{loud}music is heard"))
-        evidence = [measured(found, "voices", times_s=_spans(figures, "music"))]
-        claims += claim(words, *evidence, *([measured(found, "loudness")] if loud else []))
+        evidence = [measured(measurements, "voices", times_s=_spans(figures, "music"))]
+        claims += claim(words, *evidence, *([measured(measurements, "loudness")] if loud else []))
     return claims
 
 

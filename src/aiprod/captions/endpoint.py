@@ -60,11 +60,11 @@ class EndpointCaptioner(Captioner):
         known = asyncio.run(self._known())
         self._model = _chosen(params.model, known)
         entry = next((entry for entry in known if entry["id"] == self._model), {})
-        told = {key: _name(entry.get(key)) for key in ("id", "root", "parent", "revision") if entry.get(key)}
+        identity = {key: _name(entry.get(key)) for key in ("id", "root", "parent", "revision") if entry.get(key)}
         self._model_name = _name(self._model)
-        self._revision = params.revision or told.get("revision", "")
+        self._revision = params.revision or identity.get("revision", "")
         shape = params.model_dump(mode="json", exclude=_ELSEWHERE)
-        self.version = digest_of([self._model_name, told, shape, INSTRUCTION, FORMAT, _JPEG_QUALITY])[:16]
+        self.version = digest_of([self._model_name, identity, shape, INSTRUCTION, FORMAT, _JPEG_QUALITY])[:16]
 
     async def _known(self) -> list[dict[str, Any]]:
         async with ChatClient(self._params) as client:
@@ -140,8 +140,8 @@ class EndpointCaptioner(Captioner):
         if subject.path is None:
             raise AiprodError(f"{subject.clip_id} has no processed file to look at", "see its row in ingest")
         shown = await asyncio.to_thread(timed_frames, subject.path, self._params.frames, self._params.longest_side_px)
-        asked = f"{self._params.prompt or INSTRUCTION}\n{FORMAT}"
-        content: list[dict[str, Any]] = [{"type": "text", "text": asked}]
+        instruction = f"{self._params.prompt or INSTRUCTION}\n{FORMAT}"
+        content: list[dict[str, Any]] = [{"type": "text", "text": instruction}]
         content += [{"type": "image_url", "image_url": {"url": data_url(picture)}} for _, picture in shown]
         if (size := sum(len(part["image_url"]["url"]) for part in content[1:])) > _REQUEST_BYTES_MAX:
             hint = "set caption.endpoint.frames or longest_side_px lower"

@@ -35,13 +35,13 @@ def _flat(value: Any) -> Any:
     return escape_controls(" ".join(value.split())) if isinstance(value, str) else value
 
 
-def _said(value: Any) -> Any:
+def _plain_text(value: Any) -> Any:
     value = _flat(value)
     return "" if isinstance(value, str) and value.strip(" .").casefold() in _SILENT else value
 
 
 Sentence = Annotated[str, BeforeValidator(_flat), Field(min_length=1, max_length=1500)]
-Phrase = Annotated[str, BeforeValidator(_said), Field(max_length=600)]
+Phrase = Annotated[str, BeforeValidator(_plain_text), Field(max_length=600)]
 
 
 class Answer(BaseModel):
@@ -91,11 +91,11 @@ def read_answer(text: Any) -> Answer:
         raise _nonsense("is empty")
     if len(text) > _ANSWER_MAX:
         raise _nonsense(f"has {len(text)} characters")
-    found = _first_object(text)
-    if found is None:
+    value = _first_object(text)
+    if value is None:
         raise _nonsense(f"holds no JSON object: {escape_controls(' '.join(text.split()))[:80]!r}")
     try:
-        return Answer.model_validate(found)
+        return Answer.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         raise _nonsense(f"is wrong at {'.'.join(map(str, first['loc']))!r}: {first['msg']}") from None

@@ -26,9 +26,9 @@ _THROUGHOUT = 0.8
 _PEAK_S = 2.0  # in a shorter clip the liveliest moment says nothing
 
 
-def action(found: Mapping[str, Figures], wording: Wording) -> tuple[Claim, ...]:
+def action(measurements: Mapping[str, Figures], wording: Wording) -> tuple[Claim, ...]:
     """That something moves, or a person, with place and time where these are plain."""
-    movement, motion, camera = (found.get(name, {}) for name in ("movement", "motion", "camera"))
+    movement, motion, camera = (measurements.get(name, {}) for name in ("movement", "motion", "camera"))
     if any(figures.get("status") != "ok" for figures in (movement, motion, camera)):
         return ()
     still = camera.get("movement") == "static" and steady(camera)
@@ -37,7 +37,7 @@ def action(found: Mapping[str, Figures], wording: Wording) -> tuple[Claim, ...]:
         return ()
     cells = np.array(movement["cells"])
     energy = float(motion["energy_mean"])
-    person = _by_the_person(cells, found.get("persons", {}))
+    person = _by_the_person(cells, measurements.get("persons", {}))
     if person:
         who = wording.pick("who", ("a person moves", "somebody moves"))
     elif energy < _LITTLE:
@@ -49,10 +49,10 @@ def action(found: Mapping[str, Figures], wording: Wording) -> tuple[Claim, ...]:
     reframed = float(camera.get("travel") or 0.0) >= TRAVEL  # now and then, and then everything changes
     details = [] if reframed else [detail for detail in (_where(cells), _when(movement)) if detail]
     evidence = [
-        measured(found, "movement", times_s=tuple(b for b, _ in movement["spans_s"])),
-        measured(found, "camera"),
+        measured(measurements, "movement", times_s=tuple(b for b, _ in movement["spans_s"])),
+        measured(measurements, "camera"),
     ]
-    return claim(", ".join([who, *details]), *evidence, *([measured(found, "persons")] if person else []))
+    return claim(", ".join([who, *details]), *evidence, *([measured(measurements, "persons")] if person else []))
 
 
 def _by_the_person(cells: np.ndarray, persons: Figures) -> bool:

@@ -61,13 +61,13 @@ def params_here(
         root = workspace()
     except AiprodError:
         root = None
-    found = CaptionParams()
+    params = CaptionParams()
     if root is not None and (root / "params.yaml").is_file():
-        found = load_params(CaptionParams, "caption", root / "params.yaml")
-    values = found.model_dump()
-    if root is not None and found.vlm.checkpoint and (root / found.vlm.checkpoint).is_dir():
-        values["vlm"]["checkpoint"] = str(root / found.vlm.checkpoint)
-    for name, given in (("vlm", vlm), ("endpoint", endpoint)):
-        values[name] |= {key: value for key, value in (given or {}).items() if value is not None}
+        params = load_params(CaptionParams, "caption", root / "params.yaml")
+    values = params.model_dump()
+    if root is not None and params.vlm.checkpoint and (root / params.vlm.checkpoint).is_dir():
+        values["vlm"]["checkpoint"] = str(root / params.vlm.checkpoint)
+    for name, values_given in (("vlm", vlm), ("endpoint", endpoint)):
+        values[name] |= {key: value for key, value in (values_given or {}).items() if value is not None}
     values |= {name: value for name, value in changes.items() if value is not None}
     return validate(CaptionParams, values, "caption")

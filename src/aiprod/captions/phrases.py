@@ -55,12 +55,12 @@ def colours(palette: Figures, wording: Wording) -> str:
     """The two or three colours that fill most of the picture."""
     if palette["monochrome"] and float(palette["saturation"]) < COLOURLESS:
         return ""
-    found = [(str(name), float(share)) for name, share in palette["colours"]]
-    main = [name for name, share in found if share >= 0.12][:3]
+    shares = [(str(name), float(share)) for name, share in palette["colours"]]
+    main = [name for name, share in shares if share >= 0.12][:3]
     if not main:
         return ""
-    if found[0][1] >= 0.6:
-        rest = [name for name, share in found[1:3] if share >= 0.08]
+    if shares[0][1] >= 0.6:
+        rest = [name for name, share in shares[1:3] if share >= 0.08]
         tail = f" with some {listed(rest)}" if rest else ""
         return wording.pick("colours", ("mostly ", "almost all ")) + main[0] + tail
     return wording.pick("colours", ("in ", "mainly in ")) + listed(main)

@@ -57,17 +57,17 @@ class RuleBased(Captioner):
         return self._measured(subject, wording)
 
     def _black(self, subject: Subject, wording: Wording) -> Draft:
-        found = subject.measurements
-        whole = float(found["black"]["black_fraction"]) >= _WHOLLY
-        lit = float(found.get("palette", {}).get("contrast") or 0.0) > _LIT  # a title, or lamps in the dark
+        measurements = subject.measurements
+        whole = float(measurements["black"]["black_fraction"]) >= _WHOLLY
+        lit = float(measurements.get("palette", {}).get("contrast") or 0.0) > _LIT  # a title, or lamps in the dark
         words = "almost all of the picture is black" if lit else "the picture is black"
         content = Content(
-            text=detection_phrases.text(found),
-            sound=heard(found, wording),
+            text=detection_phrases.text(measurements),
+            sound=heard(measurements, wording),
             technique=claim(
                 words if whole else "the picture is black most of the time",
-                measured(found, "black"),
-                *([measured(found, "palette")] if lit else []),
+                measured(measurements, "black"),
+                *([measured(measurements, "palette")] if lit else []),
             ),
         )
         read = "".join(f"{capital(c.words)}. " for c in content.text)
@@ -75,22 +75,23 @@ class RuleBased(Captioner):
         return Draft(f"{read}{capital(rest)}.", tuple(tags_of(subject)), 1.0, content)
 
     def _measured(self, subject: Subject, wording: Wording) -> Draft:
-        found = subject.measurements
-        acting = motion_phrases.action(found, wording)
+        measurements = subject.measurements
+        acting = motion_phrases.action(measurements, wording)
         content = Content(
-            subject=(topic_claim(subject) if self._statements else ()) + detection_phrases.things(found, wording),
+            subject=(topic_claim(subject) if self._statements else ())
+            + detection_phrases.things(measurements, wording),
             action=acting,
-            people=detection_phrases.people(found, wording),
-            text=detection_phrases.text(found),
-            sound=heard(found, wording),
-            technique=technique(found, wording, moving=bool(acting)),
+            people=detection_phrases.people(measurements, wording),
+            text=detection_phrases.text(measurements),
+            sound=heard(measurements, wording),
+            technique=technique(measurements, wording, moving=bool(acting)),
         )
-        return Draft(sentence(content, found), tuple(tags_of(subject)), _confidence(found), content)
+        return Draft(sentence(content, measurements), tuple(tags_of(subject)), _confidence(measurements), content)
 
 
-def sentence(content: Content, found: Mapping[str, Any]) -> str:
+def sentence(content: Content, measurements: Mapping[str, Any]) -> str:
     """The claims in their order, a sentence a kind; a sound that is not there is mentioned last."""
-    silent = not _audible(found)
+    silent = not _audible(measurements)
     opening, *rest = content.technique
     colours = [c.words for c in rest if c.evidence[0].source == "palette"]
     others = [c.words for c in (*rest, *(content.sound if silent else ())) if c.words not in colours]
@@ -104,41 +105,47 @@ def sentence(content: Content, found: Mapping[str, Any]) -> str:
     return " ".join(f"{capital(s)}." for s in sentences if s)
 
 
-def heard(found: Mapping[str, Any], wording: Wording) -> tuple[Claim, ...]:
+def heard(measurements: Mapping[str, Any], wording: Wording) -> tuple[Claim, ...]:
     """Speech and music where a model hears them, else the kind and level of sound, never a guess at its source."""
-    spoken = detection_phrases.voices(found, wording) if _audible(found) else ()
-    return spoken or claim(phrases.sound(found, wording), measured(found, "events"), measured(found, "loudness"))
+    spoken = detection_phrases.voices(measurements, wording) if _audible(measurements) else ()
+    return spoken or claim(
+        phrases.sound(measurements, wording), measured(measurements, "events"), measured(measurements, "loudness")
+    )
 
 
-def _audible(found: Mapping[str, Any]) -> bool:
-    events = found.get("events", {})
+def _audible(measurements: Mapping[str, Any]) -> bool:
+    events = measurements.get("events", {})
     return events.get("status") == "ok" and events.get("kind") != "silent"
 
 
-def technique(found: Mapping[str, Any], wording: Wording, *, moving: bool) -> tuple[Claim, ...]:
+def technique(measurements: Mapping[str, Any], wording: Wording, *, moving: bool) -> tuple[Claim, ...]:
     """Shot, light, colours and camera; the first claim is the shot.
 
     Args:
         moving: whether the caption says already that something moves.
     """
-    palette, camera, motion = found.get("palette", {}), found.get("camera", {}), found.get("motion", {})
+    palette, camera, motion = (
+        measurements.get("palette", {}),
+        measurements.get("camera", {}),
+        measurements.get("motion", {}),
+    )
     has_palette = palette.get("status") == "ok"
     several = int(motion.get("cuts") or 0) > 0  # what moves is then not one thing to speak of
     shot = " ".join(w for w in (phrases.light(palette) if has_palette else "", "shot") if w)
     opening = f"several {shot}s" if several else f"a{'n' if shot[0] in 'aeiou' else ''} {shot}"
-    claims = claim(opening, measured(found, "palette"), measured(found, "motion"))
+    claims = claim(opening, measured(measurements, "palette"), measured(measurements, "motion"))
     if has_palette:
-        claims += claim(phrases.colours(palette, wording), measured(found, "palette"))
+        claims += claim(phrases.colours(palette, wording), measured(measurements, "palette"))
     if several:
         return claims
-    claims += claim(phrases.camera(camera, wording), measured(found, "camera"))
+    claims += claim(phrases.camera(camera, wording), measured(measurements, "camera"))
     if not moving:
-        claims += claim(phrases.motion(motion, camera, wording), measured(found, "motion"))
-    return claims + claim(phrases.brightening(motion), measured(found, "motion"))
+        claims += claim(phrases.motion(motion, camera, wording), measured(measurements, "motion"))
+    return claims + claim(phrases.brightening(motion), measured(measurements, "motion"))
 
 
-def _confidence(found: Mapping[str, Any]) -> float:
+def _confidence(measurements: Mapping[str, Any]) -> float:
     """Share of the questions about technique and sound that could be answered by measuring."""
-    several = int(found.get("motion", {}).get("cuts") or 0) > 0
+    several = int(measurements.get("motion", {}).get("cuts") or 0) > 0
     checks = ("palette", "palette", "events") if several else ("palette", "palette", "camera", "motion", "events")
-    return round(sum(found.get(check, {}).get("status") == "ok" for check in checks) / 5, 4)
+    return round(sum(measurements.get(check, {}).get("status") == "ok" for check in checks) / 5, 4)

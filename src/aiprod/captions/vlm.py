@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from aiprod.captions.params import CaptionParams
 
 
-def with_sound(said: str, content: Content) -> str:
+def with_sound(sentence: str, content: Content) -> str:
     """What a model says of the picture, and what is heard, as sentences."""
     heard_words = "; ".join(claimed.words for claimed in content.sound)
-    ended = said if said[-1] in ".!?…" else f"{said}."
-    return f"{ended} {capital(heard_words)}." if heard_words else said
+    ended = sentence if sentence[-1] in ".!?…" else f"{sentence}."
+    return f"{ended} {capital(heard_words)}." if heard_words else sentence
 
 
 def version_of(params: VlmParams) -> str:
@@ -119,8 +119,8 @@ class VlmCaptioner(Captioner):
             except Exception as error:
                 if is_one_line(error) or is_disk_full(error):
                     raise
-                said = f"{type(error).__name__}: {words_of(error)}"
-                raise AiprodError(f"the checkpoint cannot describe it ({said})", "try another checkpoint") from None
+                problem = f"{type(error).__name__}: {words_of(error)}"
+                raise AiprodError(f"the checkpoint cannot describe it ({problem})", "try another checkpoint") from None
         return drafts
 
     def _batch(self, subjects: Sequence[Subject]) -> list[Draft]:
@@ -154,8 +154,8 @@ class VlmCaptioner(Captioner):
         return str(self._loaded[0].apply_chat_template([turn], add_generation_prompt=True))
 
     def _draft(self, subject: Subject, answer: str, times_s: tuple[float, ...]) -> Draft:
-        said = " ".join(answer.split())
-        if not said:
+        sentence = " ".join(answer.split())
+        if not sentence:
             raise AiprodError(f"the model says nothing about {subject.clip_id}", "try another prompt or checkpoint")
         evidence = Evidence(
             kind="model",
@@ -165,5 +165,5 @@ class VlmCaptioner(Captioner):
             times_s=times_s,
         )
         sound = heard(subject.measurements, Wording(subject.clip_id, self._seed))
-        content = Content(subject=claim(said, evidence), sound=sound)
-        return Draft(with_sound(said, content), tuple(tags_of(subject)), None, content)
+        content = Content(subject=claim(sentence, evidence), sound=sound)
+        return Draft(with_sound(sentence, content), tuple(tags_of(subject)), None, content)

@@ -33,12 +33,12 @@ def through_aces(
     wide = np.clip(wide, 0, 1)
     way = _HDR_WAY if source.hdr else _SDR_WAY
     shaped = pq_signal(wide * peak_nits) if source.hdr else signal_of(wide, way)
-    made = np.ascontiguousarray(shaped, np.float32)
-    _baked(source.hdr, peak_nits, target).applyRGB(made)
+    pixels = np.ascontiguousarray(shaped, np.float32)
+    _baked(source.hdr, peak_nits, target).applyRGB(pixels)
     scale = 1.0
     if target.hdr:
         scale = _HDR_WAY.peak_nits / target.peak_nits
-    out = light_of(made.astype(np.float64), _HDR_WAY if target.hdr else _SDR_WAY) * scale
+    out = light_of(pixels.astype(np.float64), _HDR_WAY if target.hdr else _SDR_WAY) * scale
     return [np.ascontiguousarray(out[..., n], np.float32) for n in range(3)]
 
 
@@ -53,8 +53,8 @@ def _baked(hdr: bool, peak_nits: float, target: Signal) -> Any:
     table.setData(values.ravel())
     table.setInterpolation(ocio.INTERP_TETRAHEDRAL)
     depth = ocio.BIT_DEPTH_F32
-    made = ocio.Config.CreateRaw().getProcessor(table, ocio.TRANSFORM_DIR_FORWARD)
-    return made.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_LOSSLESS)
+    processor = ocio.Config.CreateRaw().getProcessor(table, ocio.TRANSFORM_DIR_FORWARD)
+    return processor.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_LOSSLESS)
 
 
 def exact(signal: NDArray[np.float64], hdr: bool, peak_nits: float, target: Signal) -> NDArray[np.float64]:
@@ -69,12 +69,12 @@ def exact(signal: NDArray[np.float64], hdr: bool, peak_nits: float, target: Sign
     xyz = to_xyz(9)
     most = _style_peak(peak_nits) if hdr else _SDR_NITS
     light = np.minimum(light_of(signal, source_way) * source_way.peak_nits, most)
-    given = np.ascontiguousarray(light / 100 @ xyz.T, np.float32)
+    pixels = np.ascontiguousarray(light / 100 @ xyz.T, np.float32)
     group = ocio.GroupTransform()
     group.appendTransform(ocio.BuiltinTransform(_style(hdr, peak_nits, 9 if hdr else 1), back))
     group.appendTransform(ocio.BuiltinTransform(_style(target.hdr, target.peak_nits, target.primaries), forward))
-    ocio.Config.CreateRaw().getProcessor(group).getDefaultCPUProcessor().applyRGB(given)
-    shown = np.maximum(given.astype(np.float64) @ np.linalg.inv(to_xyz(target.primaries)).T, 0)
+    ocio.Config.CreateRaw().getProcessor(group).getDefaultCPUProcessor().applyRGB(pixels)
+    shown = np.maximum(pixels.astype(np.float64) @ np.linalg.inv(to_xyz(target.primaries)).T, 0)
     if target.hdr:
         return signal_of(np.minimum(shown * 100 / _HDR_WAY.peak_nits, 1), target_way)
     return signal_of(np.minimum(shown, 1), target_way)

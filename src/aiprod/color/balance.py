@@ -90,8 +90,8 @@ def estimates(signal: Tensor) -> Tensor:
     steps = steps + (light[..., 1:, :] - light[..., :-1, :]).abs().mean((-2, -1))
     norm = (light**5).mean((-2, -1)) ** 0.2
     in_stops = torch.log2(light + 1e-3).mean((-2, -1))
-    found = (mean_stops(signal), torch.log2(norm + 1e-4), in_stops, torch.log2(steps + 1e-4))
-    return torch.stack([_over_green(each) for each in found], 1)
+    candidates = (mean_stops(signal), torch.log2(norm + 1e-4), in_stops, torch.log2(steps + 1e-4))
+    return torch.stack([_over_green(each) for each in candidates], 1)
 
 
 class BalanceNet(nn.Module):
@@ -109,9 +109,9 @@ class BalanceNet(nn.Module):
     def _seen(self, signal: Tensor) -> tuple[Tensor, Tensor]:
         means = mean_stops(signal)
         even = _light(signal) * (2.0 ** (-_GAMMA - means))[..., None, None]
-        found = self.body(torch.log2(even + 0.01) / 4)
-        weights = self.trust(found).flatten(2).softmax(-1)
-        return (self.look(found).flatten(2) * weights).sum(-1), means
+        features = self.body(torch.log2(even + 0.01) / 4)
+        weights = self.trust(features).flatten(2).softmax(-1)
+        return (self.look(features).flatten(2) * weights).sum(-1), means
 
     def balance(self, signal: Tensor) -> Tensor:
         """Cast of red and blue over green, stops [N, 2]."""
@@ -122,9 +122,9 @@ class BalanceNet(nn.Module):
         estimate = (plain * trust.softmax(1)[..., None]).sum(1)
         return estimate * torch.sigmoid(share + 2) + more * 0.3
 
-    def match(self, wanted: Tensor, given: Tensor) -> Tensor:
-        """By how many stops red, green and blue of ``given`` are above those of ``wanted`` shots, [N, 3]."""
-        (one, first), (other, second) = self._seen(wanted), self._seen(given)
+    def match(self, reference: Tensor, film: Tensor) -> Tensor:
+        """By how many stops red, green and blue of ``film`` are above those of ``reference`` shots, [N, 3]."""
+        (one, first), (other, second) = self._seen(reference), self._seen(film)
         apart = second - first
         there = self.pair(torch.cat([one, other, apart], 1))
         back = self.pair(torch.cat([other, one, -apart], 1))  # the other way round it says the opposite
@@ -179,12 +179,12 @@ def measured(net: BalanceNet, films: Mapping[str, Thumbnails], draws: int = 8, s
     for name in sorted(pictures):
         one, other = _pairs([pictures[name]] * draws, rng)
         stops = _drawn(draws, rng)
-        given, wanted = cast_on(one, stops), _over_green(stops)
-        balances.append([(e - wanted).abs().mean().item() for e in (0 * wanted, grey_world(given), net.balance(given))])
-        given = cast_on(other, stops)
-        ways = (0 * stops, mean_stops(given) - mean_stops(one), net.match(one, given))
+        cast, wanted = cast_on(one, stops), _over_green(stops)
+        balances.append([(e - wanted).abs().mean().item() for e in (0 * wanted, grey_world(cast), net.balance(cast))])
+        cast = cast_on(other, stops)
+        ways = (0 * stops, mean_stops(cast) - mean_stops(one), net.match(one, cast))
         matches.append([(e - stops).abs().mean().item() for e in ways])
-    mean = [float(value) for found in (balances, matches) for value in np.mean(found, axis=0)]
+    mean = [float(value) for errors in (balances, matches) for value in np.mean(errors, axis=0)]
     return Errors(len(pictures), *mean)
 
 
@@ -200,9 +200,9 @@ def balance_gains(net: BalanceNet, thumbnails: Thumbnails) -> Gains:
 
 
 @torch.no_grad()
-def match_gains(net: BalanceNet, wanted: Thumbnails, given: Thumbnails) -> Gains:
+def match_gains(net: BalanceNet, reference: Thumbnails, film: Thumbnails) -> Gains:
     """What brings a film near to another in colour and exposure, by the median over pairs of their pictures."""
-    one, other = tensor_of(wanted), tensor_of(given)
+    one, other = tensor_of(reference), tensor_of(film)
     apart = net.match(one.repeat_interleave(len(other), 0), other.repeat(len(one), 1, 1, 1)).median(0).values
     return _stated(np.exp2(-apart.numpy().astype(np.float64)))
 
@@ -232,7 +232,7 @@ def load(path: Path) -> BalanceNet:
     except (OSError, SafetensorError) as error:
         raise AiprodError(f"{path} cannot be read ({str(error)[:100]})", hint) from None
     if (stated.get("kind"), stated.get("version")) != ("aiprod balance", _VERSION):
-        raise AiprodError(f"{path.name} is no model of white balance of this version", hint)
+        raise AiprodError(f"{path.name} is not a white-balance model of this version", hint)
     net = BalanceNet()
     net.load_state_dict(weights)
     return net.eval()

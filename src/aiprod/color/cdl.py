@@ -68,14 +68,18 @@ def read_cdl(path: Path, correction: str | None = None, style: ClampStyle = "asc
         root = parser.close()
     except (ParseError, ValueError, LookupError) as error:
         raise AiprodError(f"{path.name} is not valid XML ({error})", "export it again") from None
-    found = {c.get("id", ""): c for c in root.iter() if _name(c) == "ColorCorrection"}
-    if not found:
+    corrections = {c.get("id", ""): c for c in root.iter() if _name(c) == "ColorCorrection"}
+    if not corrections:
         raise AiprodError(f"{path.name} holds no ColorCorrection", "give a .cc, .ccc or .cdl file")
-    if correction is None and len(found) > 1:
-        raise AiprodError(f"{path.name} holds {len(found)} corrections", f"name one: {', '.join(sorted(found))[:200]}")
-    if correction is not None and correction not in found:
-        raise AiprodError(f"{path.name} holds no correction {correction!r}", f"one of {', '.join(sorted(found))[:200]}")
-    element = found[correction] if correction is not None else next(iter(found.values()))
+    if correction is None and len(corrections) > 1:
+        raise AiprodError(
+            f"{path.name} holds {len(corrections)} corrections", f"name one: {', '.join(sorted(corrections))[:200]}"
+        )
+    if correction is not None and correction not in corrections:
+        raise AiprodError(
+            f"{path.name} holds no correction {correction!r}", f"one of {', '.join(sorted(corrections))[:200]}"
+        )
+    element = corrections[correction] if correction is not None else next(iter(corrections.values()))
     return _correction(element, path.name, style)
 
 

@@ -137,12 +137,12 @@ class Conversion:
 
     def signal(self, codes: list[Codes]) -> list[Light]:
         """Signal of the target, 0 to 1, for planes [H, W] of codes."""
-        made = [np.empty(plane.shape, np.float32) for plane in codes]
+        planes = [np.empty(plane.shape, np.float32) for plane in codes]
         for top in range(0, codes[0].shape[0], BAND):
             lines = slice(top, top + BAND)
-            for plane, light in zip(made, self.mapped(self.light([c[lines] for c in codes])), strict=True):
+            for plane, light in zip(planes, self.mapped(self.light([c[lines] for c in codes])), strict=True):
                 plane[lines] = self._signal.take(self.place(light))
-        return made
+        return planes
 
 
 @lru_cache(maxsize=16)

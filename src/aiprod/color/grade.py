@@ -119,7 +119,7 @@ def grade_of(data: dict[str, Any], folder: Path, name: str = "the grade") -> Gra
         AiprodError: with the key that is wrong.
     """
     try:
-        made = Grade(**data)
+        grade = Grade(**data)
     except (ValidationError, TypeError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         where = ".".join(str(part) for part in first["loc"])
@@ -128,8 +128,8 @@ def grade_of(data: dict[str, Any], folder: Path, name: str = "the grade") -> Gra
     def inside(part: Any) -> Any:
         return part.model_copy(update={"file": (folder / part.file).resolve()})
 
-    cdl = inside(made.cdl) if isinstance(made.cdl, CdlFile) else made.cdl
-    return made.model_copy(update={"cdl": cdl, "luts": tuple(inside(lut) for lut in made.luts)}).checked()
+    cdl = inside(grade.cdl) if isinstance(grade.cdl, CdlFile) else grade.cdl
+    return grade.model_copy(update={"cdl": cdl, "luts": tuple(inside(lut) for lut in grade.luts)}).checked()
 
 
 def applied(grade: Grade, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -166,23 +166,23 @@ def processor(grade: Grade) -> Any:
             group.appendTransform(transform)
     cdl = grade.correction()
     if cdl is not None:
-        made = ocio.CDLTransform(list(cdl.slope), list(cdl.offset), list(cdl.power), cdl.saturation)
-        made.setStyle(ocio.CDL_ASC if cdl.style == "asc" else ocio.CDL_NO_CLAMP)
-        group.appendTransform(made)
+        cdl_transform = ocio.CDLTransform(list(cdl.slope), list(cdl.offset), list(cdl.power), cdl.saturation)
+        cdl_transform.setStyle(ocio.CDL_ASC if cdl.style == "asc" else ocio.CDL_NO_CLAMP)
+        group.appendTransform(cdl_transform)
     for lut in grade.luts:
         how = ocio.INTERP_TETRAHEDRAL if lut.interpolation == "tetrahedral" else ocio.INTERP_LINEAR
         if lut.file.suffix.lower() == ".3dl":  # OpenColorIO takes no notice of the depth that its header states
             (table,) = read_lut(lut.file)
-            made = ocio.Lut3DTransform(table.size)
-            made.setData(table.values.ravel())
-            made.setInterpolation(how)
-            group.appendTransform(made)
+            cdl_transform = ocio.Lut3DTransform(table.size)
+            cdl_transform.setData(table.values.ravel())
+            cdl_transform.setInterpolation(how)
+            group.appendTransform(cdl_transform)
         else:
             group.appendTransform(ocio.FileTransform(str(lut.file), interpolation=how))
     try:
-        made = ocio.Config.CreateRaw().getProcessor(group, ocio.TRANSFORM_DIR_FORWARD)
+        cdl_transform = ocio.Config.CreateRaw().getProcessor(group, ocio.TRANSFORM_DIR_FORWARD)
         depth = ocio.BIT_DEPTH_F32
-        return made.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_LOSSLESS)
+        return cdl_transform.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_LOSSLESS)
     except ocio.Exception as error:
         first = str(error).split("\n")[0][:200]
         raise AiprodError(f"the grade cannot be used ({first})", "check the files that it names") from None

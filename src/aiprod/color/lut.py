@@ -185,7 +185,7 @@ def _cube(text: str, name: str) -> list[Lut]:
             f"{name} has {len(rows)} rows, and its size asks for {sum(counts.values())}", "export it again"
         )
     table = np.array(rows, np.float32)
-    made, at = [], 0
+    luts, at = [], 0
     for kind in sorted(counts):
         low, high = domain["DOMAIN_MIN"], domain["DOMAIN_MAX"]
         if kind in ranges:
@@ -196,8 +196,8 @@ def _cube(text: str, name: str) -> list[Lut]:
         at += counts[kind]
         if kind == 3:  # red is the fastest: the file's order is blue, green, red
             part = part.reshape(sizes[3], sizes[3], sizes[3], 3).transpose(2, 1, 0, 3)
-        made.append(Lut(np.ascontiguousarray(part), (low[0], low[1], low[2]), (high[0], high[1], high[2]), title))
-    return made
+        luts.append(Lut(np.ascontiguousarray(part), (low[0], low[1], low[2]), (high[0], high[1], high[2]), title))
+    return luts
 
 
 def _three_dl(text: str, name: str) -> Lut:

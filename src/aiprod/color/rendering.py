@@ -48,15 +48,15 @@ class Rendering:
     def signal(self, codes: list[Codes]) -> list[Light]:
         """Red, green and blue [H, W] of 0 to 65,535 as signal of the delivery; a grade may leave it beyond 0..1."""
         if self._enter is not None:
-            made = self._enter.signal(codes)
+            planes = self._enter.signal(codes)
         else:
-            made = [np.asarray(plane / np.float32(_TOP), np.float32) for plane in codes]
+            planes = [np.asarray(plane / np.float32(_TOP), np.float32) for plane in codes]
         if self._looks:
-            shown = graded(self._look, np.stack(made, axis=-1))
-            made = [np.ascontiguousarray(shown[..., n]) for n in range(3)]
+            shown = graded(self._look, np.stack(planes, axis=-1))
+            planes = [np.ascontiguousarray(shown[..., n]) for n in range(3)]
         if self._leave is not None:
-            made = self._leave.signal([_coded(plane) for plane in made])
-        return made
+            planes = self._leave.signal([_coded(plane) for plane in planes])
+        return planes
 
 
 def _coded(signal: NDArray[np.float32]) -> Codes:

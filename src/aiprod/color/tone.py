@@ -65,11 +65,11 @@ def bt2446a(light: list[NDArray[np.float32]], peak_nits: float, white_nits: floa
         1.0770 * even,
         np.where(even < 0.9909, (-1.1510 * even + 2.7811) * even - 0.6302, 0.5 * even + 0.5),
     )
-    made = (np.power(low, knee) - 1) / (low - 1)
-    share = made / np.maximum(1.1 * luma, 1e-6)
+    display = (np.power(low, knee) - 1) / (low - 1)
+    share = display / np.maximum(1.1 * luma, 1e-6)
     cb, cr = share * (blue - luma), share * (red - luma)  # without the divisors, which would come back
-    made = made - np.maximum(0.1 / 1.4746 * cr, 0.0)
-    return _light(made, cr, cb)
+    display = display - np.maximum(0.1 / 1.4746 * cr, 0.0)
+    return _light(display, cr, cb)
 
 
 def bt2446a_expanded(light: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
@@ -79,9 +79,9 @@ def bt2446a_expanded(light: list[NDArray[np.float32]]) -> list[NDArray[np.float3
     codes = 255 * luma
     dark = (1.8712e-5 * codes - 2.7334e-3) * codes + 1.3141
     bright = (2.8305e-6 * codes - 7.4622e-4) * codes + 1.2528
-    made = np.power(np.maximum(codes, 1e-6), np.where(codes <= 70, dark, bright)) / 1000
-    share = 1.075 * made / np.maximum(luma, 1e-6)
-    return _light(made, share * (red - luma), share * (blue - luma))
+    scene = np.power(np.maximum(codes, 1e-6), np.where(codes <= 70, dark, bright)) / 1000
+    share = 1.075 * scene / np.maximum(luma, 1e-6)
+    return _light(scene, share * (red - luma), share * (blue - luma))
 
 
 def _light(luma: Values, cr: Values, cb: Values) -> list[NDArray[np.float32]]:

@@ -34,20 +34,20 @@ def verify(
     root, log = workspace(), AuditLog()
     result = check(root, log)
     agree = "agrees" if result.checkpoints == 1 else "agree"
-    told = f"{counted(result.entries, 'entry', 'entries')}, {counted(result.checkpoints, 'checkpoint')} {agree}"
+    summary = f"{counted(result.entries, 'entry', 'entries')}, {counted(result.checkpoints, 'checkpoint')} {agree}"
     problems = list(result.problems)
     if files:
         from aiprod.governance.integrity import verify_files
 
         count, wrong = verify_files(root, log)
-        problems, told = [*problems, *wrong], f"{told}, {counted(count, 'file')} hashed again"
+        problems, summary = [*problems, *wrong], f"{summary}, {counted(count, 'file')} hashed again"
     for name, when in result.stamped:
         typer.echo(f"stamp  {name} existed at {when:%Y-%m-%d %H:%M:%S} UTC")
     for line in problems:
         typer.echo(f"BROKEN {line}")
     for line in result.warnings:
         typer.echo(f"warn   {line}")
-    typer.echo(f"{told}, {counted(len(problems), 'problem')}, {counted(len(result.warnings), 'warning')}")
+    typer.echo(f"{summary}, {counted(len(problems), 'problem')}, {counted(len(result.warnings), 'warning')}")
     if problems:
         raise typer.Exit(1)
 

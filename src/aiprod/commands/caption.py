@@ -164,11 +164,11 @@ def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[
     table = Table(title=Text(escape_controls(film)), title_justify="left", show_lines=False, expand=True)
     for heading, ratio in (("", 2), (names[0], 6), (names[1], 6), ("", 3)):
         table.add_column(heading, ratio=ratio, overflow="fold")
-    told = {"only first": f"only {names[0]}", "only second": f"only {names[1]}"}
+    labels = {"only first": f"only {names[0]}", "only second": f"only {names[1]}"}
     shared = f"{comparison.overlap:.0%} of the words" if comparison.is_comparable else "not comparable"
     rows = [("caption", comparison.first.caption, comparison.second.caption, shared)]
     rows += [
-        (line.part, line.first, line.second, told.get(line.agreement, line.agreement))
+        (line.part, line.first, line.second, labels.get(line.agreement, line.agreement))
         for line in comparison.lines
         if line.first or line.second
     ]

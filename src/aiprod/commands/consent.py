@@ -79,8 +79,8 @@ def withdraw(record: Annotated[str, typer.Argument(help="id of the record")], ac
     typer.echo("commit datasets/consent; `dvc repro` then denies them, and retrains without them")
     for clip in rests.clips:
         times = rests.seen.get(clip)
-        told = f"  # the model was shown it {times} times" if times else ""
-        typer.echo(f"  aiprod erase {clip}{told}")
+        remark = f"  # the model was shown it {times} times" if times else ""
+        typer.echo(f"  aiprod erase {clip}{remark}")
     if rests.heard:
         times = sum(rests.heard.values())
         typer.echo(f"  the model `speech` heard {counted(len(rests.heard), 'utterance')} {times} times; retrain it")

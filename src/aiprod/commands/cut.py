@@ -65,17 +65,17 @@ def cut(  # noqa: PLR0917
         typer.echo(f"{timeline.name}: {length}, every film reaches as far as it is used")
         return
     assert isinstance(form, VideoForm)
-    made = cutting.cut(read, out, form=form, stems=stems, workers=workers)
-    for note in made.notes:
+    result = cutting.cut(read, out, form=form, stems=stems, workers=workers)
+    for note in result.notes:
         typer.echo(f"note: {note}")
     if lists:
         for path in cutting.write_lists(read, out):
             typer.echo(f"list: {path}")
-    for bus, path in made.stems.items():
+    for bus, path in result.stems.items():
         typer.echo(f"stem {bus}: {path}")
-    if made.light is not None:
-        typer.echo(f"HDR10{light_words(made.light)}")
-    mixed = made.mix
+    if result.light is not None:
+        typer.echo(f"HDR10{light_words(result.light)}")
+    mixed = result.mix
     if read.sounds:
         loud = "too short or quiet to measure" if mixed.lufs is None else f"{mixed.lufs:.1f} LUFS"
         typer.echo(f"sound: {loud}, {mixed.true_peak_dbtp:.1f} dBTP, limiter took at most {mixed.limited_db:.1f} dB")
@@ -83,7 +83,8 @@ def cut(  # noqa: PLR0917
         if missed is not None and abs(missed) > 0.1:
             typer.echo(f"note: {missed:+.1f} LU from the target, which peaks do not allow to be reached")
     typer.echo(
-        f"{out}: {length}, {made.frames} frames ({made.reused} of {made.reused + made.rendered} segments reused)"
+        f"{out}: {length}, {result.frames} frames "
+        f"({result.reused} of {result.reused + result.rendered} segments reused)"
     )
 
 

@@ -93,7 +93,7 @@ def _resume(root: Path, vault: Vault, name: str | None) -> None:
         typer.echo(f"finishing the erasure {waiting}")
         left += _say_certificate(root, resume(root, waiting, vault, actor=actor.name, role=actor.role))
     if not names:
-        typer.echo("no erasure was left half-way")
+        typer.echo("no erasure is unfinished")
     if left:
         raise typer.Exit(1)
 
@@ -131,7 +131,7 @@ def _say_plan(todo: ErasurePlan) -> None:
         what = "is also deleted" if inside else "is outside the repository: delete it yourself"
         typer.echo(f"  source file {escape_controls(path)}: {what}")
     for path in todo.beside.about:
-        typer.echo(f"  beside it {escape_controls(path)}: is also deleted")
+        typer.echo(f"  file beside it {escape_controls(path)}: is also deleted")
     for path, count in todo.beside.tables.items():
         typer.echo(f"  table {escape_controls(path)}: {count} of its lines are deleted")
     _say_left({escape_controls(path): why for path, why in todo.beside.left.items()})
@@ -153,7 +153,7 @@ def _say_plan(todo: ErasurePlan) -> None:
     for digest, what in todo.released.items():
         typer.echo(f"  released {escape_controls(what)}; ask for it back: sha256 {digest}")
     for film, lines in todo.finished.items():
-        typer.echo(f"  film {escape_controls(film)} stands on it; make it again without:")
+        typer.echo(f"  film {escape_controls(film)} uses it; make it again without:")
         for line in lines:
             typer.echo(f"    {escape_controls(line)}")
 

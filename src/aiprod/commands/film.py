@@ -38,9 +38,9 @@ def film(
         use_threads(params.threads if params else 0)
         return params.generation if params else GenerationParams()
 
-    made = make_film(script, out, settings, Memo(state().memo("film"), context()), stems=stems, workers=workers)
-    record = made.record
-    for note in made.notes:
+    result = make_film(script, out, settings, Memo(state().memo("film"), context()), stems=stems, workers=workers)
+    record = result.record
+    for note in result.notes:
         typer.echo(f"note: {note}")
     delivery = record["delivery"]
     typer.echo(
@@ -51,9 +51,9 @@ def film(
         typer.echo(f"obligation: {line}")
     length = format_timecode(record["frames"], parse_rate(record["rate"]))
     typer.echo(
-        f"{made.path}: {length}, {len(record['shots'])} shots, {made.generated} generated now, "
-        f"{made.spoken} lines spoken now, "
-        f"{made.reused} of {made.reused + made.rendered} segments reused"
+        f"{result.path}: {length}, {len(record['shots'])} shots, {result.generated} generated now, "
+        f"{result.spoken} lines spoken now, "
+        f"{result.reused} of {result.reused + result.rendered} segments reused"
     )
 
 

@@ -136,7 +136,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     from aiprod.trainer.loop.accelerator import default_device
     from aiprod.trainer.loop.threads import use_threads
 
-    given = GenerationInputs(
+    inputs = GenerationInputs(
         image=image,
         video=video,
         strength=strength,
@@ -153,9 +153,9 @@ def generate(  # noqa: PLR0917 (typer calls it)
         box=parsed_box(box),
         make=parsed_make(make),
     )
-    given.check()
+    inputs.check()
     if duration:
-        refuse_windows(given, viewing_scale)
+        refuse_windows(inputs, viewing_scale)
     elif overlap is not None:
         raise AiprodError("--overlap is of --duration", "give --duration SECONDS")
     if bool(prompt) == (prompts is not None):
@@ -183,7 +183,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     if duration:
         sizes = make_long_films(pipeline, requests, config, image, duration_s=duration, overlap_s=overlap)
     else:
-        sizes = make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
+        sizes = make_films(pipeline, requests, config, inputs, batch=batch, viewing_scale=viewing_scale)
     log(f"wrote {out} ({sizes})" if not many else f"wrote {counted(len(requests), 'film')} into {out} ({sizes} each)")
 
 

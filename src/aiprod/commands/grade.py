@@ -81,12 +81,12 @@ def grade(  # noqa: PLR0917
         raise AiprodError("both a recipe and options are given", "write all into the recipe, or leave it out")
     if recipe is None and not changes and delivery.usual and scopes is None:
         raise AiprodError("no grade is given", "give --recipe, --lut, --cdl, --exposure, --auto or --space")
-    made = read_grade(recipe) if recipe is not None else grade_of(stated, Path.cwd())
+    grading = read_grade(recipe) if recipe is not None else grade_of(stated, Path.cwd())
     if scopes is not None:
-        scope_sheet(film, made, at, scopes, delivery)
+        scope_sheet(film, grading, at, scopes, delivery)
         typer.echo(f"scopes: {scopes} (above as it is, below graded)")
         return
-    timeline = whole_film(film, made)
+    timeline = whole_film(film, grading)
     form = cutting.form_of(timeline, codec, crf, "veryfast", out, delivery)
     if out.exists() and out.samefile(film):
         raise AiprodError(f"{out} is the film itself", "write to another file")

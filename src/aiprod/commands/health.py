@@ -92,8 +92,8 @@ def _files_again(root: Path) -> Iterator[Diagnosis]:
         if all(diagnosis.state in ("ok", "note") for diagnosis in diagnoses):
             remember("health", decided_by, _places(root))
         return
-    for name, given in places:
-        yield _place(name, given)
+    for name, place in places:
+        yield _place(name, place)
 
 
 def _python(_root: Path) -> Iterator[Diagnosis]:
@@ -203,8 +203,8 @@ def _sources(root: Path) -> Iterator[Diagnosis]:
                 f"ingest.sources names {name!r}, which is not declared",
                 "declare it in datasets/sources.yaml or remove it from params.yaml",
             )
-    for name, given in _places(root):
-        yield _place(name, given)
+    for name, place in _places(root):
+        yield _place(name, place)
 
 
 def _places(root: Path) -> list[tuple[str, str | None]]:
@@ -227,18 +227,18 @@ def _ingest(root: Path) -> dict[str, Any]:
         return {}
 
 
-def _place(name: str, given: str | None) -> Diagnosis:
-    if not given:
+def _place(name: str, stated: str | None) -> Diagnosis:
+    if not stated:
         return Diagnosis(
             f"source {name}", "bad", "no folder is set for it", f"set ingest.folders.{name} in params.yaml"
         )
-    if "://" in given:
-        return Diagnosis(f"source {name}", "note", f"{given}, which only scan asks")
-    place = main_repository() / given
+    if "://" in stated:
+        return Diagnosis(f"source {name}", "note", f"{stated}, which only scan asks")
+    place = main_repository() / stated
     if not place.is_dir():
-        return Diagnosis(f"source {name}", "bad", f"its folder {given} does not exist", "make it, or correct the path")
+        return Diagnosis(f"source {name}", "bad", f"its folder {stated} does not exist", "make it, or correct the path")
     files = [p for p in place.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    return Diagnosis(f"source {name}", "ok" if files else "note", f"{counted(len(files), 'file')} in {given}")
+    return Diagnosis(f"source {name}", "ok" if files else "note", f"{counted(len(files), 'file')} in {stated}")
 
 
 def _disk(root: Path) -> Iterator[Diagnosis]:
@@ -333,13 +333,13 @@ def _remote(name: str, settings: dict[str, str], *, is_default: bool) -> Diagnos
     url = settings.get("url", "")
     shown = f"{url}{' (default)' if is_default else ''}"
     if url.startswith("s3://"):
-        held = any(k in settings for k in ("access_key_id", "profile", "credentialpath"))
-        held = held or bool(os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE"))
-        held = held or (Path.home() / ".aws" / "credentials").is_file()
+        has_credentials = any(k in settings for k in ("access_key_id", "profile", "credentialpath"))
+        has_credentials = has_credentials or bool(os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE"))
+        has_credentials = has_credentials or (Path.home() / ".aws" / "credentials").is_file()
         endpoint = settings.get("endpointurl", "")
         if endpoint and not _answers(endpoint):
             return Diagnosis(name, "bad", f"{endpoint} does not answer", "start the server or correct endpointurl")
-        if not held:
+        if not has_credentials:
             return Diagnosis(
                 name,
                 "warn",

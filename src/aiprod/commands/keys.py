@@ -33,14 +33,15 @@ def status() -> None:
     if key_status.foreign:
         typer.echo(f"{key_status.foreign} keys are wrapped by another master key: they cannot be read")
     if key_status.rotating:
-        typer.echo("a rotation was stopped half-way: run `aiprod keys rotate` to finish it")
-    for made in key_status.backups:
-        day = datetime.fromtimestamp(made["unix_time_s"], UTC)
-        ended = "" if made["master"] == key_status.master else ", of no use since the master key was rotated"
+        typer.echo("a key rotation was interrupted: run `aiprod keys rotate` to finish it")
+    for backup in key_status.backups:
+        day = datetime.fromtimestamp(backup["unix_time_s"], UTC)
+        ended = "" if backup["master"] == key_status.master else ", of no use since the master key was rotated"
         typer.echo(
-            f"backup of {day:%Y-%m-%d %H:%M} UTC: {counted(made['keys'], 'key')}, SHA-256 {made['sha256'][:16]}…{ended}"
+            f"backup of {day:%Y-%m-%d %H:%M} UTC: {counted(backup['keys'], 'key')}, "
+            f"SHA-256 {backup['sha256'][:16]}…{ended}"
         )
-    if key_status.films and not [made for made in key_status.backups if made["master"] == key_status.master]:
+    if key_status.films and not [backup for backup in key_status.backups if backup["master"] == key_status.master]:
         typer.echo("no backup under this master key is known: run `aiprod keys backup FILE`")
     if key_status.foreign:
         raise typer.Exit(1)

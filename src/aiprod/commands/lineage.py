@@ -21,7 +21,7 @@ _SHOWN = 6
 
 
 def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
-    asked: Annotated[
+    target: Annotated[
         str, typer.Argument(metavar="PATH|CLIP_ID|MODEL", help="a file, a clip or film id, or the name of a model")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
@@ -55,12 +55,12 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
 
     root, whole = workspace(), as_json or every or html is not None or prov is not None
     with _no_garbage(), nullcontext(root) if rev is None else workspace_at(root, rev) as there:
-        name = asked if rev is None else _relative(asked, root, there)
+        name = target if rev is None else _relative(target, root, there)
         try:
             walked = walk(there, name, at=at, rehash=rehash, shown=None if whole else _SHOWN + 3)
         except AiprodError:
             if rev is not None:
-                _say_what_is_not_here(there, rev, asked)
+                _say_what_is_not_here(there, rev, target)
             raise
         if prov is not None:
             from aiprod.governance.exports.prov import prov_document, write_prov
@@ -72,7 +72,7 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
         from aiprod.base.files import write_text
         from aiprod.governance.pages import render
 
-        write_text(html, render("lineage.html.j2", found=walked))
+        write_text(html, render("lineage.html.j2", lineage=walked))
     if as_json:
         typer.echo(walked.json())
     else:
@@ -96,8 +96,8 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def _say_what_is_not_here(there: Path, rev: str, asked: str) -> None:
-    """Raise where ``asked`` is unknown because DVC's cache lacks what that revision recorded.
+def _say_what_is_not_here(there: Path, rev: str, target: str) -> None:
+    """Raise where ``target`` is unknown because DVC's cache lacks what that revision recorded.
 
     Raises:
         AiprodError: says so, and how to get it.
@@ -107,18 +107,18 @@ def _say_what_is_not_here(there: Path, rev: str, asked: str) -> None:
 
     if absent := missing_outputs(there):
         raise AiprodError(
-            f"{asked} cannot be looked up at {rev}: DVC's cache here does not hold "
-            f"{next((out for out in absent if asked.startswith(out)), absent[0])} as it was then",
+            f"{target} cannot be looked up at {rev}: DVC's cache here does not hold "
+            f"{next((out for out in absent if target.startswith(out)), absent[0])} as it was then",
             f"`dvc fetch --all-commits` brings what was pushed; else make it again: "
             f"`git worktree add ../at-that-time {rev}` and `make repro` there",
         )
 
 
-def _relative(asked: str, root: Path, there: Path) -> str:
+def _relative(target: str, root: Path, there: Path) -> str:
     """A path that the user gave from where they stand, as it is called from the top of the workspace ``there``."""
-    full = Path(os.path.abspath(asked))
-    name = full.relative_to(root).as_posix() if full.is_relative_to(root) else asked
-    return name if (there / name).exists() else asked
+    full = Path(os.path.abspath(target))
+    name = full.relative_to(root).as_posix() if full.is_relative_to(root) else target
+    return name if (there / name).exists() else target
 
 
 def _print(lineage: Lineage, every: bool) -> None:
@@ -166,7 +166,7 @@ def _grow(tree: Any, node: Node, every: bool) -> None:
 def _label(node: Node) -> str:
     """One line about a node: what a reader asks first."""
     facts = node.facts
-    said = {
+    parts = {
         "signed": [
             f"Content Credentials: {facts.get('content_credentials', '')}",
             f"signed by {facts.get('signed_by', '')}",
@@ -220,7 +220,7 @@ def _label(node: Node) -> str:
         "source": [facts.get("title", ""), f"policy: {facts['policy']}" if "policy" in facts else ""],
         "latent": [facts.get("status", "")],
     }.get(node.kind, [])
-    return " · ".join([f"{node.kind} {node.name}", *(str(s) for s in said if s)])
+    return " · ".join([f"{node.kind} {node.name}", *(str(s) for s in parts if s)])
 
 
 def register(app: typer.Typer) -> None:

@@ -59,10 +59,10 @@ def estimate(  # noqa: PLR0917
             single=tflops * 1e12 / 2 if tflops else base.single,
             bandwidth=bandwidth * 1e9 if bandwidth else base.bandwidth,
         )
-    given = file if file.is_dir() else None
-    read = _sections(params if given else file, change or [])
+    folder = file if file.is_dir() else None
+    read = _sections(params if folder else file, change or [])
     devices = [d for d in (chosen, this_processor() if cpu else None) if d is not None and d.bandwidth]
-    steps = list(planned_steps(read, text_tokens=text_tokens, given=given))
+    steps = list(planned_steps(read, text_tokens=text_tokens, checkpoint=folder))
     first, swapped = steps[0].step, any(one.step.swapped for one in steps)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{first.parameters:,} parameters, {first.trained:,} trained. A step of one process:")
@@ -82,8 +82,8 @@ def estimate(  # noqa: PLR0917
     rows.append(("TFLOP", lambda one: f"{one.step.flops / 1e12:,.{0 if one.step.flops > 1e14 else 3}f}"))
     for device in devices:
         rows.append((f"seconds on {device.name}", functools.partial(_seconds, device)))
-    for name, told in rows:
-        table.add_row(name, *(told(one) for one in steps))
+    for name, cell in rows:
+        table.add_row(name, *(cell(one) for one in steps))
     console.print(table)
     training = read["train_diffusion"]
     if training.launch.processes != 1:
@@ -135,16 +135,12 @@ def _sections(path: Path, changes: list[str]) -> dict[str, Any]:
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from aiprod.base.structured import parse_yaml
 
     key, equals, text = change.partition("=")
     if not equals:
         raise AiprodError(f"--set {change} has no value", "give KEY=VALUE, as train_diffusion.swap_blocks=4")
-    try:
-        value = YAML(typ="safe").load(text)
-    except YAMLError:
-        raise AiprodError(f"--set {change}: the value is no YAML", "quote it") from None
+    value = parse_yaml(text, f"--set {change}: the value", hint="quote it")
     *outer, last = key.split(".")
     place: Any = content
     for name in outer:

@@ -114,9 +114,9 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_file(content: dict[str, Any], path: Path) -> None:
-    """Write a parameter file that was made, not copied."""
+    """Write a parameter file in the style of DVC, so that `dvc exp run -S` changes no line but those it is asked to."""
     yaml = YAML()
-    yaml.width = 4096
+    yaml.default_flow_style = False
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         yaml.dump(content, file)
 

@@ -52,8 +52,8 @@ def use(
     elif target.resolve() != file.resolve():
         with atomic_path(target) as temporary:
             shutil.copyfile(file, temporary)
-    made = ", made small" if smoke else ""
-    typer.echo(f"params.yaml is {file}{made}; `git checkout params.yaml` brings the old one back")
+    scaled = ", made small" if smoke else ""
+    typer.echo(f"params.yaml is {file}{scaled}; `git checkout params.yaml` brings the old one back")
 
 
 def register(parent: typer.Typer) -> None:

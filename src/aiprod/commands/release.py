@@ -34,7 +34,7 @@ def release(
     from aiprod.base.state import workspace
     from aiprod.governance.release.release import release as write
 
-    made = write(
+    result = write(
         workspace(),
         videos,
         out,
@@ -42,22 +42,22 @@ def release(
         share_alike_cleared=share_alike_cleared,
         copies_cleared=copies_cleared,
     )
-    for line in made.compared:
+    for line in result.compared:
         typer.echo(line)
-    for path in made.videos:
+    for path in result.videos:
         typer.echo(f"signed {path}; `aiprod lineage {path}` verifies it")
-    for path in made.documents:
+    for path in result.documents:
         typer.echo(f"wrote {path}")
-    for path in made.register:
+    for path in result.register:
         typer.echo(f"noted in {path.relative_to(workspace())}: commit it, so that the video can be called back")
-    if made.signer.timestamps:
-        typer.echo(f"time-stamped by {made.signer.timestamps}: verifies after the certificate's end as well")
+    if result.signer.timestamps:
+        typer.echo(f"time-stamped by {result.signer.timestamps}: verifies after the certificate's end as well")
     else:
         typer.echo(
-            f"note: verifies until {made.signer.ends:%Y-%m-%d}, the end of the signing certificate: no time stamp"
+            f"note: verifies until {result.signer.ends:%Y-%m-%d}, the end of the signing certificate: no time stamp"
             " → name an RFC 3161 authority as c2pa_timestamps in datasets/organisation.yaml"
         )
-    if made.signer.development:
+    if result.signer.development:
         typer.echo("note: signed with a development certificate, which no one else trusts")
 
 

@@ -25,7 +25,7 @@ _DATA_STAGES = frozenset({"scan", "ingest", "qc_measure", "qc_decide", "caption"
 
 
 @dataclass(frozen=True)
-class Table:
+class SummaryTable:
     """A heading, rows of as many cells each, and a sentence below."""
 
     title: str
@@ -33,12 +33,12 @@ class Table:
     note: str = ""
 
 
-def tables(root: Path) -> list[Table]:
+def tables(root: Path) -> list[SummaryTable]:
     """The tables in the order in which they are read."""
     return [_stages(root), _quality(root), *_of_manifests(root), _against_the_lock(root)]
 
 
-def _stages(root: Path) -> Table:
+def _stages(root: Path) -> SummaryTable:
     """In the order of the pipeline. What did not run this time says so instead of a time."""
     began = float(_read(timing.folder() / "run.json").get("unix_time_s", 0))
     rows, total = [], 0.0
@@ -53,7 +53,7 @@ def _stages(root: Path) -> Table:
             total += took["seconds"]
         time = _duration(took["seconds"]) if ran else "-"
         rows.append((name, time, count if ran else f"nothing to do (took {_duration(took['seconds'])} when it ran)"))
-    return Table("Time by stage", rows, f"{_duration(total)} in all" if rows else "")
+    return SummaryTable("Time by stage", rows, f"{_duration(total)} in all" if rows else "")
 
 
 def _names(root: Path) -> list[str]:
@@ -62,14 +62,14 @@ def _names(root: Path) -> list[str]:
     return list(graph.get("stages", {})) if isinstance(graph, dict) else []
 
 
-def _quality(root: Path) -> Table:
+def _quality(root: Path) -> SummaryTable:
     """Each model beside what needs no model at all."""
-    rows = [row for found in (learnt(root), _samples(root)) for row in found]
+    rows = [row for table in (learnt(root), _samples(root)) for row in table]
     if not rows:
-        return Table("Quality against chance")
+        return SummaryTable("Quality against chance")
     head = ("", "measured", "without learning", "")
     better = sum(row[3] == "better" for row in rows)
-    return Table("Quality against chance", [head, *rows], f"{better} of {len(rows)} are better than chance")
+    return SummaryTable("Quality against chance", [head, *rows], f"{better} of {len(rows)} are better than chance")
 
 
 _LEARNT = (  # report, what it says, figure, what it is compared with, how both are written, whether more is better
@@ -112,7 +112,7 @@ def _judged(better: bool) -> str:
     return "better" if better else "no better than chance"
 
 
-def _of_manifests(root: Path) -> tuple[Table, Table]:
+def _of_manifests(root: Path) -> tuple[SummaryTable, SummaryTable]:
     """What the manifests say: films and clips, and what no program may decide, with the command for it.
 
     Kept from one run to the next, for reading manifests loads much and a run with nothing to do changes none.
@@ -138,47 +138,49 @@ def _of_manifests(root: Path) -> tuple[Table, Table]:
     left = [tuple(row) for row in kept["left"]]
     if keys := _keys_without_backup():
         left.append((keys, "aiprod keys backup FILE"))
-    return Table("Films and clips", [tuple(row) for row in kept["counts"]]), Table("Left to a person", left)
+    return SummaryTable("Films and clips", [tuple(row) for row in kept["counts"]]), SummaryTable(
+        "Left to a person", left
+    )
 
 
 def _keys_without_backup() -> str:
     from aiprod.storage.crypto.key_store import KeyStore
 
     key_status = KeyStore().status()
-    current = [made for made in key_status.backups if made["master"] == key_status.master]
-    if not key_status.films or (current and max(made["keys"] for made in current) >= key_status.films):
+    current = [backup for backup in key_status.backups if backup["master"] == key_status.master]
+    if not key_status.films or (current and max(backup["keys"] for backup in current) >= key_status.films):
         return ""
     return f"{counted(key_status.films, 'film')} with a key, and no backup of all keys"
 
 
-def _against_the_lock(root: Path) -> Table:
+def _against_the_lock(root: Path) -> SummaryTable:
     """Stages whose outputs are not those that the last commit recorded."""
     title = "Compared with the dvc.lock of the last commit"
     try:
         committed = git(root, "show", "HEAD:dvc.lock")
         if committed is None or not (root / "dvc.lock").is_file():
-            return Table(title)
+            return SummaryTable(title)
         present = (root / "dvc.lock").read_bytes()
         if present == committed:  # the usual case, and parsing the two is most of what this command takes
-            return Table(title, note="no output differs")
+            return SummaryTable(title, note="no output differs")
         before, now = _outs(committed), _outs(present)
         settings_before, settings = _params(committed), _params(present)
     except AiprodError:
-        return Table(title)
+        return SummaryTable(title)
     differ = [name for name in now if before.get(name) not in (None, now[name])]
     data = [name for name in differ if name in _DATA_STAGES]
-    made = [name for name in differ if name not in _DATA_STAGES]
+    trained = [name for name in differ if name not in _DATA_STAGES]
     rows = []
     if data:
         rows.append(("data differs", ", ".join(data), "other films, code or parameters than at that commit"))
-    if made:
+    if trained:
         if any(settings.get(name) != settings_before.get(name) for name in now):
             why = "other parameters or code than at that commit, here or in a stage before"
         else:
             why = "made from the data that differs" if data else "normal: sums differ in their last bits by processor"
-        rows.append(("results differ", ", ".join(made), why))
+        rows.append(("results differ", ", ".join(trained), why))
     record = "`git add dvc.lock datasets/v1/code.json metrics` and a commit record this run"
-    return Table(title, rows, record if rows else "no output differs")
+    return SummaryTable(title, rows, record if rows else "no output differs")
 
 
 def _params(text: bytes) -> dict[str, Any]:

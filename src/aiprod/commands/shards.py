@@ -34,9 +34,9 @@ def list_(
     """
     from aiprod.storage.shards.shards import Shards
 
-    told: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     for folder in _folders():
-        about = told[folder.name] = _about(Shards(folder))
+        about = described[folder.name] = _about(Shards(folder))
         if members:
             for path in Shards(folder).paths():
                 for member in Shards(folder).index(path).members.values():
@@ -47,7 +47,7 @@ def list_(
             )
             typer.echo(f"{folder.name}: {size if about['shards'] else 'one file for each object'}")
     if as_json:
-        typer.echo(json.dumps(told, indent=1))
+        typer.echo(json.dumps(described, indent=1))
 
 
 def _about(packed: Shards) -> dict[str, int]:
@@ -140,8 +140,8 @@ def migrate(
             typer.echo(f"{folder.name}: {counted(objects, 'object')} → {what}")
             continue
         done = arrange(folder, params, state().cache("shards") / folder.name)
-        made = f"{done.written} written, {done.reused} as they were" if number else ""
-        typer.echo(f"{folder.name}: {counted(objects, 'object')} → {what}{made and f' ({made})'}")
+        counts = f"{done.written} written, {done.reused} as they were" if number else ""
+        typer.echo(f"{folder.name}: {counted(objects, 'object')} → {what}{counts and f' ({counts})'}")
     if not dry_run:
         if _verify(_folders()):
             raise typer.Exit(1)

@@ -143,18 +143,18 @@ def _decide(source: str, policy: Policy, reason: str, actor: str | None) -> None
     _say(decide(workspace(), source, policy, reason, actor))
 
 
-def _say(made: PolicyDecision) -> None:
-    after = made.after
-    typer.echo(f"{made.source_id}: policy {made.before.policy_approval} → {after.policy_approval}")
-    if after.contract is not None and after.contract != made.before.contract:
+def _say(decision: PolicyDecision) -> None:
+    after = decision.after
+    typer.echo(f"{decision.source_id}: policy {decision.before.policy_approval} → {after.policy_approval}")
+    if after.contract is not None and after.contract != decision.before.contract:
         end = f"until {after.contract.expires}" if after.contract.expires else "without an end"
         permits = "permits" if after.contract.permits_training else "does not permit"
         typer.echo(f"contract {after.contract.id} ({after.contract.license_symbol}) {permits} training, {end}")
-    if made.right.permits_training or made.against:
-        typer.echo(f"effective right of the source: {made.right.right.replace('_', ' ')}")
+    if decision.right.permits_training or decision.against:
+        typer.echo(f"effective right of the source: {decision.right.right.replace('_', ' ')}")
     else:
         typer.echo("effective right: as the licence of each film has it")
-    for line in made.against:
+    for line in decision.against:
         typer.echo(f"  - {line}")
     typer.echo("next: git add datasets/sources.yaml && git commit; dvc repro")
 

@@ -106,12 +106,12 @@ def speak(  # noqa: PLR0917 (typer calls it)
         log(f"{late}: what is before them takes longer than its time; a higher --speed shortens it")
 
 
-def _refuse_overwriting(out: Path, given: tuple[Path | None, ...]) -> None:
+def _refuse_overwriting(out: Path, inputs: tuple[Path | None, ...]) -> None:
     """What is read is never written over: subtitles have the name of what is written beside the sound."""
     from aiprod.errors import AiprodError
 
     for path in (out.with_suffix(suffix) for suffix in (".wav", ".json", ".srt", ".vtt")):
-        for read in given:
+        for read in inputs:
             try:
                 same = read is not None and path.samefile(read)
             except (OSError, ValueError):  # one of them is no file; a text may be no name of one

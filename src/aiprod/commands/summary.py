@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.commands.run_results import Table
+    from aiprod.commands.run_results import SummaryTable
 
 
 def summary(
@@ -25,13 +25,13 @@ def summary(
     from aiprod.commands.run_results import tables
     from aiprod.errors import AiprodError
 
-    found = tables(workspace())
-    if not any(table.rows for table in found):
+    results = tables(workspace())
+    if not any(table.rows for table in results):
         raise AiprodError("nothing has been made here yet", "run `make repro` first")
     if as_json:
-        typer.echo(json.dumps([asdict(table) for table in found], ensure_ascii=False))
+        typer.echo(json.dumps([asdict(table) for table in results], ensure_ascii=False))
         return
-    for table in found:
+    for table in results:
         if table.rows or table.note:
             typer.echo("\n".join(_lines(table)))
     if places:
@@ -40,7 +40,7 @@ def summary(
         where()
 
 
-def _lines(table: Table) -> list[str]:
+def _lines(table: SummaryTable) -> list[str]:
     """A heading, the rows in columns as wide as they need, and the note."""
     lines = ["", table.title]
     widths = [max(len(row[place]) for row in table.rows) for place in range(len(table.rows[0]))] if table.rows else []

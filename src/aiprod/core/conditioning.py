@@ -53,14 +53,14 @@ class FrameCondition:
         area = height * width
         _check_strength(self.strength)
         _check_grid(state, frames * area)
-        given, rest = divmod(self.tokens.shape[1], area)
+        count, rest = divmod(self.tokens.shape[1], area)
         first = self.index if self.index >= 0 else frames + self.index
-        if rest or not given or not 0 <= first <= frames - given:
+        if rest or not count or not 0 <= first <= frames - count:
             raise CoreError(
                 f"{self.tokens.shape[1]} tokens at frame {self.index} do not fit a grid of {self.grid}",
                 f"give a multiple of {area} tokens that starts and ends inside {frames} frames",
             )
-        return _overwrite(state, slice(first * area, (first + given) * area), self.tokens, 1 - self.strength)
+        return _overwrite(state, slice(first * area, (first + count) * area), self.tokens, 1 - self.strength)
 
 
 @dataclass(frozen=True)
@@ -228,12 +228,14 @@ def video_reference(
         small: one cell a block, at the place of the block, instead of as many as before.
         every: of so many token frames the first alone.
     """
-    given = coarse(latent, block)
+    reference = coarse(latent, block)
     if small:
-        given = _averaged(latent, block)
-        missing = [-size % cells for size, cells in zip(given.shape[-2:], patches.patch[1:], strict=True)]
-        given = torch.nn.functional.pad(given, (0, missing[1], 0, missing[0]), mode="replicate")  # to whole tokens
-    tokens, positions = patches.patchify(given[None], fps=fps)
+        reference = _averaged(latent, block)
+        missing = [-size % cells for size, cells in zip(reference.shape[-2:], patches.patch[1:], strict=True)]
+        reference = torch.nn.functional.pad(
+            reference, (0, missing[1], 0, missing[0]), mode="replicate"
+        )  # to whole tokens
+    tokens, positions = patches.patchify(reference[None], fps=fps)
     if small:
         positions = positions * positions.new_tensor([1.0, block, block])
     frames = latent.shape[1] // patches.patch[0]

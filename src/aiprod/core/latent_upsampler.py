@@ -168,7 +168,7 @@ def smaller(
     Raises:
         CoreError: it has no half; names the nearest sizes that have one.
     """
-    found = []
+    sizes = []
     for name, pixels, factor, unit in zip(("frames", "height", "width"), size, factors, cell, strict=True):
         first = 1 if name == "frames" else 0  # a causal latent's first frame stands for itself
         step = unit * factor
@@ -178,8 +178,8 @@ def smaller(
                 f"{name} of {pixels} cannot be halved for the first of two stages",
                 f"use {below} or {below + step}, or one stage",
             )
-        found.append(first + (pixels - first) // factor)
-    return found[0], found[1], found[2]
+        sizes.append(first + (pixels - first) // factor)
+    return sizes[0], sizes[1], sizes[2]
 
 
 def _parts(config: LatentUpsamplerConfig) -> int:

@@ -84,7 +84,7 @@ class ClipRow(Row):
     status: Literal["ok", "short", "error", "erased"]
     reasons: list[str] = Field(default_factory=list)
     processed_name: str | None = Field(default=None, description="file in processed/, None unless status is ok")
-    processed_sha256: str | None = Field(default=None, description="of the file as it lies there, encrypted or not")
+    processed_sha256: str | None = Field(default=None, description="of the file as stored, encrypted or not")
     split: Split
     steps: list[str] = Field(default_factory=list, description="normalisation steps that were applied, in order")
     made_by: int = Field(default=1, ge=1, description="media.normalising.VERSION that made it; 1 where it is not said")

@@ -35,8 +35,8 @@ def draw_adherence(path: Path, measured: Mapping[str, Mapping[str, Any]]) -> Non
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(MUTED)
-    said = "what was asked and is seen or heard" if measured else "no prompt asks for anything that can be measured"
-    axes.set_title(f"Prompt adherence: {said}", fontsize=9.5, color=INK, loc="left", pad=8)
+    subtitle = "what was asked and is seen or heard" if measured else "no prompt asks for anything that can be measured"
+    axes.set_title(f"Prompt adherence: {subtitle}", fontsize=9.5, color=INK, loc="left", pad=8)
     axes.set_xlabel(
         "share of samples, with 95 % interval · red: chance · pale: no better than chance", fontsize=7.5, color=MUTED
     )

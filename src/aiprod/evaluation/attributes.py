@@ -40,17 +40,17 @@ class Attribute:
     """One thing that can be asked for and measured. ``seen`` is None where the video cannot show it (no sound)."""
 
     name: str
-    asked: Callable[[PromptAttributes], Any]
+    expected: Callable[[PromptAttributes], Any]
     seen: Callable[[MeasuredVideo], Any]
     matches: Callable[[Any, Any], bool]
 
 
-def _same(asked: Any, seen: Any) -> bool:
-    return bool(asked == seen)
+def _same(expected: Any, seen: Any) -> bool:
+    return bool(expected == seen)
 
 
-def _among(asked: Any, seen: Any) -> bool:
-    return bool(seen in asked)
+def _among(expected: Any, seen: Any) -> bool:
+    return bool(seen in expected)
 
 
 ATTRIBUTES = (

@@ -48,15 +48,15 @@ class ClipScorer:
             raise AiprodError(f"sample.clip: {folder} is not a folder", "give the folder of a CLIP checkpoint, or null")
         load: Any = CLIPModel.from_pretrained  # its annotations know nothing of the loading info
         try:
-            model, found = load(path, local_files_only=True, use_safetensors=True, output_loading_info=True)
+            model, loading = load(path, local_files_only=True, use_safetensors=True, output_loading_info=True)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
             pictures = CLIPImageProcessor.from_pretrained(path, local_files_only=True)
         except Exception as error:  # transformers and safetensors raise many kinds
             raise AiprodError(
                 f"sample.clip: {folder} holds no CLIP checkpoint ({words_of(error)})", "save it completely"
             ) from None
-        absent = [n for n in found["missing_keys"] if not n.endswith(_HARMLESS)]
-        if absent or found["mismatched_keys"]:
+        absent = [n for n in loading["missing_keys"] if not n.endswith(_HARMLESS)]
+        if absent or loading["mismatched_keys"]:
             raise AiprodError(
                 f"sample.clip: {folder} lacks weights ({', '.join(sorted(map(str, absent))[:3])})", "save it completely"
             )

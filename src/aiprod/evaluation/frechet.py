@@ -95,11 +95,11 @@ def distances(generated: Sequence[MeasuredVideo], real: Sequence[MeasuredVideo])
     for name, features in FEATURES.items():
         if name == "sound" and any(v.sound is None for v in (*generated, *real)):
             continue
-        reference, made, other = (np.array([features(v) for v in videos]) for videos in (real, generated, noise))
+        reference, produced, other = (np.array([features(v) for v in videos]) for videos in (real, generated, noise))
         scale = reference.std(axis=0) + 1e-9
-        reference, made, other = reference / scale, made / scale, other / scale
+        reference, produced, other = reference / scale, produced / scale, other / scale
         report[name] = {
-            "generated": round(frechet(made, reference), 3),
+            "generated": round(frechet(produced, reference), 3),
             "real_halves": round(frechet(reference[::2], reference[1::2]), 3),
             "noise": round(frechet(other, reference), 3),
         }

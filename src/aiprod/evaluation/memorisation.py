@@ -107,10 +107,10 @@ def find_copies(results: Sequence[GeneratedClip], encoder: LatentEncoder, known:
         iter, encoder([r.pictures for r in results if len(r.pictures)], [one for one in sources if one is not None])
     )
     shown = [next(encoded) if len(r.pictures) else None for r in results]
-    made = [next(softened) if one is not None else None for one in sources]
+    softened_clips = [next(softened) if one is not None else None for one in sources]
     own = [real(clip) for clip in heldout]
-    table = _distances([*shown, *made, *own], [*train, *heldout], real)
-    first = len(shown) + len(made)
+    table = _distances([*shown, *softened_clips, *own], [*train, *heldout], real)
+    first = len(shown) + len(softened_clips)
     for place in range(len(own)):
         table[first + place, len(train) + place] = np.nan  # a clip is not its own neighbour
     near = [_nearest(row, len(train)) for row in table]
@@ -167,9 +167,9 @@ def sentence(nearest: Mapping[str, Any]) -> str:
         return f"a copy of training clip {match['clip']}: {match['look_bits']} of 64 bits of its looks differ"
     if nearest["clip"] is None:
         return "not compared in latent space; no training clip has its fingerprint"
-    told = "no limit, for no clip is held out" if nearest["limit"] is None else f"a copy below {nearest['limit']}"
+    limit = "no limit, for no clip is held out" if nearest["limit"] is None else f"a copy below {nearest['limit']}"
     what = "a copy of" if nearest["copy"] else "no copy; nearest is"
-    return f"{what} training clip {nearest['clip']} at {nearest['distance']} of the median distance ({told})"
+    return f"{what} training clip {nearest['clip']} at {nearest['distance']} of the median distance ({limit})"
 
 
 def _pixels(pictures: NDArray[np.uint8]) -> Tensor:
@@ -177,13 +177,13 @@ def _pixels(pictures: NDArray[np.uint8]) -> Tensor:
 
 
 def _distances(
-    asked: Sequence[Tensor | None], clips: Sequence[str], read: Callable[[str], Tensor | None]
+    queries: Sequence[Tensor | None], clips: Sequence[str], read: Callable[[str], Tensor | None]
 ) -> NDArray[np.float64]:
     """Root of the summed squares between each asked latent and each clip; NaN where sizes differ."""
-    table = np.full((len(asked), len(clips)), np.nan)
+    table = np.full((len(queries), len(clips)), np.nan)
     for column, clip in enumerate(clips):
         latent = read(clip)
-        for row, one in enumerate(asked):
+        for row, one in enumerate(queries):
             if latent is not None and one is not None and one.shape == latent.shape:
                 table[row, column] = float((one - latent).double().square().sum().sqrt())
     return table
@@ -210,9 +210,9 @@ def _fingerprinted(
 ) -> list[dict[str, Any] | None]:
     """For each video the training clip that has its fingerprint, by the limits of near duplicates."""
     ids = sorted(prints)
-    asked = [_print_of(generated) or {} for generated in results]
+    queries = [_print_of(generated) or {} for generated in results]
     best: list[Match | None] = [None] * len(results)
-    pairs = Prints([*(prints[clip] for clip in ids), *asked], DuplicateParams()).pictures()
+    pairs = Prints([*(prints[clip] for clip in ids), *queries], DuplicateParams()).pictures()
     for (first, second), match in pairs.items():
         place = second - len(ids)
         if first < len(ids) and place >= 0:
@@ -223,8 +223,8 @@ def _fingerprinted(
 
 
 def _print_of(generated: GeneratedClip) -> dict[str, Any] | None:
-    made, nothing = FilmPrint(), np.zeros((0, 0), np.uint8)
+    film_print, nothing = FilmPrint(), np.zeros((0, 0), np.uint8)
     for number, picture in enumerate(generated.pictures):
         luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
-        made.feed(SmallFrame(number, number / generated.fps, luma, nothing, 0, 255))
-    return made.figures(generated.sound, generated.sample_rate) if len(generated.pictures) else None
+        film_print.feed(SmallFrame(number, number / generated.fps, luma, nothing, 0, 255))
+    return film_print.figures(generated.sound, generated.sample_rate) if len(generated.pictures) else None

@@ -24,10 +24,10 @@ def adherence(prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> dict[s
         attribute → ``n``, ``rate``, ``low``, ``high`` (Wilson), ``chance`` (the same videos under the other prompts)
         and ``beats_chance``: whether ``low`` exceeds it. Attributes that no prompt names are absent.
     """
-    asked = [parse(prompt) for prompt in prompts]
+    attributes_of_prompts = [parse(prompt) for prompt in prompts]
     report = {}
     for attribute in ATTRIBUTES:
-        wanted = [(index, attribute.asked(a)) for index, a in enumerate(asked)]
+        wanted = [(index, attribute.expected(a)) for index, a in enumerate(attributes_of_prompts)]
         used = [(index, value) for index, value in wanted if value is not None]
         if not used:
             continue

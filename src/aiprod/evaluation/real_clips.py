@@ -31,10 +31,10 @@ def read_reference(selection: Selection, config: GenerationConfig, count: int) -
     refuse_damaged((clip.path, clip.sha256) for clip in clips)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
         read = list(readers.map(lambda clip: _read(clip, config), clips))
-    for clip, found in zip(clips, read, strict=True):
-        if isinstance(found, str):
-            log(f"warning: clip {clip.clip_id} is left out of the measures: {found}")
-    return [found for found in read if isinstance(found, Real)]
+    for clip, clip_or_reason in zip(clips, read, strict=True):
+        if isinstance(clip_or_reason, str):
+            log(f"warning: clip {clip.clip_id} is left out of the measures: {clip_or_reason}")
+    return [clip_or_reason for clip_or_reason in read if isinstance(clip_or_reason, Real)]
 
 
 def _read(clip: TrainingClip, config: GenerationConfig) -> Real | str:

@@ -102,20 +102,20 @@ def make_samples(
     """
     record = pipeline.record
     config = params.generation.config(record)
-    asked = [(prompt, "params") for prompt in params.prompts]
-    asked += [(held["caption"], held["clip_id"]) for held in record.heldout[: params.heldout_prompts]]
+    prompts = [(prompt, "params") for prompt in params.prompts]
+    prompts += [(row["caption"], row["clip_id"]) for row in record.heldout[: params.heldout_prompts]]
     extra = [(prompt, "") for prompt in params.measured_prompts]
-    requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(asked + extra)]
+    requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(prompts + extra)]
     with ticker("sampling", len(requests) * config.all_steps) as tick:
         results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
     encoder = (
         pipeline.encoder if isinstance(pipeline, SampleWorkers) else VaeEncoder(pipeline.video_vae, pipeline.device)
     )
     search = find_copies(results, encoder, training) if training is not None else None
-    shown = results[: len(asked)]
+    shown = results[: len(prompts)]
     facts = made_by(record, config)
     rows = []
-    for number, (generated, (_, origin)) in enumerate(zip(shown, asked, strict=True)):
+    for number, (generated, (_, origin)) in enumerate(zip(shown, prompts, strict=True)):
         name = f"{number:03d}.mp4"
         about: dict[str, Any] = {**facts, "prompt_from": origin}
         compared: dict[str, Any] = {}

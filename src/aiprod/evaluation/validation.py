@@ -74,23 +74,25 @@ class PhaseSampler:
         )
         requests = [Request(prompt, self.seed + number) for number, prompt in enumerate(self.params.prompts)]
         with torch.random.fork_rng(devices=[]):  # one after another: ranks that share the weights stay in step
-            made = self._pipeline(subject, model).generate(requests, config, at_once=1)
+            clips = self._pipeline(subject, model).generate(requests, config, at_once=1)
         if folder is None:
             return {}
-        rates = adherence(self.params.prompts, [MeasuredVideo(f.pictures, f.fps, f.sound, f.sample_rate) for f in made])
-        named = [replace(f, request=replace(f.request, prompt=f"{phase}: {f.request.prompt}")) for f in made]
+        rates = adherence(
+            self.params.prompts, [MeasuredVideo(f.pictures, f.fps, f.sound, f.sample_rate) for f in clips]
+        )
+        named = [replace(f, request=replace(f.request, prompt=f"{phase}: {f.request.prompt}")) for f in clips]
         with atomic_folder(folder / phase) as place:
-            for number, film in enumerate(made):
+            for number, film in enumerate(clips):
                 write_video(film, place / f"{phase}_{number}.mp4", facts={"phase": phase, "steps": self.params.steps})
             contact_sheet(named, place / f"{phase}.png")
-            write_json(place / f"{phase}_measures.json", {"phase": phase, "videos": len(made), "adherence": rates})
-        hits = "".join(f", {name} {round(held['rate'] * held['n'])} of {held['n']}" for name, held in rates.items())
-        log(f"  {phase} end: {len(made)} samples of fixed prompts{hits}")
+            write_json(place / f"{phase}_measures.json", {"phase": phase, "videos": len(clips), "adherence": rates})
+        hits = "".join(f", {name} {round(rate['rate'] * rate['n'])} of {rate['n']}" for name, rate in rates.items())
+        log(f"  {phase} end: {len(clips)} samples of fixed prompts{hits}")
         return {
-            f"samples/{name}/{part}": float(held[part])
-            for name, held in rates.items()
+            f"samples/{name}/{part}": float(rate[part])
+            for name, rate in rates.items()
             for part in ("rate", "n", "chance")
-            if held[part] is not None
+            if rate[part] is not None
         }
 
     def _pipeline(self, subject: TrainableModel, model: Any) -> AVPipeline:
@@ -123,12 +125,12 @@ class PhaseSampler:
             raise AiprodError(error.what, error.hint) from None
 
 
-def gather_phases(made: Path, phases: list[str], folder: Path) -> None:
-    """Copy what phases left below ``made`` into ``folder``, and their sheets under each other as ``grid.png``."""
+def gather_phases(source: Path, phases: list[str], folder: Path) -> None:
+    """Copy what phases left below ``source`` into ``folder``, and their sheets under each other as ``grid.png``."""
     with atomic_folder(folder) as place:
-        written = [phase for phase in phases if (made / phase).is_dir()]
+        written = [phase for phase in phases if (source / phase).is_dir()]
         for phase in written:
-            for path in sorted((made / phase).iterdir()):
+            for path in sorted((source / phase).iterdir()):
                 write_bytes(place / path.name, path.read_bytes())
         sheets = [_picture(place / f"{phase}.png") for phase in written]
         if sheets:

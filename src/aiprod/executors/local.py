@@ -108,7 +108,7 @@ class LocalPool:
             fault: Fault | None = None if kind == "value" else "disk" if kind == "disk" else "raised"
             return Outcome(task.index, answer, fault, reason, task.attempts, task.spent_s + spent)
         if task is None:
-            late = not worker.up and time.monotonic() - worker.made > _START_S
+            late = not worker.up and time.monotonic() - worker.started_s > _START_S
             if late:
                 self._not_up(worker, f"not up after {_START_S:g} s")
             return None
@@ -169,7 +169,7 @@ class _Worker:
         with _no_main(), _deaf_to_interrupts():
             self.process.start()
         theirs.close()
-        self.up, self.made = False, time.monotonic()
+        self.up, self.started_s = False, time.monotonic()
         self.task: _Task | None = None
         self._held_up_s = 0.0
 

@@ -67,18 +67,18 @@ class Bundle:
         Raises:
             AiprodError: a name leads out of the folder, or the disk is full.
         """
-        found: dict[str, Path] = {}
+        targets: dict[str, Path] = {}
         for (first, *others), pieces in self.files:
-            found[first] = target = contained(folder, first)
+            targets[first] = target = contained(folder, first)
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(target, "wb") as file:
                 for piece in pieces:
                     file.write(_had(piece, get))
             for name in others:
-                found[name] = link = contained(folder, name)
+                targets[name] = link = contained(folder, name)
                 link.parent.mkdir(parents=True, exist_ok=True)
                 os.link(target, link)
-        return found
+        return targets
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,8 @@ class Depot:
             for role, (bundle, single) in (parcel.shared or {}).items():
                 if role not in self._shared:
                     root = contained(self._folder / "shared", role)
-                    found = bundle.unpack(root, self._get)
-                    self._shared[role] = next(iter(found.values())) if single else root
+                    targets = bundle.unpack(root, self._get)
+                    self._shared[role] = next(iter(targets.values())) if single else root
                 at[role] = self._shared[role]
             memo = Memo(here / "memo", "")
             for key, bundle in (parcel.entries or {}).items():
@@ -200,8 +200,8 @@ class Depot:
     def results(self, load: Load) -> dict[str, Bundle]:
         """The entries that the function made, in the object store."""
         memo = Memo(load.memo, "")
-        made = [key for key in memo.keys() if key not in (load.parcel.entries or {})]  # noqa: SIM118 - no mapping
-        return {key: Bundle.of(_files(memo.place_of(key)), self._put) for key in made}
+        new_keys = [key for key in memo.keys() if key not in (load.parcel.entries or {})]  # noqa: SIM118 - no mapping
+        return {key: Bundle.of(_files(memo.place_of(key)), self._put) for key in new_keys}
 
 
 def work(load: Load) -> Any:
@@ -243,7 +243,7 @@ def take_over(memo: Memo, entries: Mapping[str, Bundle], get: Get) -> None:
     """
     for key, bundle in entries.items():
         if not _KEY.fullmatch(key):
-            raise AiprodError("a worker sent a result under a name that is none", "look at who is in the cluster")
+            raise AiprodError("a worker returned a result with an invalid name", "look at who is in the cluster")
         memo.adopt(key, lambda folder, bundle=bundle: bundle.unpack(folder, get))  # type: ignore[misc]
 
 

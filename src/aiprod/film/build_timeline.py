@@ -16,7 +16,7 @@ from aiprod.film.dialogue import RenderedLine
 from aiprod.film.generation import SeededPrompt
 from aiprod.film.ingredients import Ingredient, Ingredients, generated
 from aiprod.film.profiles import PROFILES
-from aiprod.film.script import Line, Music, Scene, Script, Shot
+from aiprod.film.script import Music, Scene, Script, ScriptLine, ScriptShot
 from aiprod.montage.short_form import parse_size, timeline_of
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import parse_time
@@ -48,7 +48,7 @@ class Builder:
     """Builds the timeline of a script.
 
     Args:
-        found: where ingredients are looked up and noted.
+        ingredients: where ingredients are looked up and noted.
         stills: folder that titles are written to.
         shots: files of the prompts, by scene and shot.
         spoken: lines that the speech model spoke, by scene and place.
@@ -56,7 +56,7 @@ class Builder:
 
     script: Script
     folder: Path
-    found: Ingredients
+    ingredients: Ingredients
     stills: Path
     shots: dict[tuple[int, int], Path]
     spoken: dict[tuple[int, int], RenderedLine] = field(default_factory=dict)
@@ -80,10 +80,10 @@ class Builder:
         """
         script = self.script
         entries: list[dict[str, Any]] = []
-        shots: list[tuple[int, Shot]] = []
+        shots: list[tuple[int, ScriptShot]] = []
         for number, scene in enumerate(script.scenes):
             for place, entry in enumerate(scene.shots):
-                if not isinstance(entry, Shot):
+                if not isinstance(entry, ScriptShot):
                     entries.append(entry)
                     continue
                 path = self._shown(number, place, entry)
@@ -110,10 +110,10 @@ class Builder:
         sounds += [self._music(plain, music, 0, "music") for music in script.music]
         for clip in track.clips:
             for file in clip.grade.files() if clip.grade is not None else ():
-                self.found.grade_file(file)
-        lines = credit_lines(self.found.found.values(), script.credits.before) if script.credits else []
+                self.ingredients.grade_file(file)
+        lines = credit_lines(self.ingredients.used.values(), script.credits.before) if script.credits else []
         clips = [*track.clips, *self._credits(lines, plain)]
-        made = Timeline.checked(
+        whole = Timeline.checked(
             name=script.title,
             rate=plain.rate,
             width=plain.width,
@@ -133,24 +133,24 @@ class Builder:
         late = next((sound for sound in sounds if sound.record_out > ends), None)
         if late is not None:
             raise AiprodError(
-                f"{late.film.name} goes on {float((late.record_out - ends) / made.rate):.2f} s after the last picture",
+                f"{late.film.name} continues {float((late.record_out - ends) / whole.rate):.2f} s after the last frame",
                 "shorten it with `length:`, or lengthen the credits",
             )
-        return Built(made, scenes, [n for n, _ in shots], self.lettered, lines)
+        return Built(whole, scenes, [n for n, _ in shots], self.lettered, lines)
 
     def _shown(
         self,
         number: int,
         place: int,
-        shot: Shot,
+        shot: ScriptShot,
     ) -> Path:
         """The file that a shot shows."""
         if shot.clip is not None:
-            return self.found.clip(shot.clip)
+            return self.ingredients.clip(shot.clip)
         if shot.sample is not None:
-            return self.found.sample(shot.sample)
+            return self.ingredients.sample(shot.sample)
         if shot.film is not None:
-            return self.found.file(shot.film, shot)
+            return self.ingredients.file(shot.film, shot)
         if shot.title is not None:
             path = self.stills / f"title-{number:03d}-{place:03d}.png"
             titles.title_card(path, shot.title, shot.below, *self.size, self.fonts, shot.background)
@@ -159,7 +159,7 @@ class Builder:
 
         path = self.shots[number, place]
         file = f"{path.parent.name}/{path.name}"
-        return self.found.add(generated("prompt", path, read_json(path.with_suffix(".json")), file))
+        return self.ingredients.add(generated("prompt", path, read_json(path.with_suffix(".json")), file))
 
     def _letters(
         self,
@@ -169,9 +169,9 @@ class Builder:
     ) -> Path:
         path = path.resolve()
         self.lettered[path] = background
-        return self.found.add(Ingredient("lettering", text, path, "", sha256_file(path)))
+        return self.ingredients.add(Ingredient("lettering", text, path, "", sha256_file(path)))
 
-    def _entry(self, scene: Scene, shot: Shot, path: Path) -> dict[str, Any]:
+    def _entry(self, scene: Scene, shot: ScriptShot, path: Path) -> dict[str, Any]:
         """A shot as an entry of a timeline in short form."""
         entry: dict[str, Any] = {"film": str(path), "fit": shot.fit, "conform": shot.conform, "from": shot.start}
         if shot.length is not None:
@@ -181,9 +181,9 @@ class Builder:
             entry["grade"] = grade
         return entry
 
-    def _own_sounds(self, timeline: Timeline, shots: Sequence[Shot]) -> list[Sound]:
+    def _own_sounds(self, timeline: Timeline, shots: Sequence[ScriptShot]) -> list[Sound]:
         """What the shots themselves sound like; it crosses over where their pictures do."""
-        track, made = timeline.pictures[0], []
+        track, sounds = timeline.pictures[0], []
         for n, (clip, shot) in enumerate(zip(track.clips, shots, strict=True)):
             source = look(clip.film)
             if not shot.sound or source.facts is None or source.facts.audio is None:
@@ -194,7 +194,7 @@ class Builder:
             )
             most = (behind - first) // 2
             fades = [min(most, max(_EDGE, by)) for by in self._crossing(track, n)]
-            made.append(
+            sounds.append(
                 Sound(
                     film=clip.film,
                     record_in=first,
@@ -206,7 +206,7 @@ class Builder:
                     fade_out=fades[1],
                 )
             )
-        return made
+        return sounds
 
     @staticmethod
     def _crossing(track: PictureTrack, n: int) -> tuple[int, int]:
@@ -224,17 +224,17 @@ class Builder:
     def _line(
         self,
         timeline: Timeline,
-        line: Line,
+        line: ScriptLine,
         scene: int,
         spoken: RenderedLine | None,
         subtitles: list[Subtitle],
     ) -> Sound:
         """A spoken line on the dialogue bus, with its subtitles."""
         if spoken is not None:
-            path = self.found.add(self._voiced(spoken))
+            path = self.ingredients.add(self._voiced(spoken))
         elif line.file is not None:
             facts = {"speaker": line.speaker, "language": line.language, "text": line.text}
-            path = self.found.file(line.file, line, "voice", **facts)
+            path = self.ingredients.file(line.file, line, "voice", **facts)
         else:
             raise AiprodError(f"nobody spoke {line.text[:30]!r}", "give a file")
         first = scene + self._frames(line.at, timeline)
@@ -259,9 +259,11 @@ class Builder:
 
     def _music(self, timeline: Timeline, music: Music, scene: int, bus: str) -> Sound:
         if music.file is not None:
-            path = self.found.file(music.file, music)
+            path = self.ingredients.file(music.file, music)
+        elif music.clip is not None:
+            path = self.ingredients.clip(music.clip)
         else:
-            path = self.found.clip(music.clip) if music.clip is not None else self.found.sample(music.sample or 0)
+            path = self.ingredients.sample(music.sample or 0)
         first = scene + self._frames(music.at, timeline)
         begin = parse_time(music.start, timeline.rate)
         left = Fraction(_sound_s(path)).limit_denominator(10**6) - begin
@@ -287,15 +289,15 @@ class Builder:
         timeline: Timeline,
     ) -> list[tuple[Clip, int]]:
         """Words over the pictures of a scene, and over how many frames they come and go."""
-        made = []
+        clips = []
         for place, words in enumerate(scene.lettering):
             path = self.stills / f"words-{number:03d}-{place:03d}.png"
             titles.words_over(path, words.text, words.place, *self.size, self.fonts)
             path = self._letters(path, words.text, None)
             first = at + self._frames(words.at, timeline)
             values = {"film": path, "record_in": first, "record_out": first + self._frames(words.length, timeline)}
-            made.append((_checked(Clip, f"lettering {words.text[:30]!r}", values), self._frames(words.fade, timeline)))
-        return made
+            clips.append((_checked(Clip, f"lettering {words.text[:30]!r}", values), self._frames(words.fade, timeline)))
+        return clips
 
     def _credits(
         self,
@@ -314,14 +316,14 @@ class Builder:
                 f"credits of {len(pages)} pages cannot be read in {self.script.credits.length}",
                 f"give them at least {len(pages) * 1.5:g}s",
             )
-        at, made = timeline.pictures[0].clips[-1].record_out, []
+        at, clips = timeline.pictures[0].clips[-1].record_out, []
         for number, page in enumerate(pages):
             path = self.stills / f"credits-{number:03d}.png"
             titles.credit_card(path, self.script.credits.title, page, *self.size, self.fonts)
             path = self._letters(path, "credits", (12, 12, 14))
-            made.append(Clip(film=path, record_in=at, record_out=at + each))
+            clips.append(Clip(film=path, record_in=at, record_out=at + each))
             at += each
-        return made
+        return clips
 
     def _last_fade(self, clips: Sequence[Clip], timeline: Timeline) -> list[Transition]:
         """The last page of credits goes into black."""
@@ -332,10 +334,10 @@ class Builder:
         return [Transition(record_in=last.record_out - length, record_out=last.record_out)] if length > 0 else []
 
 
-def _faded(name: str, given: Sequence[tuple[Clip, int]]) -> PictureTrack:
+def _faded(name: str, entries: Sequence[tuple[Clip, int]]) -> PictureTrack:
     """A track of clips that come and go over some frames, at most over a half of each, where nothing is beside them."""
-    ordered = sorted(given, key=lambda pair: pair[0].record_in)
-    begins, ends = ({getattr(clip, edge) for clip, _ in given} for edge in ("record_in", "record_out"))
+    ordered = sorted(entries, key=lambda pair: pair[0].record_in)
+    begins, ends = ({getattr(clip, edge) for clip, _ in entries} for edge in ("record_in", "record_out"))
     fades = []
     for clip, wanted in ordered:
         length = min(wanted, (clip.record_out - clip.record_in) // 2)
@@ -360,17 +362,17 @@ def _checked(model: Any, where: str, values: dict[str, Any]) -> Any:
     try:
         return model(**values)
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise AiprodError(f"{where}: {said}", "correct it in the script") from None
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise AiprodError(f"{where}: {problem}", "correct it in the script") from None
 
 
 def wanted_shots(script: Script) -> list[tuple[tuple[int, int], SeededPrompt]]:
     """Scene and place of each shot that is asked for in words; a seed that is not stated is the script's, so that
     a shot that is put in or taken out changes no other."""
-    found: list[tuple[tuple[int, int], SeededPrompt]] = []
+    shots: list[tuple[tuple[int, int], SeededPrompt]] = []
     for number, scene in enumerate(script.scenes):
         for place, entry in enumerate(scene.shots):
-            if isinstance(entry, Shot) and entry.prompt is not None:
+            if isinstance(entry, ScriptShot) and entry.prompt is not None:
                 seed = script.seed if entry.seed is None else entry.seed
-                found.append(((number, place), SeededPrompt(entry.prompt, seed)))
-    return found
+                shots.append(((number, place), SeededPrompt(entry.prompt, seed)))
+    return shots

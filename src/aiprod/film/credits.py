@@ -84,8 +84,8 @@ def model_facts(used: Iterable[Ingredient]) -> dict[str, Any]:
     every = [each.facts for each in used if each.facts.get("model_digest")]
     pairs = {(str(f["model_digest"]), str(f.get("dataset_root", ""))) for f in every}
     speech = sorted({str(d) for each in used if (d := each.facts.get("speech_model_digest"))})
-    found: dict[str, Any] = {"speech_model_digest": speech[0]} if speech else {}
+    facts: dict[str, Any] = {"speech_model_digest": speech[0]} if speech else {}
     if len(pairs) != 1:
-        return {**found, **({"models": sorted(digest for digest, _ in pairs)} if pairs else {})}
+        return {**facts, **({"models": sorted(digest for digest, _ in pairs)} if pairs else {})}
     digest, root = next(iter(pairs))
-    return {"model_digest": digest, "dataset_root": root, **found}
+    return {"model_digest": digest, "dataset_root": root, **facts}

@@ -34,7 +34,7 @@ _LOWEST, _HIGHEST = -0.05, 1.05  # EBU R 103
 
 
 @dataclass
-class Delivery:
+class DeliveryCheck:
     """What was measured, and why the film may not be delivered.
 
     Attributes:
@@ -53,20 +53,20 @@ def check_delivery(
     *,
     lettered: dict[Path, tuple[int, int, int] | None],
     mixed: NDArray[np.float32] | None,
-) -> Delivery:
+) -> DeliveryCheck:
     """Decode a film and hold it against its profile.
 
     Args:
         lettered: stills with letters → their background.
         mixed: the mix [2, samples] that the file's sound was encoded from.
     """
-    made = Delivery()
+    delivery = DeliveryCheck()
     seen = FilmPrint()
-    _pictures(film, timeline, profile, lettered, seen, made)
-    heard = _sound(film, timeline, profile, mixed, made)
-    made.fingerprint = seen.figures(heard, SAMPLE_RATE)
-    _safe_area(timeline, profile, lettered, made)
-    return made
+    _pictures(film, timeline, profile, lettered, seen, delivery)
+    heard = _sound(film, timeline, profile, mixed, delivery)
+    delivery.fingerprint = seen.figures(heard, SAMPLE_RATE)
+    _safe_area(timeline, profile, lettered, delivery)
+    return delivery
 
 
 def _stills(timeline: Timeline) -> list[tuple[int, int]]:
@@ -83,7 +83,7 @@ def _pictures(  # noqa: PLR0917
     profile: Profile,
     lettered: Container[Path],
     seen: FilmPrint,
-    made: Delivery,
+    delivery: DeliveryCheck,
 ) -> None:
     stills, rate = _stills(timeline), timeline.rate
     lowest = timeline.pictures[0]
@@ -119,7 +119,7 @@ def _pictures(  # noqa: PLR0917
     frozen = max(frozen, _longest(freeze))
     seconds = black_most / float(rate)
     most = flashes.most_in_a_second()
-    made.figures |= {
+    delivery.figures |= {
         "frames": count,
         "black_longest_s": round(seconds, 3),
         "frozen_longest_s": round(frozen, 3),
@@ -128,22 +128,22 @@ def _pictures(  # noqa: PLR0917
         "red_flashes_in_a_second": most["red"][0],
     }
     if count != timeline.frames:
-        made.reasons.append(f"it has {count} pictures, and the timeline {timeline.frames}")
+        delivery.reasons.append(f"it has {count} pictures, and the timeline {timeline.frames}")
     if wrong_times:
-        made.reasons.append(f"{wrong_times} pictures are not at their time")
+        delivery.reasons.append(f"{wrong_times} pictures are not at their time")
     if seconds > profile.black_s:
-        made.reasons.append(f"black: {seconds:.2f} s together, {profile.black_s:g} s at most")
+        delivery.reasons.append(f"black: {seconds:.2f} s together, {profile.black_s:g} s at most")
     if frozen > profile.freeze_s:
-        made.reasons.append(f"frozen: {frozen:.2f} s together, {profile.freeze_s:g} s at most")
+        delivery.reasons.append(f"frozen: {frozen:.2f} s together, {profile.freeze_s:g} s at most")
     if outside_most > profile.outside:
         code = format_timecode(outside_at, rate)
-        made.reasons.append(
+        delivery.reasons.append(
             f"gamut: {outside_most:.1%} of the picture at {code} leaves -5 % to 105 % of the signal, "
             f"{profile.outside:.0%} at most (EBU R 103)"
         )
     for kind, (number, at) in most.items():
         if number > profile.flashes:
-            made.reasons.append(
+            delivery.reasons.append(
                 f"flashing: {number} {kind} flashes within a second from {at:.2f} s, "
                 f"{profile.flashes} at most (ITU-R BT.1702)"
             )
@@ -169,37 +169,37 @@ def _sound(
     timeline: Timeline,
     profile: Profile,
     mixed: NDArray[np.float32] | None,
-    made: Delivery,
+    delivery: DeliveryCheck,
 ) -> NDArray[np.float32] | None:
     """Measure the sound; the sound itself, where there is any."""
     facts = probe(film)
     if not timeline.sounds:
         return None
     if facts.audio is None or facts.video is None:
-        made.reasons.append("it has no sound")
+        delivery.reasons.append("it has no sound")
         return None
     sound = read_sound(film, SAMPLE_RATE, 2, origin_s=facts.video.start_s)
     if sound is None:
-        made.reasons.append("its sound does not decode")
+        delivery.reasons.append("its sound does not decode")
         return None
     meter = Meter()
     for at in range(0, sound.shape[1], SAMPLE_RATE * 10):
         meter.add(np.ascontiguousarray(sound[:, at : at + SAMPLE_RATE * 10]))
     lufs, peak = meter.integrated_lufs(), meter.true_peak_dbtp
-    made.figures |= {"lufs": None if lufs is None else round(lufs, 2), "true_peak_dbtp": round(peak, 2)}
+    delivery.figures |= {"lufs": None if lufs is None else round(lufs, 2), "true_peak_dbtp": round(peak, 2)}
     if lufs is None:
-        made.reasons.append("loudness: too quiet or too short to have one")
+        delivery.reasons.append("loudness: too quiet or too short to have one")
     elif abs(lufs - profile.lufs) > profile.lu_off:
-        made.reasons.append(f"loudness: {lufs:.1f} LUFS, {profile.lufs:g} ± {profile.lu_off:g} is asked")
+        delivery.reasons.append(f"loudness: {lufs:.1f} LUFS, {profile.lufs:g} ± {profile.lu_off:g} is asked")
     if peak > profile.true_peak_dbtp + 0.05:
-        made.reasons.append(f"true peak: {peak:.1f} dBTP, {profile.true_peak_dbtp:g} at most")
+        delivery.reasons.append(f"true peak: {peak:.1f} dBTP, {profile.true_peak_dbtp:g} at most")
     if mixed is not None:
         offset = offset_samples(sound, mixed)
-        made.figures["sound_offset_samples"] = offset
+        delivery.figures["sound_offset_samples"] = offset
         if offset is None:
-            made.reasons.append("sync: its sound is not that of the mix")
+            delivery.reasons.append("sync: its sound is not that of the mix")
         elif abs(offset) > profile.sync_s * SAMPLE_RATE:
-            made.reasons.append(f"sync: its sound is {offset / SAMPLE_RATE * 1000:+.1f} ms off the pictures")
+            delivery.reasons.append(f"sync: its sound is {offset / SAMPLE_RATE * 1000:+.1f} ms off the pictures")
     return sound
 
 
@@ -234,7 +234,7 @@ def offset_samples(sound: NDArray[np.float32], mixed: NDArray[np.float32], most_
 
 
 def _safe_area(
-    timeline: Timeline, profile: Profile, lettered: dict[Path, tuple[int, int, int] | None], made: Delivery
+    timeline: Timeline, profile: Profile, lettered: dict[Path, tuple[int, int, int] | None], delivery: DeliveryCheck
 ) -> None:
     used = {clip.film: clip for track in timeline.pictures for clip in track.clips if clip.film in lettered}
     least = 0.5
@@ -248,9 +248,9 @@ def _safe_area(
         least = min(least, free)
         if free < profile.safe:
             code = format_timecode(clip.record_in, timeline.rate)
-            made.reasons.append(
+            delivery.reasons.append(
                 f"safe area: the letters at {code} come within {max(0.0, free):.1%} of the edge, "
                 f"{profile.safe:.0%} is kept free (EBU R 95)"
             )
     if used:
-        made.figures["lettering_edge_least"] = round(least, 4)
+        delivery.figures["lettering_edge_least"] = round(least, 4)

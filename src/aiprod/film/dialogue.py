@@ -56,15 +56,15 @@ class RenderedLine:
 
 def lines_to_speak(script: Script) -> list[tuple[tuple[int, int], SpokenLine]]:
     """Scene and place of each line that states no file; a seed that is not stated is the script's."""
-    found: list[tuple[tuple[int, int], SpokenLine]] = []
+    spoken: list[tuple[tuple[int, int], SpokenLine]] = []
     for number, scene in enumerate(script.scenes):
         for place, line in enumerate(scene.voice):
             if line.file is None:
                 seed = script.seed if line.seed is None else line.seed
-                found.append(
+                spoken.append(
                     ((number, place), SpokenLine(line.text, line.speaker, line.language or "en", line.speed, seed))
                 )
-    return found
+    return spoken
 
 
 def speak_lines(
@@ -84,7 +84,7 @@ def speak_lines(
     if not (model / "config.json").is_file():
         raise AiprodError(f"there is no speech model in {model} to speak the lines", "`dvc repro train_speech`")
     digest = check_folder(model, require_digest=True)
-    made: list[RenderedLine] = []
+    rendered: list[RenderedLine] = []
     loaded: list[SpeechModel] = []
     count = 0
     for number, line in enumerate(lines):
@@ -104,8 +104,8 @@ def speak_lines(
             for suffix in (".wav", ".json"):
                 link_or_copy(place / f"line{suffix}", path.with_suffix(suffix))
         facts = {**vars(line), "speaker": speaker, "speech_model_digest": digest}
-        made.append(RenderedLine(path, _cues(pieces, read_json(path.with_suffix(".json"))["words"]), facts))
-    return made, count
+        rendered.append(RenderedLine(path, _cues(pieces, read_json(path.with_suffix(".json"))["words"]), facts))
+    return rendered, count
 
 
 def _load(model: Path) -> SpeechModel:

@@ -55,7 +55,7 @@ class FilmPrint:
 
 def print_of(film: Path) -> dict[str, Any] | None:
     """The fingerprint of a film file; None where nothing of it can be seen or decoded."""
-    made = FilmPrint()
+    film_print = FilmPrint()
     try:
         with VideoReader(film) as reader:
             luma_of, factor = LumaTaker(reader.facts), max(1, reader.facts.width // _WIDTH)
@@ -67,9 +67,9 @@ def print_of(film: Path) -> dict[str, Any] | None:
                 plane = shrink(luma_of.take(timed.frame), factor)
                 nothing = np.zeros((0, 0), np.uint8)
                 levels = luma_of.black_level, luma_of.white_level
-                made.feed(SmallFrame(number, timed.time_s - first, plane, nothing, *levels))
+                film_print.feed(SmallFrame(number, timed.time_s - first, plane, nothing, *levels))
             sound = read_sound(film, _RATE, 1, duration_s=LONGEST_S, origin_s=first or 0.0)
-        return made.figures(sound, _RATE)
+        return film_print.figures(sound, _RATE)
     except MediaError:
         return None
 
@@ -81,32 +81,34 @@ class RecognisedFilm:
     Attributes:
         path: of its record.
         later_s: by how much that file begins later in the film.
-        said: what agrees, in words.
+        evidence: what agrees, in words.
     """
 
     path: Path
     record: dict[str, Any]
     later_s: float
-    said: str
+    evidence: str
 
 
 def recognised(root: Path, film: Path) -> RecognisedFilm | None:
     """The film of this workspace whose pictures a file shows, or None."""
     known = [(path, record, words) for path, record in films_below(root) if (words := _print_in(path, record))]
-    asked = print_of(film) if known else None
-    if asked is None:
+    query = print_of(film) if known else None
+    if query is None:
         return None
-    prints: list[Mapping[str, Any]] = [*(words for _, _, words in known), asked]
+    prints: list[Mapping[str, Any]] = [*(words for _, _, words in known), query]
     matches = Matches(prints, DuplicateParams(overlap_min=_OVERLAP), range(len(prints))).pictures
     own = [match for (_, second), match in matches.items() if second == len(known)]
     if not own:
         return None
     best = min(own, key=lambda match: match.figures["look_bits"] + (match.figures["change_bits"] or 0.0))
     path, record, _ = known[best.first]
-    said = f"{best.figures['look_bits']} of 64 bits of its looks differ, 32 by chance"
+    evidence = f"{best.figures['look_bits']} of 64 bits of its looks differ, 32 by chance"
     if best.figures["sound_error"] is not None:
-        said += f"; {best.figures['sound_error']:.1%} of those of its sound, 50 % by chance"
-    return RecognisedFilm(path, record, best.shift * _SLOT_S, f"{said}{'; it is mirrored' if best.mirrored else ''}")
+        evidence += f"; {best.figures['sound_error']:.1%} of those of its sound, 50 % by chance"
+    return RecognisedFilm(
+        path, record, best.shift * _SLOT_S, f"{evidence}{'; it is mirrored' if best.mirrored else ''}"
+    )
 
 
 def _print_in(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any] | None:

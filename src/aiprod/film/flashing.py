@@ -88,7 +88,7 @@ class Flashes:
 
     def most_in_a_second(self) -> dict[str, tuple[int, float]]:
         """Kind → the most flashes within a second, and when that second begins."""
-        found = {}
+        most = {}
         for kind, changes in self._changes.items():
             frames = [frame for frame, _ in changes]
             best, at = 0, 0.0
@@ -96,5 +96,5 @@ class Flashes:
                 inside = sum(1 for frame in frames[n:] if frame - first < self.rate)
                 if inside // 2 > best:
                     best, at = inside // 2, first / self.rate
-            found[kind] = best, at
-        return found
+            most[kind] = best, at
+        return most

@@ -64,12 +64,12 @@ def generate(
     pipeline = AVPipeline.from_pretrained(models, device=default_device())
     with ticker("generating shots", len(missing) * config.steps) as tick:
         requests = [Request(wanted[number].prompt, wanted[number].seed) for number in missing]
-        made = pipeline.generate(requests, config, on_step=tick.advance)
+        clips = pipeline.generate(requests, config, on_step=tick.advance)
 
     def build(film: GeneratedClip, place: Path) -> None:
         write_video(film, place / "shot.mp4", facts=facts)
 
-    for number, film in zip(missing, made, strict=True):
+    for number, film in zip(missing, clips, strict=True):
         if memo is None:
             write_video(film, paths[number], facts=facts)
             continue

@@ -65,7 +65,7 @@ class Ingredients:
 
     def __init__(self, folder: Path, *, personal: bool = True) -> None:
         self.folder, self.personal = folder, personal
-        self.found: dict[Path, Ingredient] = {}
+        self.used: dict[Path, Ingredient] = {}
         self.any_personal = False
         self._stack = ExitStack()
 
@@ -75,10 +75,10 @@ class Ingredients:
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
 
-    def add(self, made: Ingredient) -> Path:
+    def add(self, ingredient: Ingredient) -> Path:
         """Take note of an ingredient; where it is read from."""
-        self.found.setdefault(made.path, made)
-        return made.path
+        self.used.setdefault(ingredient.path, ingredient)
+        return ingredient.path
 
     @cached_property
     def _films(self) -> dict[str, FilmRow]:
@@ -149,8 +149,8 @@ class Ingredients:
         rows = [r for r in self._clips.values() if r.film_id in films and r.shot_index == choice.shot]
         if not rows:
             keys = sorted(f.key for f in self._films.values() if f.source_id == choice.source)
-            said = f"the source {choice.source!r} has no clip {choice.shot} of {choice.key!r}"
-            raise AiprodError(said, nearest(choice.key, keys) if keys else "see `aiprod sources list`")
+            problem = f"the source {choice.source!r} has no clip {choice.shot} of {choice.key!r}"
+            raise AiprodError(problem, nearest(choice.key, keys) if keys else "see `aiprod sources list`")
         return rows[0]
 
     def sample(self, which: int | Path) -> Path:
@@ -180,14 +180,14 @@ class Ingredients:
         name = full.name
         if rights.license is None:
             raise AiprodError(f"{name} has no licence", "state `license:`; LicenseRef-own is for what you made")
-        found = judge_licence(rights.license)
-        if found.right == Right.DENY:
-            raise AiprodError(f"{name} may not be used: {found.why}", "use another file, or state its licence")
-        if ATTRIBUTION in found.obligations and not rights.attribution:
+        finding = judge_licence(rights.license)
+        if finding.right == Right.DENY:
+            raise AiprodError(f"{name} may not be used: {finding.why}", "use another file, or state its licence")
+        if ATTRIBUTION in finding.obligations and not rights.attribution:
             raise AiprodError(f"{name}: {rights.license} asks for credit", "state `attribution:`")
         licence = spdx(rights.license)
         credit = f": {rights.attribution} ({licence})" if rights.attribution else f": {name} ({licence})"
-        owed = [f"{obligation}{credit}" for obligation in found.obligations]
+        owed = [f"{obligation}{credit}" for obligation in finding.obligations]
         return self.add(
             Ingredient(
                 kind,
@@ -239,13 +239,13 @@ def _rows(folder: Path, model: Any, vault: Vault | None = None) -> list[Any]:
 def _whole(path: Path, digest: str | None) -> str:
     """SHA-256 of an object that is what its row says."""
     try:
-        found = stored_sha256(path)
+        actual = stored_sha256(path)
     except FileNotFoundError:
         raise AiprodError(f"{path} is missing", "`dvc checkout`, or `dvc repro`") from None
-    if digest and found != digest:
+    if digest and actual != digest:
         hint = "`aiprod audit verify --files` lists every damaged file and how to restore it"
         raise AiprodError(f"{path} is not what the manifest records", hint)
-    return found
+    return actual
 
 
 def _called(path: Path) -> str:

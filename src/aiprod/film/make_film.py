@@ -18,7 +18,7 @@ from aiprod.base.tempdirs import scratch, sweep
 from aiprod.errors import AiprodError
 from aiprod.film.build_timeline import Builder, Built, wanted_shots
 from aiprod.film.credits import credits_text, model_facts, obligations_of
-from aiprod.film.delivery import Delivery, check_delivery
+from aiprod.film.delivery import DeliveryCheck, check_delivery
 from aiprod.film.dialogue import lines_to_speak, speak_lines
 from aiprod.film.generation import generate
 from aiprod.film.ingredients import Ingredients
@@ -109,7 +109,10 @@ def make_film(
     out.parent.mkdir(parents=True, exist_ok=True)
     sweep(out.parent, ".film.*")
     shots_folder, voice_folder = (out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice"))
-    with scratch(out.parent, ".film.") as work, Ingredients(script_path.resolve().parent, personal=personal) as found:
+    with (
+        scratch(out.parent, ".film.") as work,
+        Ingredients(script_path.resolve().parent, personal=personal) as ingredients,
+    ):
         wanted = wanted_shots(script)
         made_now = 0
         files: dict[tuple[int, int], Path] = {}
@@ -118,12 +121,14 @@ def make_film(
             folder.mkdir()
             paths, made_now = generate([each for _, each in wanted], folder, memo, settings())
             files = dict(zip([place for place, _ in wanted], paths, strict=True))
-        said = lines_to_speak(script)
+        spoken_lines = lines_to_speak(script)
         (work / voice_folder.name).mkdir()
-        lines, spoken_now = speak_lines([each for _, each in said], work / voice_folder.name, memo) if said else ([], 0)
-        spoken = dict(zip([place for place, _ in said], lines, strict=True))
-        built = Builder(script, script_path.resolve().parent, found, work, files, spoken).build()
-        _refuse_outside(found, below)
+        lines, spoken_now = (
+            speak_lines([each for _, each in spoken_lines], work / voice_folder.name, memo) if spoken_lines else ([], 0)
+        )
+        spoken = dict(zip([place for place, _ in spoken_lines], lines, strict=True))
+        built = Builder(script, script_path.resolve().parent, ingredients, work, files, spoken).build()
+        _refuse_outside(ingredients, below)
         timeline = built.timeline
         form = cutting.form_of(timeline, profile.codec, profile.crf, "veryfast", out)
         done = cutting.cut(
@@ -132,8 +137,8 @@ def make_film(
             form=form,
             stems=True,
             workers=workers,
-            tags=_tags(found, script),
-            kept=None if found.any_personal else memo,
+            tags=_tags(ingredients, script),
+            kept=None if ingredients.any_personal else memo,
             segment_s=_SHORTEST_S,
         )
         checked = check_delivery(
@@ -141,7 +146,7 @@ def make_film(
         )
         if checked.reasons:
             raise _refused(done.path, out, checked)
-        record = _record(script, script_path, built, found, done.path, checked)
+        record = _record(script, script_path, built, ingredients, done.path, checked)
         lists = cutting.write_lists(timeline, work / out.name)
         _hide_place(lists, work, script_path)
         for path in (done.path, *lists, *(work.glob(f"{out.stem}.srt")), *(work.glob(f"{out.stem}.vtt"))):
@@ -149,7 +154,7 @@ def make_film(
         if stems:
             for path in done.stems.values():
                 path.replace(out.with_name(path.name))
-        for folder, holds in ((shots_folder, wanted), (voice_folder, said)):
+        for folder, holds in ((shots_folder, wanted), (voice_folder, spoken_lines)):
             if folder.exists():
                 shutil.rmtree(folder)
             if holds:
@@ -162,17 +167,17 @@ def make_film(
     return FinishedFilm(out, record, made_now, spoken_now, done.rendered, done.reused, done.notes)
 
 
-def _refuse_outside(found: Ingredients, below: Path | None) -> None:
-    for each in found.found.values():
+def _refuse_outside(ingredients: Ingredients, below: Path | None) -> None:
+    for each in ingredients.used.values():
         own = each.kind in ("file", "voice", "grade")
         if below is not None and own and not each.path.is_relative_to(below.resolve()):
-            raise AiprodError(f"{each.name} lies outside of {below}", "move it there, where DVC sees it change")
+            raise AiprodError(f"{each.name} is outside of {below}", "move it there, where DVC sees it change")
 
 
 def _record(  # noqa: PLR0917
-    script: Script, path: Path, built: Built, found: Ingredients, film: Path, checked: Delivery
+    script: Script, path: Path, built: Built, ingredients: Ingredients, film: Path, checked: DeliveryCheck
 ) -> dict[str, Any]:
-    every = list(found.found.values())
+    every = list(ingredients.used.values())
     resolved = path.resolve()
     below = resolved.relative_to(Path.cwd()).as_posix() if resolved.is_relative_to(Path.cwd()) else path.name
     more = {
@@ -185,12 +190,12 @@ def _record(  # noqa: PLR0917
         "credits": built.credits,
         "obligations": obligations_of(every),
     }
-    return described(built, found, film.name, sha256_file(film), more)
+    return described(built, ingredients, film.name, sha256_file(film), more)
 
 
-def _tags(found: Ingredients, script: Script) -> dict[str, str]:
+def _tags(ingredients: Ingredients, script: Script) -> dict[str, str]:
     """What players show of the file: that a model made parts of it, and which."""
-    facts = model_facts(found.found.values())
+    facts = model_facts(ingredients.used.values())
     if not facts:
         return {"comment": "cut by AIPROD"}
     named = "; ".join(f"{key}={value}" for key, value in facts.items() if isinstance(value, str))
@@ -207,7 +212,7 @@ def _mix_of(done: cutting.Cut, samples: int) -> NDArray[np.float32] | None:
     return total if done.stems else None
 
 
-def _refused(film: Path, out: Path, checked: Delivery) -> ProfileViolation:
+def _refused(film: Path, out: Path, checked: DeliveryCheck) -> ProfileViolation:
     beside = out.with_name(f"{out.stem}.refused{out.suffix}")
     film.replace(beside)
     return ProfileViolation(

@@ -21,11 +21,11 @@ FORMAT = 1
 _OWN = "record_digest"
 
 
-def described(built: Built, found: Ingredients, film: str, sha256: str, more: dict[str, Any]) -> dict[str, Any]:
+def described(built: Built, ingredients: Ingredients, film: str, sha256: str, more: dict[str, Any]) -> dict[str, Any]:
     """The record of a film, as JSON."""
     timeline = built.timeline
-    order = list(found.found.values())
-    number = {path: n for n, path in enumerate(found.found)}
+    order = list(ingredients.used.values())
+    number = {path: n for n, path in enumerate(ingredients.used)}
     shots = []
     for level, track in enumerate(timeline.pictures):
         for n, clip in enumerate(track.clips):
@@ -226,11 +226,11 @@ def place_of(root: Path, film: Path, record: dict[str, Any], file: str) -> Path 
     script = root / record.get("script", "")
     for folder in (film.parent, script.parent):
         try:
-            found = locate_file(root, folder, file)
+            located = locate_file(root, folder, file)
         except AiprodError:  # a record is outside input: a path that leads out is no file of the film's
             return None
-        if found is not None:
-            return found
+        if located is not None:
+            return located
     return None
 
 

@@ -59,7 +59,7 @@ class ClipChoice(Params):
     shot: int = Field(default=0, ge=0)
 
 
-class Shot(Rights):
+class ScriptShot(Rights):
     """One shot; exactly one of title, sample, prompt, clip and film says what it shows.
 
     Everything else is as in a timeline of ``aiprod cut``.
@@ -82,16 +82,16 @@ class Shot(Rights):
     conform: str = "resample"
 
     @model_validator(mode="after")
-    def _one(self) -> Shot:
-        if len(said := [name for name in ORIGINS if getattr(self, name) is not None]) != 1:
-            what = " and ".join(said) or f"none of {', '.join(ORIGINS)}"
+    def _one(self) -> ScriptShot:
+        if len(stated := [name for name in ORIGINS if getattr(self, name) is not None]) != 1:
+            what = " and ".join(stated) or f"none of {', '.join(ORIGINS)}"
             raise ValueError(f"a shot shows one thing, and this one states {what}")
         if self.title is not None and self.length is None:
             raise ValueError("a title needs a length")
         return self
 
 
-class Line(Rights):
+class ScriptLine(Rights):
     """A spoken line: a sound file, or a text that the project's speech model speaks.
 
     Attributes:
@@ -112,7 +112,7 @@ class Line(Rights):
     gain_db: float = Field(default=0.0, ge=-120, le=24)
 
     @model_validator(mode="after")
-    def _heard(self) -> Line:
+    def _heard(self) -> ScriptLine:
         if self.file is None and not self.text.strip():
             raise ValueError("a spoken line needs a text to speak, or a file")
         if self.file is not None and (self.seed is not None or self.speed != 1.0):
@@ -161,7 +161,9 @@ def _entry(value: Any) -> str:
     return "transition" if isinstance(value, dict) and set(value) & set(_TRANSITIONS) else "shot"
 
 
-Entry = Annotated[Annotated[Shot, Tag("shot")] | Annotated[dict[str, Any], Tag("transition")], Discriminator(_entry)]
+Entry = Annotated[
+    Annotated[ScriptShot, Tag("shot")] | Annotated[dict[str, Any], Tag("transition")], Discriminator(_entry)
+]
 
 
 class Scene(Params):
@@ -170,7 +172,7 @@ class Scene(Params):
     name: str = Field(default="", max_length=200)
     grade: dict[str, Any] | str | None = Field(default=None, description="of every shot that states none")
     shots: tuple[Entry, ...] = Field(min_length=1, max_length=10_000)
-    voice: tuple[Line, ...] = ()
+    voice: tuple[ScriptLine, ...] = ()
     effects: tuple[Music, ...] = ()
     lettering: tuple[Lettering, ...] = ()
 
@@ -219,5 +221,5 @@ def read_script(path: Path) -> Script:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = str(first["msg"]).removeprefix("Value error, ")
-        raise AiprodError(f"{path}: {where + ': ' if where else ''}{said}", "correct it in the script") from None
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        raise AiprodError(f"{path}: {where + ': ' if where else ''}{problem}", "correct it in the script") from None

@@ -21,7 +21,7 @@ _KEPT = 0.9
 
 
 @dataclass(frozen=True)
-class Figure:
+class TargetFigure:
     """One row of the table.
 
     Attributes:
@@ -35,7 +35,7 @@ class Figure:
     holds: bool | None = None
 
 
-def measure_film(film: Path, root: Path) -> tuple[list[Figure], list[str]]:
+def measure_film(film: Path, root: Path) -> tuple[list[TargetFigure], list[str]]:
     """What the delivery check measured of a film, and what is understood of its lines now.
 
     Returns:
@@ -54,21 +54,25 @@ def measure_film(film: Path, root: Path) -> tuple[list[Figure], list[str]]:
     return [*_delivered(record), *words], notes
 
 
-def _delivered(record: dict[str, Any]) -> Iterator[Figure]:
-    profile, found = PROFILES.get(record.get("profile", "")), record.get("delivery", {})
+def _delivered(record: dict[str, Any]) -> Iterator[TargetFigure]:
+    profile, delivery = PROFILES.get(record.get("profile", "")), record.get("delivery", {})
     if profile is None:
         return
     frames = record["frames"]
-    yield Figure("frames", found["frames"], f"{frames}", found["frames"] == frames)
-    if found.get("lufs") is not None:
+    yield TargetFigure("frames", delivery["frames"], f"{frames}", delivery["frames"] == frames)
+    if delivery.get("lufs") is not None:
         target = f"{profile.lufs:g} ± {profile.lu_off:g}"
-        yield Figure("loudness_lufs", found["lufs"], target, abs(found["lufs"] - profile.lufs) <= profile.lu_off)
-        peak = found["true_peak_dbtp"]
-        yield Figure("true_peak_dbtp", peak, f"at most {profile.true_peak_dbtp:g}", peak <= profile.true_peak_dbtp)
-    offset = found.get("sound_offset_samples")
+        yield TargetFigure(
+            "loudness_lufs", delivery["lufs"], target, abs(delivery["lufs"] - profile.lufs) <= profile.lu_off
+        )
+        peak = delivery["true_peak_dbtp"]
+        yield TargetFigure(
+            "true_peak_dbtp", peak, f"at most {profile.true_peak_dbtp:g}", peak <= profile.true_peak_dbtp
+        )
+    offset = delivery.get("sound_offset_samples")
     if offset is not None:
         most = round(profile.sync_s * SAMPLE_RATE)
-        yield Figure("sound_offset_samples", offset, f"within {most}", abs(offset) <= most)
+        yield TargetFigure("sound_offset_samples", offset, f"within {most}", abs(offset) <= most)
     limits: tuple[tuple[str, float], ...] = (
         ("black_longest_s", profile.black_s),
         ("frozen_longest_s", profile.freeze_s),
@@ -77,11 +81,11 @@ def _delivered(record: dict[str, Any]) -> Iterator[Figure]:
         ("red_flashes_in_a_second", profile.flashes),
     )
     for name, limit in limits:
-        if name in found:
-            yield Figure(name, found[name], f"at most {limit:g}", found[name] <= limit)
+        if name in delivery:
+            yield TargetFigure(name, delivery[name], f"at most {limit:g}", delivery[name] <= limit)
 
 
-def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure], list[str]]:
+def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[TargetFigure], list[str]]:
     """Word accuracy of the lines in the final mix, beside that of the lines before it and of chance."""
     from aiprod.speech.recogniser import Recogniser, accuracy, chance, installed, is_command
     from aiprod.speech.text_to_phones import ENGLISH, bundled_dictionary, phrases
@@ -109,24 +113,24 @@ def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure]
         plain = (word if len(word) == 1 else word.lower() for word in text.strip().rstrip(".!?").split())
         command = is_command(" ".join(plain))
         recogniser = Recogniser(commands=command)
-        said = [w.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for w in phrase.words]
+        expected = [w.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for w in phrase.words]
         first, behind = (round(at * RATE / SAMPLE_RATE) for at in sound["samples"])
         alone = read_sound(path, RATE, 1)
         assert alone is not None
         before, after = (recogniser.words(_mono(samples)) for samples in (alone, mixed[:, first:behind]))
-        heard.setdefault(command, []).append((after, before, said))
+        heard.setdefault(command, []).append((after, before, expected))
     figures = []
     for command, each_line in sorted(heard.items(), reverse=True):
         kind = "commands" if command else "open_text"
         in_mix, alone_before = (accuracy([(line[n], line[2]) for line in each_line]) for n in (0, 1))
         target = f"at least {_KEPT:g} of that before the mix"
         figures += [
-            Figure(f"words_{kind}", sum(len(line[2]) for line in each_line)),
-            Figure(f"word_accuracy_{kind}", in_mix, target, in_mix >= _KEPT * alone_before),
-            Figure(f"word_accuracy_{kind}_before_mix", alone_before),
+            TargetFigure(f"words_{kind}", sum(len(line[2]) for line in each_line)),
+            TargetFigure(f"word_accuracy_{kind}", in_mix, target, in_mix >= _KEPT * alone_before),
+            TargetFigure(f"word_accuracy_{kind}_before_mix", alone_before),
         ]
         if command and len(each_line) > 1:
-            figures.append(Figure(f"word_accuracy_{kind}_chance", chance([line[2] for line in each_line])))
+            figures.append(TargetFigure(f"word_accuracy_{kind}_chance", chance([line[2] for line in each_line])))
     return figures, notes
 
 

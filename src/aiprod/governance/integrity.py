@@ -50,9 +50,9 @@ def _outputs(root: Path) -> tuple[int, list[str]]:
     for out in lock.outs:
         if out in unobtainable:
             continue
-        items, found = lock.expectations(out)
+        items, faults = lock.expectations(out)
         expected += items
-        problems += map(str, found)
+        problems += map(str, faults)
     cached = _cached(lock, expected)
     facts = Records(root, strict=False, lock=lock)
     expected += clip_files(facts, set(facts.clips), set(facts.films))
@@ -129,8 +129,8 @@ def _erasures(root: Path, log: AuditLog) -> tuple[int, list[str]]:
     problems, paths = list[str](), sorted((root / ERASURES).glob("2*.json"))
     for path in paths:
         try:
-            found = certificate.verify(root, path, log=log).problems
+            lines = certificate.verify(root, path, log=log).problems
         except AiprodError as error:
-            found = [error.what]
-        problems += [f"{ERASURES / path.name}: {line}" for line in found]
+            lines = [error.what]
+        problems += [f"{ERASURES / path.name}: {line}" for line in lines]
     return len(paths), problems

@@ -46,8 +46,8 @@ def _films(root: Path, store: KeyStore) -> Iterator[Loss]:
         erased = set(tombstones.load(root))
     except AiprodError:  # said by whoever needs them
         erased = set()
-    held = [*(root / RAW).glob("f0*"), *(root / SPEECH).glob("u0*")]
-    names = {path.name.split(".", 1)[0] for path in held} | _packed(root / RAW)
+    objects = [*(root / RAW).glob("f0*"), *(root / SPEECH).glob("u0*")]
+    names = {path.name.split(".", 1)[0] for path in objects} | _packed(root / RAW)
     stored = {film_of(name) for name in names if is_private(name)} - erased
     gone = sorted(film for film in stored if not store.path(film).is_file())
     if gone:

@@ -168,8 +168,8 @@ def _velocity(
     ]
     output = model(inputs[0], inputs[1], _perturbations(calls, batch, guidance.blocks))
     results: list[Tensor | None] = []
-    for found, guider in ((output.video, guidance.video), (output.audio, guidance.audio)):
-        parts = dict(zip(calls, found.chunk(len(calls)), strict=True)) if found is not None else {}
+    for predicted, guider in ((output.video, guidance.video), (output.audio, guidance.audio)):
+        parts = dict(zip(calls, predicted.chunk(len(calls)), strict=True)) if predicted is not None else {}
         if isinstance(guider, AdaptiveProjectedGuider):
             results.append(_projected(guider, parts))
         else:

@@ -25,7 +25,7 @@ class Edit:
     """What is given to the model, and the film that its result is put into.
 
     Attributes:
-        given: fields of the request.
+        conditions: fields of the request.
         film: the whole film; None where the window is the result.
         at: first frame of the window in the film; negative for a window that begins before it.
         heard_at: first sample of the window in the film's sound.
@@ -33,19 +33,19 @@ class Edit:
         cut: frames of the result, where no film is and the window was filled up to the model's length.
     """
 
-    given: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
     film: InputFilm | None = None
     at: int = 0
     heard_at: int = 0
     grows: bool = False
     cut: int | None = None
 
-    def result(self, made: GeneratedClip) -> GeneratedClip:
+    def result(self, clip: GeneratedClip) -> GeneratedClip:
         """What is delivered: the window inside its film, or alone."""
-        pictures, sound = made.pictures, made.sound
+        pictures, sound = clip.pictures, clip.sound
         if self.cut is not None:
             pictures = pictures[: self.cut]
-            sound = None if sound is None else sound[:, : _samples(self.cut, made.fps, made.sample_rate)]
+            sound = None if sound is None else sound[:, : _samples(self.cut, clip.fps, clip.sample_rate)]
         if self.film is not None:
             if self.film.pictures is not None:
                 pictures = self._spliced(self.film.pictures, pictures, self.at, axis=0)
@@ -53,7 +53,7 @@ class Edit:
                 sound = self.film.sound
             elif self.film.sound is not None:
                 sound = self._spliced(self.film.sound, sound, self.heard_at, axis=1)
-        return replace(made, pictures=pictures, sound=sound)
+        return replace(clip, pictures=pictures, sound=sound)
 
     def _spliced(self, whole: np.ndarray, part: np.ndarray, at: int, axis: int) -> np.ndarray:
         """``whole`` with ``part`` in it from ``at`` on, longer where that may reach beyond an end."""
@@ -83,8 +83,8 @@ def extended(film: InputFilm, config: GenerationConfig, time: int, before: bool)
     if film.pictures is None:
         sound = _sound(film)
         overlap = min(sound.shape[1], length // 2)
-        given: dict[str, Any] = {"absent": frozenset({"video"}), "audio": _end_of(sound, length, overlap, before)}
-        return Edit(given, film, heard_at=overlap - length if before else sound.shape[1] - overlap, grows=True)
+        conditions: dict[str, Any] = {"absent": frozenset({"video"}), "audio": _end_of(sound, length, overlap, before)}
+        return Edit(conditions, film, heard_at=overlap - length if before else sound.shape[1] - overlap, grows=True)
     # latent frames stand for 1, time, time, … pictures, and whole ones are given from either end
     halves = max(1, (window - 1) // time // 2)
     most = min(film.frames, window - 1)
@@ -101,14 +101,14 @@ def extended(film: InputFilm, config: GenerationConfig, time: int, before: bool)
     canvas = np.pad(pictures, ((rest, 0) if before else (0, rest), (0, 0), (0, 0), (0, 0)), mode="edge")
     kept = np.zeros(canvas.shape[:3], bool)
     kept[slice(rest, None) if before else slice(0, overlap)] = True
-    given = {"video": VideoCondition(canvas, kept)}
+    conditions = {"video": VideoCondition(canvas, kept)}
     heard_at = -_samples(rest, config.fps) if before else _samples(at, config.fps)
     if film.sound is None:
-        given["absent"] = frozenset({"audio"})
+        conditions["absent"] = frozenset({"audio"})
     else:
         shared = length + heard_at if before else film.sound.shape[1] - heard_at
-        given["audio"] = _end_of(film.sound, length, shared, before)
-    return Edit(given, film, at, heard_at, grows=True)
+        conditions["audio"] = _end_of(film.sound, length, shared, before)
+    return Edit(conditions, film, at, heard_at, grows=True)
 
 
 def _end_of(sound: np.ndarray, length: int, overlap: int, before: bool) -> AudioCondition:
@@ -150,27 +150,27 @@ def retaken(
         )
     total = film.frames or max(1, round(lasts * fps))
     at = min(max(0, (first + last - window) // 2), max(0, total - window))
-    given: dict[str, Any] = {}
+    conditions: dict[str, Any] = {}
     if film.pictures is None:
-        given["absent"] = frozenset({"video"})
+        conditions["absent"] = frozenset({"video"})
     else:
         kept = np.ones((window, config.height_px, config.width_px), bool)
         if make != "audio":
             free = np.ones_like(kept) if mask is None else _window(mask, at, window)
             kept[first - at : last - at] = ~free[first - at : last - at]
-        given["video"] = VideoCondition(_window(film.pictures, at, window), kept)
+        conditions["video"] = VideoCondition(_window(film.pictures, at, window), kept)
     start, length = _samples(at, fps), _samples(window, fps)
     if film.sound is None:
         if make == "audio":
             raise AiprodError("the film has no sound to retake", "make one with --video FILE --make audio")
-        given["absent"] = frozenset({"audio"})
+        conditions["absent"] = frozenset({"audio"})
     else:
         samples = film.sound[:, start : start + length]
         left = np.ones(length, bool)
         if make != "video" and mask is None:
             left[max(0, round(begin * RATE) - start) : round(end * RATE) - start] = False
-        given["audio"] = AudioCondition(np.pad(samples, ((0, 0), (0, length - samples.shape[1]))), left)
-    return Edit(given, film, at, start)
+        conditions["audio"] = AudioCondition(np.pad(samples, ((0, 0), (0, length - samples.shape[1]))), left)
+    return Edit(conditions, film, at, start)
 
 
 def sounded(film: InputFilm, config: GenerationConfig) -> Edit:
@@ -179,8 +179,8 @@ def sounded(film: InputFilm, config: GenerationConfig) -> Edit:
     if len(pictures) > window:
         log(f"note: the first {window / config.fps:.2f} s of the film get sound, which is what the model makes")
     kept = np.ones((window, config.height_px, config.width_px), bool)
-    given = {"video": VideoCondition(_window(pictures, 0, window), kept)}
-    return Edit(given, cut=min(len(pictures), window))
+    conditions = {"video": VideoCondition(_window(pictures, 0, window), kept)}
+    return Edit(conditions, cut=min(len(pictures), window))
 
 
 def heard(film: InputFilm, config: GenerationConfig) -> Edit:
@@ -202,12 +202,12 @@ def outpainted(film: InputFilm, config: GenerationConfig, box: tuple[int, int, i
     canvas = np.pad(_window(pictures, 0, window), around, mode="edge")
     kept = np.zeros(canvas.shape[:3], bool)
     kept[:, top:bottom, left:right] = True
-    given: dict[str, Any] = {"video": VideoCondition(canvas, kept)}
+    conditions: dict[str, Any] = {"video": VideoCondition(canvas, kept)}
     if film.sound is None:
-        given["absent"] = frozenset({"audio"})
+        conditions["absent"] = frozenset({"audio"})
     else:
-        given |= heard(InputFilm(None, film.sound[:, : _samples(window, config.fps)]), config).given
-    return Edit(given, cut=min(len(pictures), window))
+        conditions |= heard(InputFilm(None, film.sound[:, : _samples(window, config.fps)]), config).conditions
+    return Edit(conditions, cut=min(len(pictures), window))
 
 
 def _window(film: np.ndarray, at: int, count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from aiprod.inference.edits import Edit
 from aiprod.inference.input_files import RATE, RIGHTS_NOTE, InputFilm, about, read_film
 from aiprod.inference.input_image import read_picture
 from aiprod.inference.inputs import GenerationInputs, gather
-from aiprod.inference.long_films import Windows, make_long_film
+from aiprod.inference.long_films import FilmWindows, make_long_film
 from aiprod.inference.params import GenerationParams, made_by
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import GeneratedClip, Request
@@ -97,7 +97,7 @@ def make_films(
     pipeline: AVPipeline,
     requests: Sequence[tuple[str, int, Path]],
     config: GenerationConfig,
-    given: GenerationInputs,
+    inputs: GenerationInputs,
     *,
     batch: int,
     viewing_scale: int,
@@ -110,35 +110,35 @@ def make_films(
     Raises:
         AiprodError: a given picture or video cannot be read, or settings that the model cannot follow.
     """
-    edit, files = gather(given, pipeline, config)
-    alone = "video" in edit.given.get("absent", ())
+    edit, files = gather(inputs, pipeline, config)
+    alone = "video" in edit.conditions.get("absent", ())
     for _, _, path in requests:
         if (path.suffix.lower() == ".wav") != alone:
             kind, suffix = ("sound alone", ".wav") if alone else ("a video", ".mp4")
             raise AiprodError(f"{path} is to hold {kind}", f"give a name that ends in {suffix}")
-    picture = read_picture(given.image, config.height_px, config.width_px) if given.image is not None else None
+    picture = read_picture(inputs.image, config.height_px, config.width_px) if inputs.image is not None else None
     facts: dict[str, object] = made_by(pipeline.record, config)
     if files:
         facts |= {"given": files, "rights_of_given": RIGHTS_NOTE}
     source, sound = None, None
-    if given.changed is not None:
-        film = read_film(given.changed, config, most=config.frames)
+    if inputs.changed is not None:
+        film = read_film(inputs.changed, config, most=config.frames)
         if film.pictures is None:
-            raise AiprodError(f"{given.changed} holds no pictures", "give a film that plays")
+            raise AiprodError(f"{inputs.changed} holds no pictures", "give a film that plays")
         source, sound = _source(film, config)
-        facts["video_strength"] = given.strength
+        facts["video_strength"] = inputs.strength
     follows = pipeline.record.strategy == "video_to_video"
-    strength = given.strength if source is not None and not follows else 1.0
+    strength = inputs.strength if source is not None and not follows else 1.0
     with ticker("sampling", len(requests) * config.all_steps) as tick:
         for start in range(0, len(requests), batch):  # written as they are made
             part = requests[start : start + batch]
             if follows and source is not None:
-                edit = Edit({**edit.given, "reference": source})
+                edit = Edit({**edit.conditions, "reference": source})
             elif source is not None:
-                edit = Edit({**edit.given, "source": source, "source_sound": sound})
-            wanted = [Request(prompt, seed, picture, **edit.given) for prompt, seed, _ in part]
-            made = pipeline.generate(wanted, config, strength=strength, at_once=batch, on_step=tick.advance)
-            for film_made, (_, _, path) in zip(made, part, strict=True):
+                edit = Edit({**edit.conditions, "source": source, "source_sound": sound})
+            wanted = [Request(prompt, seed, picture, **edit.conditions) for prompt, seed, _ in part]
+            clips = pipeline.generate(wanted, config, strength=strength, at_once=batch, on_step=tick.advance)
+            for film_made, (_, _, path) in zip(clips, part, strict=True):
                 whole = edit.result(film_made)
                 write_video(whole, path, facts=facts, viewing_scale=viewing_scale)
     return _size(whole)
@@ -164,7 +164,7 @@ def make_long_films(
     for _, _, path in requests:
         if path.suffix.lower() != ".mp4":
             raise AiprodError(f"{path} is to hold a video", "give a name that ends in .mp4")
-    windows = Windows.of(config, pipeline.video_vae.compression.time, duration_s, overlap_s)
+    windows = FilmWindows.of(config, pipeline.video_vae.compression.time, duration_s, overlap_s)
     picture = read_picture(image, config.height_px, config.width_px) if image is not None else None
     files = [about("--image", image)] if image is not None else []
     for prompt, seed, path in requests:
@@ -172,12 +172,12 @@ def make_long_films(
     return size
 
 
-def _size(made: GeneratedClip) -> str:
-    frames, height, width = made.pictures.shape[:3]
+def _size(clip: GeneratedClip) -> str:
+    frames, height, width = clip.pictures.shape[:3]
     if not frames:
-        assert made.sound is not None
-        return f"{made.sound.shape[1] / made.sample_rate:.2f} s of sound"
-    return f"{width}x{height}, {frames / made.fps:.2f} s, {'with sound' if made.sound is not None else 'silent'}"
+        assert clip.sound is not None
+        return f"{clip.sound.shape[1] / clip.sample_rate:.2f} s of sound"
+    return f"{width}x{height}, {frames / clip.fps:.2f} s, {'with sound' if clip.sound is not None else 'silent'}"
 
 
 def _source(film: InputFilm, config: GenerationConfig) -> tuple[np.ndarray, np.ndarray | None]:

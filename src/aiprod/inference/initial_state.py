@@ -69,8 +69,8 @@ class Starts:
                 " none can be kept alone",
                 "leave the picture out, or train with video_patch [1, y, x] and with frames given",
             )
-        for modality, given in (("video", request.reference), ("audio", request.reference_sound)):
-            if given is not None and trained_reference(self.record, modality) is None:
+        for modality, reference in (("video", request.reference), ("audio", request.reference_sound)):
+            if reference is not None and trained_reference(self.record, modality) is None:
                 name = "video" if modality == "video" else "sound"
                 raise AiprodError(
                     f"this model takes no reference {name}",
@@ -78,16 +78,16 @@ class Starts:
                 )
 
     def video(
-        self, request: Request, config: GenerationConfig, shape: VideoLatentShape, made: Tensor | None = None
+        self, request: Request, config: GenerationConfig, shape: VideoLatentShape, latent_before: Tensor | None = None
     ) -> LatentState:
         """Clean tokens of the video of one sample: zeros where nothing is given.
 
         Args:
-            made: the normalised latent ``[1, C, F, H, W]`` of an earlier stage, instead of the source.
+            latent_before: the normalised latent ``[1, C, F, H, W]`` of an earlier stage, instead of the source.
         """
         size = (config.frames, config.height_px, config.width_px)
-        latent = torch.zeros(shape.shape) if made is None else made.cpu()
-        if request.source is not None and made is None:
+        latent = torch.zeros(shape.shape) if latent_before is None else latent_before.cpu()
+        if request.source is not None and latent_before is None:
             latent = self.pictures(request.source, size)
         state = LatentState.start(*self.video_patches.patchify(latent, fps=config.fps))
         items: list[ConditioningItem] = []
@@ -99,9 +99,9 @@ class Starts:
         if request.reference is not None:
             how = trained_reference(self.record, "video")
             assert how is not None
-            given = self.pictures(request.reference, size)[0]
+            reference = self.pictures(request.reference, size)[0]
             seen = video_reference(
-                given, self.video_patches, config.fps, block=how.block, small=how.small, every=how.every
+                reference, self.video_patches, config.fps, block=how.block, small=how.small, every=how.every
             )
             items.append(ReferenceVideoCondition(*seen))
         return apply_conditions(state, items)
@@ -123,9 +123,9 @@ class Starts:
         if request.reference_sound is not None:
             how = trained_reference(self.record, "audio")
             assert how is not None
-            given = self.sound(request.reference_sound, shape)[0]
-            made = audio_reference(given, self.audio_patches, block=how.block, small=how.small)
-            items.append(ReferenceVideoCondition(*made))
+            reference_wave = self.sound(request.reference_sound, shape)[0]
+            reference = audio_reference(reference_wave, self.audio_patches, block=how.block, small=how.small)
+            items.append(ReferenceVideoCondition(*reference))
         return apply_conditions(state, items)
 
     def pictures(self, pictures: np.ndarray, size: tuple[int, int, int]) -> Tensor:
@@ -143,8 +143,8 @@ class Starts:
         """Normalised latents of sound [2, S], cut or filled with silence."""
         wave = torch.zeros(1, 2, shape.to_audio(self.audio_vae.compression).samples)
         if samples is not None:
-            given = torch.from_numpy(samples[:, : wave.shape[-1]].copy()).float()
-            wave[0, :, : given.shape[-1]] = given
+            waveform = torch.from_numpy(samples[:, : wave.shape[-1]].copy()).float()
+            wave[0, :, : waveform.shape[-1]] = waveform
         latent = torch.zeros(*shape.shape)
         encoded = self.audio_vae.normalize(self.audio_vae.encode(wave.to(self.device)).mode()).cpu()
         latent[..., : encoded.shape[-1]] = encoded[..., : shape.frames]
@@ -157,8 +157,8 @@ class Starts:
         if not 0 <= number < config.frames:
             raise AiprodError(f"there is no frame {number}", f"the video has the frames 0 to {config.frames - 1}")
         time = self.video_vae.compression.time
-        held = 1 if number == 0 else 1 + 2 * time  # what the causal encoder makes of a still after a still
-        latent = self.pictures(np.repeat(picture[None], held, axis=0), (held, config.height_px, config.width_px))
+        repeats = 1 if number == 0 else 1 + 2 * time  # what the causal encoder makes of a still after a still
+        latent = self.pictures(np.repeat(picture[None], repeats, axis=0), (repeats, config.height_px, config.width_px))
         tokens, _ = self.video_patches.patchify(latent[:, :, -1:], fps=config.fps)
         return FrameCondition(tokens, self.video_patches.grid(shape), -(-number // time))
 

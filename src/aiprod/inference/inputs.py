@@ -119,18 +119,18 @@ class GenerationInputs:
                 raise AiprodError(what, hint)
 
 
-def refuse_windows(given: GenerationInputs, viewing_scale: int) -> None:
+def refuse_windows(inputs: GenerationInputs, viewing_scale: int) -> None:
     """Refuse what a film that is made window by window does not follow.
 
     Raises:
         AiprodError: names the option.
     """
-    other = [name for name in (*_BASES, "last_image", "keyframes", "reference", "mask") if getattr(given, name)]
-    if other or given.make != "both":
+    other = [name for name in (*_BASES, "last_image", "keyframes", "reference", "mask") if getattr(inputs, name)]
+    if other or inputs.make != "both":
         option = _option(other[:1]) if other else "--make"
-        raise AiprodError(f"--duration stands beside {option}", "give a prompt, with --image at most")
+        raise AiprodError(f"--duration cannot be combined with {option}", "give a prompt, with --image at most")
     if viewing_scale > 1:
-        raise AiprodError("--duration stands beside --viewing-scale", "leave it out; players enlarge")
+        raise AiprodError("--duration cannot be combined with --viewing-scale", "leave it out; players enlarge")
 
 
 def parsed_keyframe(text: str) -> tuple[float, Path]:
@@ -183,24 +183,24 @@ def _option(names: list[str]) -> str:
 
 
 def gather(
-    given: GenerationInputs, pipeline: AVPipeline, config: GenerationConfig
+    inputs: GenerationInputs, pipeline: AVPipeline, config: GenerationConfig
 ) -> tuple[Edit, list[dict[str, Any]]]:
     """What the model is given, and what the description of the result says of each file.
 
     Raises:
         AiprodError: a file cannot be read or does not fit, or the model cannot follow it.
     """
-    files = [about(option, path) for option, path in _files(given)]
-    edit = _edit(given, pipeline, config)
-    parts = dict(edit.given)
-    stills = [(round(at * config.fps), path) for at, path in given.keyframes]
-    if given.last_image is not None:
-        stills.append((config.frames - 1, given.last_image))
+    files = [about(option, path) for option, path in _files(inputs)]
+    edit = _edit(inputs, pipeline, config)
+    parts = dict(edit.conditions)
+    stills = [(round(at * config.fps), path) for at, path in inputs.keyframes]
+    if inputs.last_image is not None:
+        stills.append((config.frames - 1, inputs.last_image))
     if stills:
         size = (config.height_px, config.width_px)
         parts["stills"] = tuple((number, read_picture(path, *size)) for number, path in stills)
-    if given.reference is not None:
-        parts |= _references(read_film(given.reference, config, most=config.frames), pipeline, config)
+    if inputs.reference is not None:
+        parts |= _references(read_film(inputs.reference, config, most=config.frames), pipeline, config)
     if not has_sound(pipeline.transformer) and "audio" in parts and edit.film is not None and parts["audio"].kept.all():
         parts.pop("audio")  # the film keeps its sound, which the model cannot hear
     rate = pipeline.audio_vae.compression.sample_rate
@@ -208,41 +208,41 @@ def gather(
         raise AiprodError(
             f"the model's sound has {rate} samples a second, and files are read at {RATE}", "use a model of that rate"
         )
-    _warn(given, pipeline, parts)
+    _warn(inputs, pipeline, parts)
     return Edit(parts, edit.film, edit.at, edit.heard_at, edit.grows, edit.cut), files
 
 
-def _files(given: GenerationInputs) -> Iterator[tuple[str, Path]]:
+def _files(inputs: GenerationInputs) -> Iterator[tuple[str, Path]]:
     for name in ("image", "last_image", "extend", "retake", "outpaint", "video", "audio", "mask", "reference"):
-        if (path := getattr(given, name)) is not None:
+        if (path := getattr(inputs, name)) is not None:
             yield _option([name]), path
-    for _, path in given.keyframes:
+    for _, path in inputs.keyframes:
         yield "--keyframe", path
 
 
-def _edit(given: GenerationInputs, pipeline: AVPipeline, config: GenerationConfig) -> Edit:
-    if given.extend is not None:
+def _edit(inputs: GenerationInputs, pipeline: AVPipeline, config: GenerationConfig) -> Edit:
+    if inputs.extend is not None:
         time = pipeline.video_vae.compression.time
-        return extended(read_film(given.extend, config), config, time, given.before)
-    if given.retake is not None or (given.video is not None and given.mask is not None):
-        film = read_film(given.retake or given.video, config)  # type: ignore[arg-type]
-        mask = read_mask(given.mask, config, film.frames) if given.mask is not None else None
-        begin, end = given.span_s
-        return retaken(film, config, None if begin is None or end is None else (begin, end), mask, given.make)
-    if given.outpaint is not None:
-        left, top, right, bottom = given.box
+        return extended(read_film(inputs.extend, config), config, time, inputs.before)
+    if inputs.retake is not None or (inputs.video is not None and inputs.mask is not None):
+        film = read_film(inputs.retake or inputs.video, config)  # type: ignore[arg-type]
+        mask = read_mask(inputs.mask, config, film.frames) if inputs.mask is not None else None
+        begin, end = inputs.span_s
+        return retaken(film, config, None if begin is None or end is None else (begin, end), mask, inputs.make)
+    if inputs.outpaint is not None:
+        left, top, right, bottom = inputs.box
         height, width = config.height_px, config.width_px
         places = round(top * height), round(left * width), round(bottom * height), round(right * width)
         size = (places[2] - places[0], places[3] - places[1])
         if min(size) < 1:
             raise AiprodError("--box holds no pixel of the frame", "make it larger")
-        return outpainted(read_film(given.outpaint, config, size, most=config.frames + 1), config, places)
-    if given.audio is not None:
-        return heard(read_film(given.audio, config), config)
-    if given.video is not None and given.make == "audio":
-        return sounded(read_film(given.video, config, most=config.frames + 1), config)
-    if given.make != "both":
-        return Edit({"absent": frozenset({"video" if given.make == "audio" else "audio"})})
+        return outpainted(read_film(inputs.outpaint, config, size, most=config.frames + 1), config, places)
+    if inputs.audio is not None:
+        return heard(read_film(inputs.audio, config), config)
+    if inputs.video is not None and inputs.make == "audio":
+        return sounded(read_film(inputs.video, config, most=config.frames + 1), config)
+    if inputs.make != "both":
+        return Edit({"absent": frozenset({"video" if inputs.make == "audio" else "audio"})})
     return Edit()
 
 
@@ -263,20 +263,20 @@ def _references(film: InputFilm, pipeline: AVPipeline, config: GenerationConfig)
     return references
 
 
-def _warn(given: GenerationInputs, pipeline: AVPipeline, parts: dict[str, Any]) -> None:
+def _warn(inputs: GenerationInputs, pipeline: AVPipeline, parts: dict[str, Any]) -> None:
     """Say what is asked of a model that no task of its training showed it."""
     tasks = trained_tasks(pipeline.record)
     if tasks is None:
         return
-    untrained = [said for said, known in _wanted(given, parts) if not any(known(task) for task in tasks)]
-    for said, option in untrained:
+    untrained = [task_name for task_name, known in _wanted(inputs, parts) if not any(known(task) for task in tasks)]
+    for task_name, option in untrained:
         log(
-            f"warning: this model was not trained with {said}: {option} is followed as far as it goes, and the rest may"
-            " not fit it → train with such a task in train_diffusion.task"
+            f"warning: this model was not trained with {task_name}: {option} is followed as far as it goes, and the"
+            " rest may not fit it → train with such a task in train_diffusion.task"
         )
 
 
-def _wanted(given: GenerationInputs, parts: dict[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
+def _wanted(inputs: GenerationInputs, parts: dict[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
     """What is asked for, and whether a task shows it."""
 
     def has(kind: str) -> Any:
@@ -292,18 +292,18 @@ def _wanted(given: GenerationInputs, parts: dict[str, Any]) -> Iterator[tuple[tu
         return knows
 
     for name, kind in (("image", "first_frame"), ("last_image", "last_frame"), ("keyframes", "keyframes")):
-        if getattr(given, name):
+        if getattr(inputs, name):
             yield (f"{kind} given", _option([name])), has(kind)
-    if given.extend is not None:
-        kind = "suffix" if given.before else "prefix"
+    if inputs.extend is not None:
+        kind = "suffix" if inputs.before else "prefix"
         yield (f"a {kind} given", "--extend"), has(kind)
-    if given.mask is not None or given.retake is not None:
-        yield ("a mask", "--mask" if given.mask is not None else "--retake"), has("mask")
-    if given.outpaint is not None:
+    if inputs.mask is not None or inputs.retake is not None:
+        yield ("a mask", "--mask" if inputs.mask is not None else "--retake"), has("mask")
+    if inputs.outpaint is not None:
         yield ("a crop", "--outpaint"), has("crop")
-    if given.audio is not None:
+    if inputs.audio is not None:
         yield ("sound given and video generated", "--audio"), roles("generated", "given")
-    if given.make == "audio" and given.video is not None:
+    if inputs.make == "audio" and inputs.video is not None:
         yield ("video given and sound generated", "--video"), roles("given", "generated")
-    if parts.get("absent") == frozenset({"video"}) and given.make == "audio":
+    if parts.get("absent") == frozenset({"video"}) and inputs.make == "audio":
         yield ("sound alone", "--make audio"), roles("absent", "generated")

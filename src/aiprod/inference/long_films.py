@@ -35,7 +35,7 @@ _CRF = 12.0
 
 
 @dataclass(frozen=True)
-class Windows:
+class FilmWindows:
     """How a long film is divided.
 
     Attributes:
@@ -49,7 +49,7 @@ class Windows:
     overlap: int
 
     @classmethod
-    def of(cls, config: GenerationConfig, time: int, duration_s: float, overlap_s: float | None = None) -> Windows:
+    def of(cls, config: GenerationConfig, time: int, duration_s: float, overlap_s: float | None = None) -> FilmWindows:
         """The division of a film.
 
         Args:
@@ -83,15 +83,15 @@ def make_long_film(  # noqa: PLR0917 (a film and what it is made from)
     request: Request,
     path: Path,
     config: GenerationConfig,
-    windows: Windows,
-    given: Sequence[Mapping[str, Any]] = (),
+    windows: FilmWindows,
+    conditions: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Make a film window by window and write it, with its description, as :func:`write_video` does.
 
     Args:
         request: prompt, seed and, if any, first frame; the seeds of later windows follow from its seed.
         config: of one window.
-        given: what the description says of files that the request was made from.
+        conditions: what the description says of files that the request was made from.
 
     Returns:
         size, length and whether there is sound, for a person to read.
@@ -110,7 +110,7 @@ def make_long_film(  # noqa: PLR0917 (a film and what it is made from)
             "frames": windows.window,
             "overlap_s": round(windows.overlap / config.fps, 6),
         },
-        **({"given": list(given), "rights_of_given": RIGHTS_NOTE} if given else {}),
+        **({"given": list(conditions), "rights_of_given": RIGHTS_NOTE} if conditions else {}),
     }
     with (
         tempfile.TemporaryDirectory(prefix=f".{path.stem}_", dir=path.parent) as place,
@@ -153,7 +153,7 @@ class _Film:
     pipeline: AVPipeline
     request: Request
     config: GenerationConfig
-    windows: Windows
+    windows: FilmWindows
     file: BinaryIO
     rate: int
     heard: int = 0
@@ -165,10 +165,10 @@ class _Film:
         shown = 0
         for number in range(self.windows.count):
             begin = max(0, shown - self.windows.overlap) if number else 0
-            made = self.pipeline.generate([self._wanted(number)], self.config, at_once=1, on_step=on_step)[0]
-            new = made.pictures[shown - begin : self.windows.frames - begin]
-            self._hear(made, begin, shown)
-            self._pictures = made.pictures[len(made.pictures) - self.windows.overlap :].copy()
+            clip = self.pipeline.generate([self._wanted(number)], self.config, at_once=1, on_step=on_step)[0]
+            new = clip.pictures[shown - begin : self.windows.frames - begin]
+            self._hear(clip, begin, shown)
+            self._pictures = clip.pictures[len(clip.pictures) - self.windows.overlap :].copy()
             shown += len(new)
             for picture in new:
                 yield yuv_frame(rgb_planes_709(picture))
@@ -177,10 +177,10 @@ class _Film:
         if not number:
             return self.request
         digest = hashlib.sha256(f"{self.request.seed}/{number}".encode()).digest()
-        seed, given, window = int.from_bytes(digest[:8], "little") >> 2, self.windows.overlap, self.windows.window
-        canvas = np.pad(self._pictures, ((0, window - given), (0, 0), (0, 0), (0, 0)), mode="edge")
+        seed, overlap, window = int.from_bytes(digest[:8], "little") >> 2, self.windows.overlap, self.windows.window
+        canvas = np.pad(self._pictures, ((0, window - overlap), (0, 0), (0, 0), (0, 0)), mode="edge")
         kept = np.zeros(canvas.shape[:3], bool)
-        kept[:given] = True
+        kept[:overlap] = True
         video, audio = VideoCondition(canvas, kept), None
         if self._sound is not None:
             length, known = self._at(window), self._sound.shape[1]
@@ -189,11 +189,11 @@ class _Film:
             audio = AudioCondition(np.pad(self._sound, ((0, 0), (0, length - known))), heard)
         return replace(self.request, seed=seed, first_frame=None, video=video, audio=audio)
 
-    def _hear(self, made: GeneratedClip, begin: int, shown: int) -> None:
+    def _hear(self, clip: GeneratedClip, begin: int, shown: int) -> None:
         """Write the sound that the next window does not make anew, and keep the end."""
-        if made.sound is None:
+        if clip.sound is None:
             return
-        sound, fresh = made.sound.copy(), self._at(shown) - self._at(begin)
+        sound, fresh = clip.sound.copy(), self._at(shown) - self._at(begin)
         if self._sound is not None:
             fade = min(self._fade, fresh)
             rise = (np.arange(fade, dtype=np.float32) + 0.5) / max(1, fade)
@@ -218,7 +218,7 @@ class _Film:
         return round(frame / self.config.fps * self.rate)
 
 
-def _warn(pipeline: AVPipeline, windows: Windows) -> None:
+def _warn(pipeline: AVPipeline, windows: FilmWindows) -> None:
     tasks = trained_tasks(pipeline.record)
     if windows.count > 1 and tasks is not None and not any(task.video.find("prefix") for task in tasks):
         log(

@@ -174,8 +174,8 @@ class AVPipeline:
                 on_step()
 
         def make(number: int) -> GeneratedClip:
-            asked = requests[number]
-            request = halved(asked, factors)
+            original = requests[number]
+            request = halved(original, factors)
             random = torch.Generator().manual_seed(request.seed)
             noiser = Noiser(generator=random)
             level = strength if sourced else 1.0
@@ -204,11 +204,11 @@ class AVPipeline:
             if whole.two_stage and clean_video is not None:
                 own = clean_video[:, : self.video_patches.tokens(shape)]  # a reference stands behind them
                 larger = self._larger(self.video_patches.unpatchify(own, shape))
-                state = noiser(self.starts.video(asked, whole, full, larger), whole.refine_sigma)
+                state = noiser(self.starts.video(original, whole, full, larger), whole.refine_sigma)
                 heard = None if audio is None or clean_audio is None else _settled(audio, clean_audio)
                 stage = Stage(whole.refine_steps, full, whole.refine_sigma)
                 clean_video, _ = denoised(_on(state, self.device), heard, stage)
-            return self._decode(asked, whole, full, clean_video, clean_audio)
+            return self._decode(original, whole, full, clean_video, clean_audio)
 
         if self.device.type == "cpu" and self._small:
             return each(make, range(len(requests)), at_once=at_once)
@@ -219,8 +219,8 @@ class AVPipeline:
         return upsample(self.upsampler, self.video_vae, latent)
 
     def _check_given(self, requests: Sequence[Request], audio: bool) -> None:
-        for given in ("reference", "reference_sound"):
-            if sum(getattr(request, given) is not None for request in requests) not in (0, len(requests)):
+        for field in ("reference", "reference_sound"):
+            if sum(getattr(request, field) is not None for request in requests) not in (0, len(requests)):
                 raise AiprodError("some requests of a batch have a reference and some have none", "batch them apart")
         for request in requests:
             self.starts.check(request)

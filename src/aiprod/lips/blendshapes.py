@@ -74,8 +74,8 @@ def write_curves(path: Path, times_s: Floats, weights: Floats, visemes: Sequence
     """
     if path.suffix.lower() == ".json":
         rows = [[round(float(v), 4) for v in line] for line in weights]
-        held = {"synthetic": True, "fps": fps, "blendshapes": list(NAMES), "weights": rows, "visemes": list(visemes)}
-        write_json(path, held)
+        content = {"synthetic": True, "fps": fps, "blendshapes": list(NAMES), "weights": rows, "visemes": list(visemes)}
+        write_json(path, content)
         return
     if path.suffix.lower() != ".csv":
         raise AiprodError(f"{path} is named neither .csv nor .json", "give a name that ends in one of them")

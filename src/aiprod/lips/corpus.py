@@ -54,7 +54,7 @@ def make_faces(
     """
     plans = _plans(params, speech)
     with ThreadPoolExecutor(threads) as pool:  # OpenCV and FFmpeg work beside themselves: they hold no lock
-        return list(pool.map(lambda plan: _made(params, plan[0], plan[1], sounds, folder), enumerate(plans)))
+        return list(pool.map(lambda plan: _render(params, plan[0], plan[1], sounds, folder), enumerate(plans)))
 
 
 _Plan = tuple[SpeechRow, Fault]
@@ -77,7 +77,7 @@ def _plans(params: MakeFacesParams, speech: Sequence[SpeechRow]) -> list[_Plan]:
     return plans
 
 
-def _made(params: MakeFacesParams, number: int, plan: _Plan, sounds: Path, folder: Path) -> FaceRow:
+def _render(params: MakeFacesParams, number: int, plan: _Plan, sounds: Path, folder: Path) -> FaceRow:
     row, fault = plan
     rng = np.random.default_rng([params.seed, number])
     assert row.sound_name is not None

@@ -39,8 +39,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.first(nn.functional.silu(self.norm(x)))
-        found: Tensor = x + self.second(nn.functional.silu(y))
-        return found
+        out: Tensor = x + self.second(nn.functional.silu(y))
+        return out
 
 
 class MouthModel(nn.Module):
@@ -70,8 +70,8 @@ class MouthModel(nn.Module):
         share: Tensor = self.mask  # type: ignore[assignment]
         hidden = square * (share == 0)
         masks = share.expand(len(square), 1, -1, -1)
-        given = torch.cat([hidden - 0.5, masks, reference - 0.5, sketch], 1)
-        x = self.enter(nn.functional.pixel_unshuffle(given, 2))
+        inputs = torch.cat([hidden - 0.5, masks, reference - 0.5, sketch], 1)
+        x = self.enter(nn.functional.pixel_unshuffle(inputs, 2))
         kept = []
         for level, block in enumerate(self.before):
             x = block(x)

@@ -78,8 +78,8 @@ def mask(side: int) -> NDArray[np.float32]:
     at = (np.arange(side) + 0.5) / side * 2 - 1
     x, y = at[None], (at[:, None] - 0.06) / 0.92
     edge = 1 - (np.abs(x) ** 4 + np.abs(y) ** 4) ** 0.25  # a square with round corners: distance from its rim
-    found: NDArray[np.float32] = np.clip((edge - 0.02) / (2 * _FEATHER), 0, 1).astype(np.float32)
-    return found
+    weights: NDArray[np.float32] = np.clip((edge - 0.02) / (2 * _FEATHER), 0, 1).astype(np.float32)
+    return weights
 
 
 def guide(mouth: Floats | NDArray[np.float32], square: Square, size: int) -> NDArray[np.float32]:
@@ -101,8 +101,8 @@ def guide(mouth: Floats | NDArray[np.float32], square: Square, size: int) -> NDA
     def between(top: float, bottom: float) -> NDArray[np.float32]:
         """1 from ``top`` to ``bottom``, both bent as lips are, and fading over a pixel."""
         inside = np.minimum(y - top * bow, bottom * bow - y) / pixel + 0.5
-        found: NDArray[np.float32] = (np.clip(inside, 0, 1) * (bow > 0)).astype(np.float32)
-        return found
+        band: NDArray[np.float32] = (np.clip(inside, 0, 1) * (bow > 0)).astype(np.float32)
+        return band
 
     upper, lower = -0.4 * opening, 0.6 * opening
     inner = between(upper, lower) * np.float32(min(1.0, opening / (0.5 * float(pixel))))

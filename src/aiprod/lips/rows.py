@@ -20,7 +20,7 @@ class FaceRow(Row):
     status: Literal["ok"] = "ok"
     source_id: str
     provenance: str = Field(description="where picture and sound come from, in words")
-    synthetic: bool = Field(description="whether nobody's face is seen and nobody's voice is heard")
+    synthetic: bool = Field(description="true if it shows no person's face and no person's voice is heard")
     utterance_id: str = Field(description="of the speech dataset: what is said")
     speaker: str
     language: str

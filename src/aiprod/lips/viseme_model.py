@@ -45,8 +45,8 @@ class _Causal(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x * (x.square().mean(1, keepdim=True) + 1e-4).rsqrt()
         a, b = self.conv(nn.functional.pad(y, (self.back, 0))).chunk(2, 1)
-        found: Tensor = x + self.mix(torch.tanh(a) * torch.sigmoid(b))
-        return found
+        out: Tensor = x + self.mix(torch.tanh(a) * torch.sigmoid(b))
+        return out
 
 
 @dataclass(frozen=True)

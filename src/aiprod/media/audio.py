@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aiprod.media.audio_reading import Track, read_track
+from aiprod.media.audio_reading import AudioTrack, read_track
 from aiprod.media.audio_resampling import resampled
 from aiprod.media.audio_tracks import chosen
 from aiprod.media.container import DEFAULT, Limits
@@ -132,7 +132,7 @@ def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits =
 
 
 def _laid(
-    track: Track, rate: int, begin: float, total: int | None, limits: Limits
+    track: AudioTrack, rate: int, begin: float, total: int | None, limits: Limits
 ) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
     """Samples of a window that begins at ``begin``, and the ranges of it that sound; ``total`` None = to the end."""
     pieces: list[tuple[int, np.ndarray]] = []
@@ -161,10 +161,10 @@ def _laid(
 
 def _joined(stretches: list[tuple[int, int]], end: int) -> tuple[tuple[int, int], ...]:
     """The parts of stretches that are in [0, end), in order, those that meet or overlap as one."""
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     for first, behind in sorted((max(0, a), min(b, end)) for a, b in stretches):
-        if found and first <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], behind))
+        if spans and first <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], behind))
         elif first < behind:
-            found.append((first, behind))
-    return tuple(found)
+            spans.append((first, behind))
+    return tuple(spans)

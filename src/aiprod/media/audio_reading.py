@@ -35,7 +35,7 @@ class Segment(NamedTuple):
     joins: bool  # it follows the segment before it without a gap
 
 
-class Track(NamedTuple):
+class AudioTrack(NamedTuple):
     """Attributes:
     end_s: where the container says that the sound ends, on its clock; None where it cannot be told.
     longest_s: frame, by which the sound may be padded behind that.
@@ -88,7 +88,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None
                 yield frame
 
 
-def read_track(path: Path | str, index: int, begin: float, end: float, limits: Limits) -> Track | None:
+def read_track(path: Path | str, index: int, begin: float, end: float, limits: Limits) -> AudioTrack | None:
     """What decodes of a window on the container's clock and a little about it."""
     edits = stretches(path, index) if sniff(path).demuxer == "mov" else []
     frames = None
@@ -102,11 +102,11 @@ def read_track(path: Path | str, index: int, begin: float, end: float, limits: L
         raise MediaError("damaged", f"the sound does not decode ({frames.failed} packets failed)")
     segments, jitter_s = segments_of(frames)
     if edits:
-        return Track(_edited(segments, edits), None, 0.0)
+        return AudioTrack(_edited(segments, edits), None, 0.0)
     if frames.shown_from_s is not None:
         segments = list(_shown_from(segments, frames.shown_from_s))
     known_s = frames.declared_end_s if jitter_s < _EXACT_S else None
-    return Track(segments, known_s, max(frames.lengths_s, default=0.0))
+    return AudioTrack(segments, known_s, max(frames.lengths_s, default=0.0))
 
 
 def _shown_from(segments: list[Segment], shown_from_s: float) -> Iterator[Segment]:

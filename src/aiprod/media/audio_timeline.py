@@ -27,7 +27,7 @@ _DRIFT_S = 0.0015
 
 
 @dataclass(frozen=True)
-class Run:
+class FrameRun:
     """Frames ``first`` to ``behind - 1``, contiguous from ``start_s`` on.
 
     Attributes:
@@ -49,7 +49,7 @@ class PlacedRuns:
     jitter_s: the largest deviation of a stamp from where its sound was placed.
     """
 
-    runs: tuple[Run, ...] = ()
+    runs: tuple[FrameRun, ...] = ()
     reset: int | None = None
     jitter_s: float = field(default=0.0)
 
@@ -71,7 +71,7 @@ def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = Tru
     offsets = stamps_s - before[:-1]  # equal while sound is contiguous and stamps are right
     known = np.flatnonzero(np.isfinite(offsets))
     if not known.size:
-        return PlacedRuns((Run(0, count, start_s),))
+        return PlacedRuns((FrameRun(0, count, start_s),))
     offset, at = offsets[known], before[:-1][known]  # of frames with a stamp
     edges, reset = _steps(offset, at)
     second = (edges[2] if len(edges) > 2 else known.size) - 1
@@ -88,7 +88,7 @@ def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = Tru
         exact = from_start and n == 0
         anchor = _anchor(offset[a:b], at[a:b], exact)
         knots = _drift(offset[a:b] - anchor, at[a:b] - before[first])
-        runs.append(Run(first, behind, anchor + before[first], knots))
+        runs.append(FrameRun(first, behind, anchor + before[first], knots))
         line = np.array(knots or [(0.0, 0.0)])
         late = np.interp(at[a:b] - before[first], line[:, 0], line[:, 1])
         jitter = max(jitter, float(np.abs(offset[a:b] - anchor - late).max()))

@@ -77,8 +77,8 @@ def _name(stream: Any) -> str:
     """What a sound stream is called in notes: its number, codec, language and title."""
     context = stream.codec_context
     codec = context.name if context is not None else (_tag(stream) or "unknown codec")
-    said = [codec, *(stream.metadata.get(key, "").strip()[:40] for key in ("language", "title"))]
-    return f"sound stream {stream.index} ({', '.join(word for word in said if word and word != 'und')})"
+    words = [codec, *(stream.metadata.get(key, "").strip()[:40] for key in ("language", "title"))]
+    return f"sound stream {stream.index} ({', '.join(word for word in words if word and word != 'und')})"
 
 
 def _tag(stream: Any) -> str:

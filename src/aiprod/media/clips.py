@@ -48,7 +48,7 @@ def read_clip(  # noqa: PLR0917
         top, left = (tall - height) // 2, (wide - width) // 2
         picture = np.empty((frames, height, width, 3), np.uint8)
         done = 0
-        held = None  # latest picture whose time has come
+        latest = None  # latest picture whose time has come
         tolerance = 0.5 / facts.fps if facts.fps > 0 else 0.5 / fps
 
         def put(until: float) -> None:
@@ -57,19 +57,19 @@ def read_clip(  # noqa: PLR0917
             array: np.ndarray | None = None
             while done < frames and start_s + done / fps + tolerance < until - 1e-6:
                 if array is None:
-                    assert held is not None
-                    array = upright(scaler.array(held.frame), turned)[top : top + height, left : left + width]
+                    assert latest is not None
+                    array = upright(scaler.array(latest.frame), turned)[top : top + height, left : left + width]
                 picture[done] = array
                 done += 1
 
         end_s = start_s + frames / fps + tolerance
         for timed in reader.frames(max(0.0, start_s - tolerance), end_s):
-            if held is not None:
+            if latest is not None:
                 put(timed.time_s)
-            held = timed
+            latest = timed
             if done == frames:
                 break
-        if held is None:
+        if latest is None:
             raise MediaError("no-frames", f"no picture between {start_s:.3f} s and {end_s:.3f} s")
         put(math.inf)
         origin = facts.start_s

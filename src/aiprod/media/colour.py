@@ -91,27 +91,27 @@ def rgb(frame: av.VideoFrame, matrix: int, full: bool, bits: int, top: int) -> l
     Args:
         bits: of the source, whose codes were moved up where the picture has 16.
     """
-    given = planes(frame)
-    luma, chroma, weights = _rgb_tables(matrix, full, bits, given[0].dtype == np.uint16)
+    source = planes(frame)
+    luma, chroma, weights = _rgb_tables(matrix, full, bits, source[0].dtype == np.uint16)
     kind = np.uint8 if top < 256 else np.uint16
-    made = [np.empty(given[0].shape, kind) for _ in range(3)]
+    channels = [np.empty(source[0].shape, kind) for _ in range(3)]
     for first in range(0, frame.height, _BAND):
         lines = slice(first, first + _BAND)
-        y, pb, pr = luma.take(given[0][lines]), chroma.take(given[1][lines]), chroma.take(given[2][lines])
-        for channel, row in zip(made, weights, strict=True):
+        y, pb, pr = luma.take(source[0][lines]), chroma.take(source[1][lines]), chroma.take(source[2][lines])
+        for channel, row in zip(channels, weights, strict=True):
             value = y + row[1] * pb
             value += row[2] * pr
             value *= np.float32(top)
             channel[lines] = np.rint(np.clip(value, 0, top, out=value), out=value)
-    return list(made)
+    return list(channels)
 
 
 def gbrp(channels: list[Codes], pixel_format: str) -> av.VideoFrame:
     """Red, green and blue as a picture of that planar format."""
-    made = av.VideoFrame(channels[0].shape[1], channels[0].shape[0], pixel_format)
-    for plane, values in zip(rgb_planes(made), channels, strict=True):
+    frame = av.VideoFrame(channels[0].shape[1], channels[0].shape[0], pixel_format)
+    for plane, values in zip(rgb_planes(frame), channels, strict=True):
         plane[:] = values
-    return made
+    return frame
 
 
 def rgb_planes(frame: av.VideoFrame) -> list[Codes]:
@@ -169,8 +169,8 @@ def limited_709(frame: av.VideoFrame, matrix: int, full: bool, bits: int) -> av.
     """
     luma, cb, cr = planes(frame)
     tables = _yuv_tables(matrix, full, bits, luma.dtype == np.uint16)
-    made = av.VideoFrame(frame.width, frame.height, "yuv420p")
-    target = planes(made)
+    converted = av.VideoFrame(frame.width, frame.height, "yuv420p")
+    target = planes(converted)
     bright = tables[0].take(luma)
     if matrix != SWS_709:
         bright += _doubled(tables[1].take(cb) + tables[2].take(cr), bright.shape)
@@ -180,7 +180,7 @@ def limited_709(frame: av.VideoFrame, matrix: int, full: bool, bits: int) -> av.
         if matrix != SWS_709:
             value += tables[4 if first == 3 else 5].take(other)
         _finish(value, plane)
-    return made
+    return converted
 
 
 def _finish(value: NDArray[np.int16], plane: Codes) -> None:

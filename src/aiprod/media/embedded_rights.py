@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 
 from aiprod.media.container import DEFAULT, Limits, opened
 from aiprod.media.metadata_regions import Region, regions
-from aiprod.media.metadata_texts import MAX_BYTES, TEXT, metadata_texts
+from aiprod.media.metadata_texts import MAX_BYTES, metadata_texts
 from aiprod.media.service_tables import service_texts
 from aiprod.media.sniffing import ContentType, sniff
+from aiprod.media.tag_formats import TEXT
 from aiprod.media.training_mining import statement_in
 from aiprod.rights.embedded import MAX_XMP, statement_from_tags, statement_from_xmp
 from aiprod.rights.statements import merged
@@ -50,9 +51,9 @@ def _besides(path: Path, kind: ContentType, known: str) -> dict[str, Any]:
     """What is said in metadata that FFmpeg does not give, beyond what is ``known`` from it."""
     texts, whole = metadata_texts(path, kind.extension)
     new = ((name, text) for name, text in texts if name != TEXT or text not in known)
-    said = statement_from_tags(new, f" in the metadata of the {kind.name} file")
+    statement = statement_from_tags(new, f" in the metadata of the {kind.name} file")
     most = f"the film has more than {MAX_BYTES >> 20} MiB of words in its metadata, which are not read"
-    return said if whole else merged([said, {"objections": [most]}])
+    return statement if whole else merged([statement, {"objections": [most]}])
 
 
 def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:

@@ -80,10 +80,10 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
                     before = begun.setdefault(number, [])
                     backwards |= bool(before) and ticks < max(before) and ticks not in before
                     before.append(ticks)
-                found: dict[int, int] = {}
+                by_track: dict[int, int] = {}
                 for number, early in _early(body):
-                    found[number] = max(found.get(number, 0), early)
-                for number, early in found.items():
+                    by_track[number] = max(by_track.get(number, 0), early)
+                for number, early in by_track.items():
                     first.setdefault(number, early)
                     most[number] = max(most.get(number, 0), early)
     except (OSError, struct.error):  # whether the file is sound is not asked here

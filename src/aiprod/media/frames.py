@@ -344,8 +344,8 @@ class VideoReader:
             if numbers is None:
                 yield from ((packet, None) for packet in some)
             else:  # an empty packet with a time is a picture that is shown again; one without ends the film
-                told = [numbers.skips(p) if p.size else numbers.ended() if p.dts is None else NOTHING for p in some]
-                yield from zip(some, told, strict=True)
+                skips = [numbers.skips(p) if p.size else numbers.ended() if p.dts is None else NOTHING for p in some]
+                yield from zip(some, skips, strict=True)
         raise failed
 
     def _decode(self) -> Iterator[_Stamped]:

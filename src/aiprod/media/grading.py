@@ -38,13 +38,13 @@ class Grader:
 
     def frame(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The graded picture, limited-range BT.709, yuv420p."""
-        given = colour.rgb_planes(self._enter.frame(frame))
-        height, width = given[0].shape
+        planes = colour.rgb_planes(self._enter.frame(frame))
+        height, width = planes[0].shape
         codes = np.empty((height, width, 3), np.uint8)
         for top in range(0, height, _BAND):
             lines = slice(top, min(top + _BAND, height))
             signal = np.empty((lines.stop - top, width, 3), np.float32)
-            for n, plane in enumerate(given):
+            for n, plane in enumerate(planes):
                 signal[..., n] = _SIGNAL.take(plane[lines])
             codes[lines] = dithered(graded(self.grade, signal))
         return self._leave.frame(av.VideoFrame.from_ndarray(codes, "rgb24"))

@@ -51,7 +51,7 @@ class LightMeter:
         self._cr, self._cb = 2 - 2 * red, 2 - 2 * blue
         self._green = self._cb * blue / green, self._cr * red / green
         self._nits = pq_nits(np.arange(4096) / 4095).astype(np.float32)
-        self.found = ContentLight()
+        self.light = ContentLight()
 
     def add(self, planes: list[Plane]) -> None:
         """Take one picture."""
@@ -60,7 +60,7 @@ class LightMeter:
         over = np.maximum(np.maximum(self._cr * cr, self._cb * cb), -(self._green[0] * cb + self._green[1] * cr))
         most = luma + np.repeat(np.repeat(over, 2, axis=0), 2, axis=1)
         nits = self._nits.take(np.rint(np.clip(most, 0, 1) * 4095).astype(np.intp))
-        self.found = self.found.joined(ContentLight(float(nits.max()), float(nits.mean(dtype=np.float64))))
+        self.light = self.light.joined(ContentLight(float(nits.max()), float(nits.mean(dtype=np.float64))))
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,8 @@ class FrameNumbers:
         if skipped:
             self._gaps.owed += 1
             return Skip(skipped, torn=True)
-        found, self._unshown = self._unshown, 0
-        return Skip(found) if found else NOTHING
+        count, self._unshown = self._unshown, 0
+        return Skip(count) if count else NOTHING
 
     def _slice(self, unit: bytes) -> int:
         bits = _Bits(unit[1:_HEAD])

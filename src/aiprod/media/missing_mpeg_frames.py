@@ -38,7 +38,7 @@ class TemporalReferences:
         self._low_delay, self._counted = False, counted
         self._rate = self._agreed = 0
         self._code: int | None = None
-        self._held = NOTHING
+        self._pending = NOTHING
         self.restart()
 
     def restart(self) -> None:
@@ -50,13 +50,13 @@ class TemporalReferences:
 
     def ended(self) -> Skip:
         """What is missing before the pictures that came last."""
-        skip = self._held + self._order.begins()
+        skip = self._pending + self._order.begins()
         return skip if self._order.believed else NOTHING
 
     def skips(self, packet: av.Packet) -> Skip:
         """What is missing before the picture in a packet."""
         data = bytes(memoryview(packet))
-        skip = self._held
+        skip = self._pending
         for code, at in _starts(data, (0x00, 0xB3, 0xB5, 0xB8)):
             if code == 0xB3 and at + 3 < len(data):  # sequence_header
                 self._rate = _RATES[data[at + 3] & 15] if data[at + 3] & 15 < len(_RATES) else 0
@@ -72,7 +72,7 @@ class TemporalReferences:
             elif code == 0x00 and at + 1 < len(data):
                 skip += self._picture(data[at] << 2 | data[at + 1] >> 6, data[at + 1] >> 3 & 7)
         tried = self._order.references >= _TRIED  # until then numbers that mean nothing cannot be told from losses
-        self._held = NOTHING if tried else skip
+        self._pending = NOTHING if tried else skip
         return skip if tried and self._order.believed else NOTHING
 
     def _by_time_code(self, head: bytes) -> Skip:
@@ -160,9 +160,9 @@ class PictureTimes:
                 self._second = self._second_before = 3600 * (bits >> 13) + 60 * (bits >> 7 & 63) + (bits & 63)
                 self._latest = self._latest_before = None
             elif code == 0xB6 and self._resolution:
-                found = self._time(data[at : at + 64])
-                if found is not None:
-                    skip += self._see(*found)
+                header = self._time(data[at : at + 64])
+                if header is not None:
+                    skip += self._see(*header)
         return self._counted(skip)
 
     def _counted(self, skip: Skip) -> Skip:

@@ -217,22 +217,22 @@ def on_grid(
     """
     tally = tally or _Tally()
     done = 0
-    held: TimedFrame | None = None
+    latest: TimedFrame | None = None
     for following in timed:
-        if held is not None:
+        if latest is not None:
             shown = 0
-            middle = (held.time_s + following.time_s) / 2
+            middle = (latest.time_s + following.time_s) / 2
             while done < count and start_s + done / float(rate) < middle:
-                yield held.frame
+                yield latest.frame
                 done, shown = done + 1, shown + 1
             tally.repeated += max(0, shown - 1)
             tally.dropped += shown == 0
-        held = following
-    if held is None:
+        latest = following
+    if latest is None:
         raise MediaError("no-frames", f"no picture decodes from {start_s:.3f} s on")
     tally.repeated += max(0, count - done - 1)
     while done < count:
-        yield held.frame
+        yield latest.frame
         done += 1
 
 

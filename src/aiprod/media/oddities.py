@@ -53,10 +53,10 @@ def _other_streams(container: Any, taken: Any) -> list[str]:
     others = Counter(stream.type or "unknown" for stream in container.streams if stream.type not in ("video", "audio"))
     covers = sum(1 for s in container.streams.video if s.index != taken.index and _still(s))
     pictures = len(container.streams.video) - 1 - covers
-    found = [f"{count} of type {kind}" for kind, count in sorted(others.items())]
-    found += [f"{covers} attached picture{'s' * (covers > 1)}"] * (covers > 0)
-    found += [f"{pictures} more of pictures (stream {taken.index} is taken)"] * (pictures > 0)
-    return [f"streams that are not used: {', '.join(found)}"] if found else []
+    kinds = [f"{count} of type {kind}" for kind, count in sorted(others.items())]
+    kinds += [f"{covers} attached picture{'s' * (covers > 1)}"] * (covers > 0)
+    kinds += [f"{pictures} more of pictures (stream {taken.index} is taken)"] * (pictures > 0)
+    return [f"streams that are not used: {', '.join(kinds)}"] if kinds else []
 
 
 def _still(stream: Any) -> bool:

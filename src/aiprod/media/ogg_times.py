@@ -35,28 +35,28 @@ def moves(container: Any, stream: Any) -> Moves:
 
 @functools.lru_cache(maxsize=64)
 def _moves(path: str, index: int, *state: int) -> Moves:
-    told: list[tuple[int, int | None, int]] = []  # place, stamp, length
+    packets: list[tuple[int, int | None, int]] = []  # place, stamp, length
     try:
         with av.open(path, format="ogg", metadata_errors="replace") as container:
             stream = container.streams[index]
             tick_s = float(stream.time_base or 0)
             for packet in container.demux(stream):
                 if (packet.pos is not None and packet.pts is not None) or packet.size:
-                    told.append((packet.pos or 0, packet.pts, packet.duration or 0))
+                    packets.append((packet.pos or 0, packet.pts, packet.duration or 0))
         ends, last = _pages(Path(path), index)
     except (OSError, av.error.FFmpegError, ValueError):  # whether the file is sound is not asked here
         return {}
-    headers = (ends[-1] if ends else 0) - len(told)
+    headers = (ends[-1] if ends else 0) - len(packets)
     if headers < 0 or not tick_s:
         return {}
-    added = _added(told, [end - headers for end in ends if end > headers], last, _LEAST_S / tick_s)
-    places = [place for place, _, _ in told]
+    added = _added(packets, [end - headers for end in ends if end > headers], last, _LEAST_S / tick_s)
+    places = [place for place, _, _ in packets]
     numbers = itertools.chain.from_iterable(range(len(list(same))) for _, same in itertools.groupby(places))
     return {key: ticks for key, ticks in zip(zip(places, numbers, strict=True), added, strict=True) if ticks}
 
 
 def _added(
-    told: list[tuple[int, int | None, int]], ends: list[int], last: tuple[int, int] | None, least: float
+    packets: list[tuple[int, int | None, int]], ends: list[int], last: tuple[int, int] | None, least: float
 ) -> list[int]:
     """What is to be added to the stamp of each packet.
 
@@ -64,17 +64,17 @@ def _added(
         ends: number of packets up to the end of each page.
         last: what the last page but one and the last one state, in ticks.
     """
-    added = [0] * len(told)
+    added = [0] * len(packets)
     begins = [0, *ends[:-1]]
     for begin, end in zip(begins, ends, strict=True):
         if end == begin:
             continue
-        _, stamp, length = told[end - 1]
-        if end < len(told):
-            following = told[end][1]
+        _, stamp, length = packets[end - 1]
+        if end < len(packets):
+            following = packets[end][1]
             jump = 0 if stamp is None or following is None else following - stamp - length
         else:
-            lengths = sum(length for _, _, length in told[begin:end])
+            lengths = sum(length for _, _, length in packets[begin:end])
             jump = 0 if last is None else last[1] - last[0] - lengths
         if jump >= least:
             added[begin:end] = [jump] * (end - begin)

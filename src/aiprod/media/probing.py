@@ -84,8 +84,8 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
             until = hidden_ticks(audio)
             if until is not None and (until_s := float(until * audio.time_base)) > start_s + priming_s + _ROUNDED_S:
                 start_s, priming_s = until_s, 0.0
-            found = sound.model_copy(update={"start_s": start_s, "priming_s": priming_s})
-            facts = facts.model_copy(update={"audio": found})
+            timed = sound.model_copy(update={"start_s": start_s, "priming_s": priming_s})
+            facts = facts.model_copy(update={"audio": timed})
         facts = facts.model_copy(update={"video": video_facts(video, frame, stamp)})
         return facts if states_length(path, kind.extension) else _of_unstated_length(facts)
 

@@ -47,8 +47,8 @@ class Scaler:
                 return av.VideoFrame.from_ndarray(self._gray(frame, source), "gray")
             if self.pixel_format in _WHOLE_RGB:
                 top = _WHOLE_RGB[self.pixel_format]
-                made = colour.rgb(self._scaled(frame, source, "yuv444p16le"), *source.meaning, top)
-                return colour.gbrp(made, self.pixel_format)
+                channels = colour.rgb(self._scaled(frame, source, "yuv444p16le"), *source.meaning, top)
+                return colour.gbrp(channels, self.pixel_format)
             if self.pixel_format == "rgb24" and ((source.deep and source.full) or source.misnamed):
                 return av.VideoFrame.from_ndarray(self._deep_rgb(frame, source), "rgb24")
             if self.pixel_format == "yuv420p" and (source.full or source.jpeg or source.matrix != colour.SWS_709):

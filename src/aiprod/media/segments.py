@@ -76,7 +76,7 @@ def encode_segment(path: Path | str, pictures: Iterable[av.VideoFrame], form: Vi
                 count += 1
             container.mux([stating_matrix(packet, form) for packet in _timed(stream.encode(None), count, form)])
         if meter is not None:
-            meter.found.write(light_beside(Path(path)))
+            meter.light.write(light_beside(Path(path)))
     return count
 
 
@@ -128,10 +128,10 @@ def join_segments(
         stream: Any = None
         for number, (segment, _) in enumerate(segments):
             with av.open(os.fspath(segment)) as film:
-                given = film.streams.video[0]
+                picture_stream = film.streams.video[0]
                 if stream is None:
                     # opaque: or PyAV looks for an encoder by the name of the decoder, which AV1 has none of
-                    template = _described(given, segment, stated, stack)
+                    template = _described(picture_stream, segment, stated, stack)
                     stream = container.add_stream_from_template(template, opaque=form.codec == "av1")
                     stream.time_base = Fraction(1, _CLOCK_HZ)
                     if form.codec == "hevc":
@@ -141,14 +141,14 @@ def join_segments(
                     track = _sound_stream(container, form, sound, sample_rate, audio_bitrate_bps)
                     heard = _sound_packets(track, sound, sample_rate)
                     waiting = next(heard, None)
-                elif given.codec_context.extradata != parameters:
+                elif picture_stream.codec_context.extradata != parameters:
                     raise AiprodError(
                         f"segment {number} was encoded otherwise than the first", "remove them and cut again"
                     )
-                parameters = given.codec_context.extradata
+                parameters = picture_stream.codec_context.extradata
                 begins = sum(count for _, count in segments[:number])
-                clock = _Clock(given.time_base or Fraction(1, _CLOCK_HZ), begins, form.rate)
-                for coded in film.demux(given):
+                clock = _Clock(picture_stream.time_base or Fraction(1, _CLOCK_HZ), begins, form.rate)
+                for coded in film.demux(picture_stream):
                     if not coded.size:
                         continue
                     packet = _stating(coded, form, stated)
@@ -174,10 +174,10 @@ def _static_metadata(segments: Sequence[tuple[Path, int]], form: VideoForm) -> S
     return StaticMetadata(form.delivery, light)
 
 
-def _described(given: Any, segment: Path, stated: StaticMetadata | None, stack: ExitStack) -> Any:
+def _described(stream: Any, segment: Path, stated: StaticMetadata | None, stack: ExitStack) -> Any:
     """The stream to copy from: the segment's, or one that is the same and has the boxes of HDR10."""
     if stated is None:
-        return given
+        return stream
     described = segment.with_name(f"described.{segment.suffix[1:]}")
     with_boxes(segment, stated.boxes(), described)
     return stack.enter_context(av.open(os.fspath(described))).streams.video[0]
@@ -187,10 +187,10 @@ def _stating(packet: av.Packet, form: VideoForm, stated: StaticMetadata | None) 
     """A packet with HDR10's metadata before a key picture."""
     if stated is None or not packet.is_keyframe or form.codec != "hevc":
         return packet
-    made = av.Packet(stated.hevc(bytes(packet)))
-    made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
-    made.is_keyframe = True
-    return made
+    copy = av.Packet(stated.hevc(bytes(packet)))
+    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+    copy.is_keyframe = True
+    return copy
 
 
 class _Clock:

@@ -217,14 +217,14 @@ def _text(name: str, data: bytes) -> tuple[str, str]:
 
 def _iso_6937(data: bytes) -> str:
     """ISO/IEC 6937 where that is what it is; a byte that means nothing in it is taken for ISO 8859-1."""
-    found, mark = [], ""
+    characters, mark = [], ""
     for byte in data:
         if (before := _MARKS.get(byte, "\0")) != "\0":
             mark = before
             continue
-        found.append(_SIGNS.get(byte, chr(byte)) + mark)
+        characters.append(_SIGNS.get(byte, chr(byte)) + mark)
         mark = ""
-    return "".join(found)
+    return "".join(characters)
 
 
 def _plain(text: str) -> str:

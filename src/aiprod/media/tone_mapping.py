@@ -58,12 +58,12 @@ class ToneMapper:
         """The picture as limited-range BT.709, yuv420p."""
         source = self._enter.frame(frame)
         target = av.VideoFrame(source.width, source.height, "gbrp")  # from 10 bits swscale would dither
-        given, made = colour.rgb_planes(source), colour.rgb_planes(target)
+        planes, mapped = colour.rgb_planes(source), colour.rgb_planes(target)
         conversion = self._conversion
         for top in range(0, source.height, BAND):
             lines = slice(top, top + BAND)
-            light = conversion.light([np.asarray(plane[lines], np.uint16) for plane in given])
-            for plane, shown in zip(made, conversion.mapped(light), strict=True):
+            light = conversion.light([np.asarray(plane[lines], np.uint16) for plane in planes])
+            for plane, shown in zip(mapped, conversion.mapped(light), strict=True):
                 plane[lines] = self._coded(shown)
         return self._leave.frame(target)
 

@@ -78,8 +78,8 @@ def _store(kind: str, file: BinaryIO) -> dict[str, Any] | None:
     try:
         settings = c2pa.Settings.from_dict({"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}})
         with c2pa.Context(settings) as context, c2pa.Reader(kind, file, context=context) as reader:
-            found: dict[str, Any] = json.loads(reader.json())
-            return found
+            store: dict[str, Any] = json.loads(reader.json())
+            return store
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError as error:
@@ -101,8 +101,8 @@ def statement_in(path: Path, extension: str) -> dict[str, Any]:
 
 def statement_beside(manifest: bytes) -> dict[str, Any]:
     """The same of a manifest that stands in a file of its own, and what it says against training."""
-    said = {} if (why := reservation_beside(manifest)) is None else {"objections": [f"a C2PA manifest says {why}"]}
-    return merged([said, _stated_in("application/c2pa", io.BytesIO(manifest)) if manifest else {}])
+    statement = {} if (why := reservation_beside(manifest)) is None else {"objections": [f"a C2PA manifest says {why}"]}
+    return merged([statement, _stated_in("application/c2pa", io.BytesIO(manifest)) if manifest else {}])
 
 
 def _is_store(file: BinaryIO, part: tuple[int, int, str]) -> bool:
@@ -156,7 +156,7 @@ class Marks:
             self._tail = joined[-3:]
 
     @property
-    def found(self) -> bool:
+    def seen(self) -> bool:
         """Whether all of them were seen."""
         return not self._missing
 

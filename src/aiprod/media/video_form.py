@@ -116,7 +116,7 @@ def stating_matrix(packet: av.Packet, form: VideoForm) -> av.Packet:
         return packet
     data = bytearray(bytes(packet))
     data[_DNX_COLOUR_AT] = data[_DNX_COLOUR_AT] & ~0b110 | 0b010
-    made = av.Packet(bytes(data))
-    made.pts, made.dts, made.time_base, made.duration = packet.pts, packet.dts, packet.time_base, packet.duration
-    made.is_keyframe, made.stream = packet.is_keyframe, packet.stream
-    return made
+    copy = av.Packet(bytes(data))
+    copy.pts, copy.dts, copy.time_base, copy.duration = packet.pts, packet.dts, packet.time_base, packet.duration
+    copy.is_keyframe, copy.stream = packet.is_keyframe, packet.stream
+    return copy

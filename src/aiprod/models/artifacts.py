@@ -27,7 +27,9 @@ class UpsamplerRecord(BaseModel):
     digest: str
     space: int = Field(description="how much larger height and width become")
     time: int = Field(description="how much faster the frames follow each other")
-    steps: int = Field(description="0: a given one, copied; its training clips stand in phase upsampler of the ledger")
+    steps: int = Field(
+        description="0 if it was copied from a checkpoint; its training clips are in phase upsampler of the ledger"
+    )
 
 
 class TrainingRecord(BaseModel):

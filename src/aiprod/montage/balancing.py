@@ -41,17 +41,17 @@ def thumbnails_of(film: Path, count: int = _PICTURES) -> Thumbnails:
 
     facts = probe(film)
     length_s = (facts.video.duration_s if facts.video is not None else None) or facts.duration_s or 0.0
-    leave, made = Scaler(WIDTH, HEIGHT, "rgb24"), []
+    leave, thumbnails = Scaler(WIDTH, HEIGHT, "rgb24"), []
     with VideoReader(film) as reader:
         turned = reader.facts.orientation.transpose
         enter = scaler_for(*((HEIGHT, WIDTH) if turned else (WIDTH, HEIGHT)), reader.facts)
         for n in range(count):
             timed = next(iter(reader.frames((n + 0.5) / count * length_s, on_screen=True)), None)
             if timed is not None:
-                made.append(leave.array(finished(timed.frame, enter, reader.facts.orientation, Crop())))
-    if not made:
+                thumbnails.append(leave.array(finished(timed.frame, enter, reader.facts.orientation, Crop())))
+    if not thumbnails:
         raise MediaError("no-frames", f"{film.name} shows no picture")
-    return np.stack(made)
+    return np.stack(thumbnails)
 
 
 def train_balance(folder: Path, out: Path) -> Errors | None:
@@ -73,12 +73,12 @@ def train_balance(folder: Path, out: Path) -> Errors | None:
         except MediaError as error:
             log(f"left out: {escape_controls(film.name)}: {error.what}")
     names = sorted(thumbnails)
-    held = names[_HELD_OUT - 1 :: _HELD_OUT] if len(names) >= 2 * _HELD_OUT else []
-    shown = [n for n in names if n not in held]
+    heldout = names[_HELD_OUT - 1 :: _HELD_OUT] if len(names) >= 2 * _HELD_OUT else []
+    shown = [n for n in names if n not in heldout]
     with ticker("learning", _STEPS) as tick:
         net = train({n: thumbnails[n] for n in shown}, _STEPS, advance=tick.advance)
     save(net, out, films=[sha256_file(Path(n)) for n in shown])
-    return measured(net, {n: thumbnails[n] for n in held}) if held else None
+    return measured(net, {n: thumbnails[n] for n in heldout}) if heldout else None
 
 
 def refuse_reserved(film: Path) -> None:
@@ -87,9 +87,9 @@ def refuse_reserved(film: Path) -> None:
     Raises:
         MediaError: it says so, or does not open.
     """
-    said = against_training(embedded_statement(film)) or training_reservation(film, sniff(film).extension)
-    if said is not None:
-        raise MediaError("reserved", said)
+    reservation = against_training(embedded_statement(film)) or training_reservation(film, sniff(film).extension)
+    if reservation is not None:
+        raise MediaError("reserved", reservation)
 
 
 def films_in(folder: Path) -> Sequence[Path]:
@@ -111,5 +111,5 @@ def gains_of(film: Path, model: Path, like: Path | None = None) -> Gains:
     """
     from aiprod.color.balance import balance_gains, load, match_gains
 
-    net, given = load(model), thumbnails_of(film)
-    return balance_gains(net, given) if like is None else match_gains(net, thumbnails_of(like), given)
+    net, thumbnails = load(model), thumbnails_of(film)
+    return balance_gains(net, thumbnails) if like is None else match_gains(net, thumbnails_of(like), thumbnails)

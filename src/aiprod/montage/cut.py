@@ -22,7 +22,7 @@ from aiprod.media.video_form import LEAST_SIZES, SVT_PRESETS, Codec, VideoForm
 from aiprod.montage.exporting import edl, write_otio
 from aiprod.montage.mix import Mix, mix, opened_mix
 from aiprod.montage.rendering import SegmentJob, job_of, render_segment
-from aiprod.montage.sources import Source, check_reach, look, speed_of
+from aiprod.montage.sources import SourceFacts, check_reach, look, speed_of
 from aiprod.montage.subtitles import srt, webvtt
 from aiprod.montage.timecode import format_timecode
 from aiprod.montage.timeline import SAMPLE_RATE, Bus, Timeline
@@ -80,7 +80,7 @@ def segments_of(timeline: Timeline, least_s: float | None = None) -> list[tuple[
     return list(itertools.pairwise(starts))
 
 
-def check(timeline: Timeline) -> tuple[dict[Path, Source], list[str]]:
+def check(timeline: Timeline) -> tuple[dict[Path, SourceFacts], list[str]]:
     """Open every film of a timeline and see that it reaches as far as it is used, before anything is rendered.
 
     Returns:
@@ -216,13 +216,13 @@ def _keep(path: Path, folder: Path) -> None:
 
 def _again(kept: Memo | None, job: SegmentJob, films: dict[str, str]) -> bool:
     """Put a kept segment where it would be rendered to; whether there is one."""
-    found = kept.get(_segment_key(kept, job, films)) if kept is not None else None
-    if found is None:
+    entry = kept.get(_segment_key(kept, job, films)) if kept is not None else None
+    if entry is None:
         return False
-    held = next(path for path in found[1].iterdir() if path.suffix == job.path.suffix)
-    if light_beside(held).exists():
-        link_or_copy(light_beside(held), light_beside(job.path))
-    link_or_copy(held, job.path)
+    cached = next(path for path in entry[1].iterdir() if path.suffix == job.path.suffix)
+    if light_beside(cached).exists():
+        link_or_copy(light_beside(cached), light_beside(job.path))
+    link_or_copy(cached, job.path)
     return True
 
 
@@ -238,10 +238,10 @@ def _claim(folder: Path, key: str) -> None:
 
 def _same(stamp: Path, key: str) -> bool:
     try:
-        found: Any = read_json(stamp)
+        stamped: Any = read_json(stamp)
     except AiprodError:
         return False
-    return isinstance(found, dict) and found.get("key") == key
+    return isinstance(stamped, dict) and stamped.get("key") == key
 
 
 def form_of(  # noqa: PLR0917

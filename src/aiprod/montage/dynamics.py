@@ -121,8 +121,8 @@ class Limiter:
         else:
             wanted = np.minimum(1.0, self.ceiling / np.maximum(peaks, 1e-9))
             # down in time for every peak within reach, held over the window, then smoothed by a mean as long
-            held = _least_around(wanted, ahead)
-            gain = _mean_around(held, ahead) if held.min() < 1.0 else held
+            lowest = _least_around(wanted, ahead)
+            gain = _mean_around(lowest, ahead) if lowest.min() < 1.0 else lowest
             gain = np.minimum(gain, 1.0)[self._before.shape[1] :][:count]
             gain = self._released(gain)
             self.least = min(self.least, float(gain.min()))

@@ -38,7 +38,7 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
 
     def clip_of(event: Clip | Sound, defaults: set[str]) -> Any:
         begins = otio.opentime.RationalTime(float(event.source_in * timeline.rate), rate)
-        made = otio.schema.Clip(
+        otio_clip = otio.schema.Clip(
             name=event.name or event.film.name,
             media_reference=otio.schema.ExternalReference(target_url=path_of(event.film)),
             source_range=otio.opentime.TimeRange(begins, time(event.record_out - event.record_in)),
@@ -48,11 +48,11 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
         if getattr(event, "matte", None) is not None:
             kept["matte"] = path_of(event.matte)  # type: ignore[union-attr,arg-type]
         kept["name"] = event.name
-        made.metadata[METADATA] = kept
-        return made
+        otio_clip.metadata[METADATA] = kept
+        return otio_clip
 
-    made = otio.schema.Timeline(name=timeline.name)
-    made.metadata[METADATA] = {
+    exported = otio.schema.Timeline(name=timeline.name)
+    exported.metadata[METADATA] = {
         "rate": name_of(timeline.rate),
         "width": timeline.width,
         "height": timeline.height,
@@ -60,7 +60,7 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
         "loudness": timeline.loudness.model_dump(mode="json"),
     }
     if timeline.start:
-        made.global_start_time = time(timeline.start)
+        exported.global_start_time = time(timeline.start)
     skip = {"film", "record_in", "record_out", "source_in", "name"}
     for track in timeline.pictures:
         out = otio.schema.Track(name=track.name, kind=otio.schema.TrackKind.Video)
@@ -75,7 +75,7 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
             if n in out_of:
                 out.append(_transition(otio, out_of[n], clip.record_out, time))
             at = clip.record_out
-        made.tracks.append(out)
+        exported.tracks.append(out)
     for number, lane in enumerate(_lanes(timeline.sounds), 1):
         out = otio.schema.Track(name=f"A{number} {lane[0].bus}", kind=otio.schema.TrackKind.Audio)
         at = 0
@@ -84,8 +84,8 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
                 out.append(otio.schema.Gap(duration=time(sound.record_in - at)))
             out.append(clip_of(sound, skip))
             at = sound.record_out
-        made.tracks.append(out)
-    return made
+        exported.tracks.append(out)
+    return exported
 
 
 def _by_clip(track: PictureTrack) -> tuple[dict[int, Transition], dict[int, Transition]]:
@@ -104,14 +104,14 @@ def _by_clip(track: PictureTrack) -> tuple[dict[int, Transition], dict[int, Tran
 def _transition(otio: Any, transition: Transition, cut: int, time: Any) -> Any:
     dissolve = transition.kind == "dissolve"
     kinds = otio.schema.TransitionTypes
-    made = otio.schema.Transition(
+    exported = otio.schema.Transition(
         name=transition.kind,
         transition_type=kinds.SMPTE_Dissolve if dissolve else kinds.Custom,
         in_offset=time(cut - transition.record_in),
         out_offset=time(transition.record_out - cut),
     )
-    made.metadata[METADATA] = transition.model_dump(mode="json", exclude={"record_in", "record_out"})
-    return made
+    exported.metadata[METADATA] = transition.model_dump(mode="json", exclude={"record_in", "record_out"})
+    return exported
 
 
 def _lanes(sounds: tuple[Sound, ...]) -> list[list[Sound]]:

@@ -15,7 +15,7 @@ from aiprod.errors import AiprodError
 from aiprod.media.hdr10 import ContentLight
 from aiprod.media.high_bit_depth import DeepPictures
 from aiprod.media.probing import require_video
-from aiprod.montage.sources import PicturesAt, Source, look
+from aiprod.montage.sources import PicturesAt, SourceFacts, look
 from aiprod.montage.timecode import parse_time
 from aiprod.montage.timeline import TARGETS, Clip, PictureTrack, Sound, Timeline
 
@@ -47,7 +47,7 @@ def whole_film(film: Path, grade: Grade) -> Timeline:
     )
 
 
-def _film(film: Path) -> Source:
+def _film(film: Path) -> SourceFacts:
     if not film.is_file():
         raise AiprodError(f"{film} does not exist", "give the path of a film")
     source = look(film)

@@ -80,29 +80,29 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
         parse_json(read_bounded(path, _MOST_BYTES), path.name, hint="export it again")
     try:
         if edit_list is None:
-            found = otio.adapters.read_from_file(str(path))
+            imported = otio.adapters.read_from_file(str(path))
         else:
             arguments = {"rate": float(rate), "ignore_timecode_mismatch": False}
-            found = otio.adapters.read_from_string(edit_list, "cmx_3600", **arguments)
+            imported = otio.adapters.read_from_string(edit_list, "cmx_3600", **arguments)
     except Exception as error:  # adapters raise whatever their parsers do
         raise _unread(path, error) from None
-    if isinstance(found, otio.schema.SerializableCollection):
-        timelines = [item for item in found if isinstance(item, otio.schema.Timeline)]
+    if isinstance(imported, otio.schema.SerializableCollection):
+        timelines = [item for item in imported if isinstance(item, otio.schema.Timeline)]
         if len(timelines) != 1:
             raise AiprodError(f"{path.name} holds {len(timelines)} timelines", "export one of them")
-        found = timelines[0]
-    if not isinstance(found, otio.schema.Timeline):
+        imported = timelines[0]
+    if not isinstance(imported, otio.schema.Timeline):
         raise AiprodError(f"{path.name} holds no timeline", "export the timeline, not a bin or a clip")
     try:
         dropped = edit_list is not None and drops_frames(rate) and _DROPPED.search(edit_list) is not None
-        return _Import(otio, found, path, rate, media or path.parent, fade, dropped).timeline(width, height)
+        return _Import(otio, imported, path, rate, media or path.parent, fade, dropped).timeline(width, height)
     except AiprodError:
         raise
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        said = f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
-        raise AiprodError(f"{path.name}: {said}", "change it where it was made") from None
+        problem = f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
+        raise AiprodError(f"{path.name}: {problem}", "change it where it was made") from None
     except (otio.exceptions.OTIOError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise _unread(path, error) from None  # of values that no adapter checks
 
@@ -120,10 +120,10 @@ def _without_first_fade(text: str) -> tuple[str, int]:
     """
     text = text.replace("\r\n", "\n")
     events = re.search(r"^\d", text, re.MULTILINE)
-    found = _OUT_OF_BLACK.match(text, events.start()) if events is not None else None
-    if found is None:
+    match = _OUT_OF_BLACK.match(text, events.start()) if events is not None else None
+    if match is None:
         return text, 0
-    return f"{text[: found.start()]}{found['event']}C    {text[found.end() :]}", int(found["length"])
+    return f"{text[: match.start()]}{match['event']}C    {text[match.end() :]}", int(match["length"])
 
 
 def _check_codes(text: str, path: Path, rate: Fraction) -> None:
@@ -156,11 +156,11 @@ class _Import:
     """
 
     def __init__(  # noqa: PLR0917
-        self, otio: Any, found: Any, path: Path, rate: Fraction, media: Path, fade: int = 0, dropped: bool = False
+        self, otio: Any, timeline: Any, path: Path, rate: Fraction, media: Path, fade: int = 0, dropped: bool = False
     ) -> None:
-        self.otio, self.found, self.path, self.media, self.fade = otio, found, path, media, fade
+        self.otio, self.imported, self.path, self.media, self.fade = otio, timeline, path, media, fade
         self.listed, self.dropped = path.suffix.lower() == ".edl", dropped
-        stated = (found.metadata.get(METADATA) or {}).get("rate")
+        stated = (timeline.metadata.get(METADATA) or {}).get("rate")
         if stated:
             self.rate = Fraction(str(stated))
         elif self.listed:
@@ -169,7 +169,7 @@ class _Import:
             self.rate = next(self._rates(), rate)
 
     def _rates(self) -> Iterator[Fraction]:
-        for track in self.found.tracks:
+        for track in self.imported.tracks:
             for item in track:
                 if getattr(item, "source_range", None) is not None:
                     yield rate_of(item.source_range.duration.rate)
@@ -184,13 +184,13 @@ class _Import:
 
     def timeline(self, width: int, height: int) -> Timeline:
         """The timeline."""
-        ours = self.found.metadata.get(METADATA) or {}
+        ours = self.imported.metadata.get(METADATA) or {}
         pictures: list[PictureTrack] = []
         sounds: list[Sound] = []
-        stated = self.found.global_start_time
+        stated = self.imported.global_start_time
         # tracks of an edit list begin where their first event does, each at its own time
-        start = min((self._begins(t) for t in self.found.tracks if t.enabled), default=0) if self.listed else 0
-        for track in self.found.tracks:
+        start = min((self._begins(t) for t in self.imported.tracks if t.enabled), default=0) if self.listed else 0
+        for track in self.imported.tracks:
             if not isinstance(track, self.otio.schema.Track):
                 raise AiprodError(f"{self.path.name}: nested stacks are not read", "flatten the timeline")
             if not track.enabled:
@@ -198,12 +198,12 @@ class _Import:
             self._effects(track)
             begins = self._begins(track) - start
             if track.kind == self.otio.schema.TrackKind.Video:
-                made = self._pictures(track, f"V{len(pictures) + 1}", begins)
-                if made.clips:
-                    pictures.append(made)
+                picture_track = self._pictures(track, f"V{len(pictures) + 1}", begins)
+                if picture_track.clips:
+                    pictures.append(picture_track)
             else:
                 sounds += self._sounds(track, begins)
-        self._effects(self.found.tracks)
+        self._effects(self.imported.tracks)
         extra: dict[str, Any] = {
             "drop_frame": self.dropped,
             **{key: ours[key] for key in ("drop_frame",) if key in ours},
@@ -211,7 +211,7 @@ class _Import:
         if "loudness" in ours:
             extra["loudness"] = LoudnessTarget(**dict(ours["loudness"]))
         return Timeline.checked(
-            name=self.found.name or self.path.stem,
+            name=self.imported.name or self.path.stem,
             rate=self.rate,
             width=int(ours.get("width", width)),
             height=int(ours.get("height", height)),

@@ -26,7 +26,7 @@ from aiprod.montage.dynamics import (
     pan_gains,
 )
 from aiprod.montage.loudness import Meter
-from aiprod.montage.sources import Samples, Source, speed_of
+from aiprod.montage.sources import Samples, SourceFacts, speed_of
 from aiprod.montage.timeline import BUSES, SAMPLE_RATE, Bus, LoudnessTarget, Sound, Timeline
 
 _BLOCK = STEP * 200 * 10  # ten seconds, of whole steps
@@ -64,7 +64,7 @@ def opened_mix(path: Path, count: int) -> NDArray[np.float32]:
 
 
 def mix(
-    timeline: Timeline, sources: dict[Path, Source], folder: Path, advance: Callable[[int], None] = lambda _: None
+    timeline: Timeline, sources: dict[Path, SourceFacts], folder: Path, advance: Callable[[int], None] = lambda _: None
 ) -> Mix:
     """Mix the sound of a timeline into files in ``folder``.
 
@@ -107,7 +107,7 @@ def _blocks(count: int) -> Iterator[tuple[int, int]]:
 
 
 def _bus(
-    timeline: Timeline, sounds: list[Sound], sources: dict[Path, Source], bank: Samples, count: int
+    timeline: Timeline, sounds: list[Sound], sources: dict[Path, SourceFacts], bank: Samples, count: int
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The sounds of a bus, summed, block by block."""
     ordered = sorted(sounds, key=lambda sound: sound.record_in)
@@ -126,7 +126,7 @@ def _bus(
 
 
 def _heard(  # noqa: PLR0917
-    timeline: Timeline, sound: Sound, source: Source, bank: Samples, begin: int, end: int
+    timeline: Timeline, sound: Sound, source: SourceFacts, bank: Samples, begin: int, end: int
 ) -> NDArray[np.float32]:
     """A sound between two samples of the timeline, with gain, pan and fades."""
     first, speed, starts, length = _taken(timeline, sound, source)
@@ -146,7 +146,7 @@ def _heard(  # noqa: PLR0917
     return samples
 
 
-def _taken(timeline: Timeline, sound: Sound, source: Source) -> tuple[int, Fraction, int, int]:
+def _taken(timeline: Timeline, sound: Sound, source: SourceFacts) -> tuple[int, Fraction, int, int]:
     """The first sample of a sound in the timeline, its speed, the first one in its source, and how many there are."""
     first, behind = timeline.sample_of(sound.record_in), timeline.sample_of(sound.record_out)
     speed = speed_of(sound.conform, source, timeline.rate)

@@ -19,7 +19,7 @@ from aiprod.media.high_bit_depth import DeepPictures, still_planes
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop, finished, scaler_for
 from aiprod.media.segments import Planes, rgb_planes_709, yuv_frame
-from aiprod.montage.sources import PicturesAt, Readers, Source, speed_of
+from aiprod.montage.sources import PicturesAt, Readers, SourceFacts, speed_of
 from aiprod.montage.stills import read_still
 from aiprod.montage.timeline import Clip, PictureTrack, Placement, Timeline, Transition
 from aiprod.montage.transitions import blended, masked, moved, wipe_mask
@@ -35,20 +35,20 @@ class Layer:
 
     Attributes:
         frame: a picture that fills the frame as it is, for the encoder without a copy; None once composed.
-        made: its planes, where it was composed.
+        rendered: its planes, where it was composed.
         alpha: opacity of luma and chroma, float32; None is opaque.
     """
 
     frame: Any = None
-    made: Planes | None = None
+    rendered: Planes | None = None
     alpha: list[NDArray[np.float32]] | None = None
 
     @property
     def planes(self) -> Planes:
         """Its planes; not to be written to."""
-        if self.made is None:
-            self.made = list(planes(self.frame))
-        return self.made
+        if self.rendered is None:
+            self.rendered = list(planes(self.frame))
+        return self.rendered
 
 
 def flat(colour: Sequence[int], height: int, width: int, bits: int = 8) -> Planes:
@@ -82,7 +82,7 @@ class _ClipOnScreen:
     """One clip that is on screen: its source, opened, and what scales it."""
 
     def __init__(
-        self, clip: Clip, source: Source, timeline: Timeline, delivery: Delivery, readers: Readers | None
+        self, clip: Clip, source: SourceFacts, timeline: Timeline, delivery: Delivery, readers: Readers | None
     ) -> None:
         self.clip, self.source, self.timeline = clip, source, timeline
         self.still = read_still(clip.film) if source.still else None
@@ -133,7 +133,7 @@ class _ClipOnScreen:
         plain = not (video.hdr or video.wide_gamut or video.bit_depth > 8)
         if not delivery.usual or (grade is not None and (grade.converts or not plain)):
             deep = DeepPictures(width, height, video, grade, delivery)
-            return lambda frame: Layer(made=deep.frame(frame))
+            return lambda frame: Layer(rendered=deep.frame(frame))
         if grade is None and _as_delivered(video, width, height):
             return Layer
         scaler = scaler_for(*((height, width) if video.orientation.transpose else (width, height)), video)
@@ -142,11 +142,11 @@ class _ClipOnScreen:
         grader = Grader(grade, width, height)
         return lambda frame: Layer(grader.frame(finished(frame, scaler, video.orientation, _WHOLE)))
 
-    def _placed(self, made: Planes, alpha: NDArray[np.float32] | None, box: _Box) -> Layer:
+    def _placed(self, planes: Planes, alpha: NDArray[np.float32] | None, box: _Box) -> Layer:
         """A picture in its place of the frame, cut where it stands out; transparent around it."""
         width, height = self.timeline.width, self.timeline.height
         out, opacity = black(height, width, self._delivery.bits), []
-        for n, plane in enumerate(made):
+        for n, plane in enumerate(planes):
             share = 1 if n == 0 else 2
             x, y, w, h = (side // share for side in box)
             left, top, right, bottom = max(0, x), max(0, y), min(width // share, x + w), min(height // share, y + h)
@@ -156,7 +156,7 @@ class _ClipOnScreen:
                 out[n][top:bottom, left:right] = plane[inner]
                 cover[top:bottom, left:right] = 1.0 if alpha is None else _halved(alpha, share)[inner]
             opacity.append(cover)
-        return Layer(made=out, alpha=opacity)
+        return Layer(rendered=out, alpha=opacity)
 
 
 def _as_delivered(video: VideoFacts, width: int, height: int) -> bool:
@@ -185,7 +185,7 @@ class Composer:
     """
 
     timeline: Timeline
-    sources: dict[Path, Source]
+    sources: dict[Path, SourceFacts]
     delivery: Delivery = _USUAL
     readers: Readers | None = None
     _open: dict[tuple[int, int], _ClipOnScreen] = field(default_factory=dict)
@@ -219,8 +219,8 @@ class Composer:
             if layer is not None:
                 below = layer if layer.alpha is None else _over(below, layer, self._black())
         if below is None:
-            below = Layer(made=self._black())
-        return below.frame if below.made is None else yuv_frame(below.made)
+            below = Layer(rendered=self._black())
+        return below.frame if below.rendered is None else yuv_frame(below.rendered)
 
     def _track(self, number: int, track: PictureTrack, frame: int) -> Layer | None:
         spans = self._spans[number]
@@ -267,19 +267,19 @@ class Composer:
         alpha = [opacity, _halved(opacity, 2), _halved(opacity, 2)]
         if layer.alpha is not None:
             alpha = [np.asarray(a * b, np.float32) for a, b in zip(alpha, layer.alpha, strict=True)]
-        return Layer(made=layer.planes, alpha=alpha)
+        return Layer(rendered=layer.planes, alpha=alpha)
 
     def _mixed(self, transition: Transition, old: Layer, new: Layer, frame: int) -> Layer:
         progress = float(transition.progress(frame))
         ground = self._black()
-        a, b = (_over(Layer(made=ground), layer, ground).planes for layer in (old, new))
+        a, b = (_over(Layer(rendered=ground), layer, ground).planes for layer in (old, new))
         # what a picture leaves free stays free, between the two
         alpha = None
         if old.alpha is not None or new.alpha is not None:
             ones = [np.ones(plane.shape, np.float32) for plane in ground]
             pairs = zip(old.alpha or ones, new.alpha or ones, strict=True)
             alpha = [np.maximum(one, other) for one, other in pairs]
-        return Layer(made=transitioned(transition, a, b, progress, self.delivery), alpha=alpha)
+        return Layer(rendered=transitioned(transition, a, b, progress, self.delivery), alpha=alpha)
 
     def _black(self) -> Planes:
         return black(self.timeline.height, self.timeline.width, self.delivery.bits)
@@ -303,21 +303,21 @@ def transitioned(transition: Transition, a: Planes, b: Planes, progress: float, 
         pair = (a, middle) if progress < 0.5 else (middle, b)
         weight = progress * 2 % 1.0 if progress != 0.5 else 0.0
         return [blended(old, new, weight) for old, new in zip(*pair, strict=True)]
-    made = []
+    planes = []
     for old, new in zip(a, b, strict=True):
         if transition.kind == "wipe":
             tall, wide = old.shape
             mask = wipe_mask(transition.code, progress, tall, wide, transition.softness, transition.reverse)
-            made.append(masked(old, new, mask))
+            planes.append(masked(old, new, mask))
         else:
             half = old.shape != a[0].shape
-            made.append(moved(old, new, progress, transition.towards, transition.kind == "push", 1 if half else 2))
-    return made
+            planes.append(moved(old, new, progress, transition.towards, transition.kind == "push", 1 if half else 2))
+    return planes
 
 
 def _fainter(layer: Layer, opacity: float) -> Layer:
     full = layer.alpha or [np.ones(plane.shape, np.float32) for plane in layer.planes]
-    return Layer(made=layer.planes, alpha=[plane * np.float32(opacity) for plane in full])
+    return Layer(rendered=layer.planes, alpha=[plane * np.float32(opacity) for plane in full])
 
 
 def _over(below: Layer | None, layer: Layer, black: Planes) -> Layer:
@@ -325,5 +325,5 @@ def _over(below: Layer | None, layer: Layer, black: Planes) -> Layer:
     if layer.alpha is None:
         return layer
     ground = below.planes if below is not None else black
-    made = [masked(old, new, mask) for old, new, mask in zip(ground, layer.planes, layer.alpha, strict=True)]
-    return Layer(made=made)
+    planes = [masked(old, new, mask) for old, new, mask in zip(ground, layer.planes, layer.alpha, strict=True)]
+    return Layer(rendered=planes)

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiprod.media.segments import encode_segment
 from aiprod.media.video_form import VideoForm
 from aiprod.montage.pictures import Composer
-from aiprod.montage.sources import Readers, Source
+from aiprod.montage.sources import Readers, SourceFacts
 from aiprod.montage.timeline import PictureTrack, Timeline
 
 
@@ -28,15 +28,15 @@ class SegmentJob:
     behind: int
     path: Path
     form: VideoForm
-    sources: dict[Path, Source]
+    sources: dict[Path, SourceFacts]
 
 
 def job_of(  # noqa: PLR0917
-    timeline: Timeline, first: int, behind: int, path: Path, form: VideoForm, sources: Mapping[Path, Source]
+    timeline: Timeline, first: int, behind: int, path: Path, form: VideoForm, sources: Mapping[Path, SourceFacts]
 ) -> SegmentJob:
     """The job of rendering these frames of a whole timeline."""
     tracks: list[PictureTrack] = []
-    films: dict[Path, Source] = {}
+    films: dict[Path, SourceFacts] = {}
     for track in timeline.pictures:
         spans = [track.shown(n) for n in range(len(track.clips))]
         clips = [c for c, (begin, end) in zip(track.clips, spans, strict=True) if begin < behind and end > first]

@@ -207,17 +207,17 @@ class _Reading:
             at = self.frames(entry["at"], where)
         source_in = self._source_time(entry.get("from"), film, where)
         length = self._length(entry, film, source_in, where)
-        given: dict[str, Any] = {key: entry[key] for key in ("conform", "fit", "opacity", "name") if key in entry}
-        given.setdefault("conform", self.conform)
+        fields: dict[str, Any] = {key: entry[key] for key in ("conform", "fit", "opacity", "name") if key in entry}
+        fields.setdefault("conform", self.conform)
         if "matte" in entry:
-            given["matte"] = self.path(entry["matte"], where)
+            fields["matte"] = self.path(entry["matte"], where)
         if "grade" in entry:
-            given["grade"] = self._grade(entry["grade"], where)
+            fields["grade"] = self._grade(entry["grade"], where)
         if "place" in entry:
-            given["placement"] = entry["place"]
-        clip = _checked(Clip, where, film=film, record_in=at, record_out=at + length, source_in=source_in, **given)
+            fields["placement"] = entry["place"]
+        clip = _checked(Clip, where, film=film, record_in=at, record_out=at + length, source_in=source_in, **fields)
         if entry.get("sound") not in (None, False, "none"):
-            values = {"conform": given["conform"], "gain_db": entry.get("gain_db", 0.0), "bus": entry["sound"]}
+            values = {"conform": fields["conform"], "gain_db": entry.get("gain_db", 0.0), "bus": entry["sound"]}
             self.sounds.append(
                 _checked(Sound, where, film=film, record_in=at, record_out=at + length, source_in=source_in, **values)
             )
@@ -275,12 +275,12 @@ class _Reading:
         at = self.frames(entry.get("at", 0), where)
         source_in = self._source_time(entry.get("from"), film, where)
         length = self._length({"bus": 1, **entry}, film, source_in, where)
-        given = {key: entry[key] for key in ("bus", "gain_db", "pan", "fade_law", "conform", "name") if key in entry}
-        given.setdefault("conform", self.conform)
+        values = {key: entry[key] for key in ("bus", "gain_db", "pan", "fade_law", "conform", "name") if key in entry}
+        values.setdefault("conform", self.conform)
         for key in ("fade_in", "fade_out"):
             if key in entry:
-                given[key] = self.frames(entry[key], where)
-        return _checked(Sound, where, film=film, record_in=at, record_out=at + length, source_in=source_in, **given)
+                values[key] = self.frames(entry[key], where)
+        return _checked(Sound, where, film=film, record_in=at, record_out=at + length, source_in=source_in, **values)
 
     def subtitle(self, entry: Any, n: int) -> Subtitle:
         """A subtitle."""
@@ -321,8 +321,8 @@ def _loudness(value: Any) -> LoudnessTarget:
         if value not in TARGETS:
             raise AiprodError(f"loudness is {value!r}", nearest(value, list(TARGETS)))
         return TARGETS[value]
-    made = _model(LoudnessTarget, value, "loudness")
-    return LoudnessTarget.model_validate({}) if made is None else made
+    target = _model(LoudnessTarget, value, "loudness")
+    return LoudnessTarget.model_validate({}) if target is None else target
 
 
 def _model(kind: Any, value: Any, where: str) -> Any:
@@ -343,5 +343,5 @@ def _checked(model: Any, where: str, **values: Any) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
-        raise AiprodError(f"{where}: {place + ': ' if place else ''}{said}") from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise AiprodError(f"{where}: {place + ': ' if place else ''}{problem}") from None

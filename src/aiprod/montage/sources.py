@@ -28,7 +28,7 @@ _GAP_S = 10  # of sound between two parts that is decoded too: as long as openin
 _GUARD_S = 1  # whole seconds, so that every block of a source begins at the same phase of resampling
 
 
-class Source(NamedTuple):
+class SourceFacts(NamedTuple):
     """What is known of a film before it is cut.
 
     Attributes:
@@ -47,7 +47,7 @@ class Source(NamedTuple):
     still: bool
 
 
-def look(path: Path, sound: bool = True) -> Source:
+def look(path: Path, sound: bool = True) -> SourceFacts:
     """Read a film's facts.
 
     Args:
@@ -58,7 +58,7 @@ def look(path: Path, sound: bool = True) -> Source:
     """
     if is_still(path):
         read_still(path)
-        return Source(path, None, Fraction(1), 0.0, 0.0, True)
+        return SourceFacts(path, None, Fraction(1), 0.0, 0.0, True)
     facts = probe(path)
     video = facts.video
     sound_s = 0.0
@@ -66,13 +66,13 @@ def look(path: Path, sound: bool = True) -> Source:
         end = sound_end_s(path, facts.audio.index)
         sound_s = max(0.0, (end if end is not None else facts.duration_s or 0.0) - (video.start_s if video else 0.0))
     if video is None:
-        return Source(path, facts, None, sound_s, sound_s, False)
+        return SourceFacts(path, facts, None, sound_s, sound_s, False)
     exact = video.fps_exact
     rate = Fraction(*exact) if exact[0] and exact[1] else Fraction(video.fps or 25).limit_denominator(1001)
-    return Source(path, facts, rate, video.duration_s or facts.duration_s or 0.0, sound_s, False)
+    return SourceFacts(path, facts, rate, video.duration_s or facts.duration_s or 0.0, sound_s, False)
 
 
-def speed_of(conform: Conform, source: Source, rate: Fraction) -> Fraction:
+def speed_of(conform: Conform, source: SourceFacts, rate: Fraction) -> Fraction:
     """Seconds of the source that pass in a second of the timeline."""
     if conform == "resample" or source.rate is None:
         return Fraction(1)
@@ -126,10 +126,10 @@ class PicturesAt:
         readers: where the film is taken from and given back to; None opens and closes it.
     """
 
-    def __init__(self, source: Source, readers: Readers | None = None) -> None:
+    def __init__(self, source: SourceFacts, readers: Readers | None = None) -> None:
         self.source = source
         self._readers = readers
-        self._held: TimedFrame | None = None
+        self._current: TimedFrame | None = None
         self._next: TimedFrame | None = None
         self._reading: Generator[TimedFrame] | None = None
 
@@ -158,22 +158,22 @@ class PicturesAt:
         """
         if self._reading is None:
             self._reading = cast(Generator[TimedFrame], self._reader.frames(time_s, on_screen=True))
-            self._held, self._next = next(self._reading, None), next(self._reading, None)
-            if self._held is None or self._held.time_s > time_s + _CLOSE_S:
+            self._current, self._next = next(self._reading, None), next(self._reading, None)
+            if self._current is None or self._current.time_s > time_s + _CLOSE_S:
                 raise AiprodError(f"{self.source.path.name} shows nothing at {time_s:.3f} s", "begin elsewhere")
         until = time_s + _CLOSE_S
         while self._next is not None and self._next.time_s <= until:
-            self._held, self._next = self._next, next(self._reading, None)
-        assert self._held is not None
+            self._current, self._next = self._next, next(self._reading, None)
+        assert self._current is not None
         if self._next is None:
-            ends_s = max(self._reader.end_s, self._held.time_s + 1 / float(self.source.rate or 24))
+            ends_s = max(self._reader.end_s, self._current.time_s + 1 / float(self.source.rate or 24))
             if until > ends_s + 2 * _CLOSE_S:
                 what = f"{self.source.path.name} has no picture at {time_s:.3f} s"
                 raise AiprodError(what, f"its pictures end at {ends_s:.3f} s: shorten the clip or its transition")
-        return self._held
+        return self._current
 
 
-def check_reach(clip: Clip, source: Source, first: int, behind: int, rate: Fraction) -> None:
+def check_reach(clip: Clip, source: SourceFacts, first: int, behind: int, rate: Fraction) -> None:
     """Refuse a clip that its source is too short for, handles of transitions included.
 
     Raises:
@@ -208,11 +208,11 @@ class Samples:
         self.folder = folder
         self._kept: dict[tuple[Path, Fraction], _Decoded] = {}
 
-    def will_ask(self, source: Source, speed: Fraction, first: int, count: int) -> None:
+    def will_ask(self, source: SourceFacts, speed: Fraction, first: int, count: int) -> None:
         """Say what :meth:`of` will be asked for, so that the film need not be opened for each part of it."""
         self._of(source, speed).plan(first, first + count)
 
-    def of(self, source: Source, speed: Fraction, first: int, count: int) -> NDArray[np.float32]:
+    def of(self, source: SourceFacts, speed: Fraction, first: int, count: int) -> NDArray[np.float32]:
         """``count`` samples [2, count] from number ``first`` of a source played at a speed; zeros outside of it."""
         whole = self._of(source, speed).between(first, first + count)
         out = np.zeros((2, count), np.float32)
@@ -221,7 +221,7 @@ class Samples:
             out[:, begin - first : end - first] = whole[:, begin:end]
         return out
 
-    def _of(self, source: Source, speed: Fraction) -> _Decoded:
+    def _of(self, source: SourceFacts, speed: Fraction) -> _Decoded:
         key = (source.path, speed)
         if key not in self._kept:
             self._kept[key] = _Decoded(source, speed, self.folder / f"{len(self._kept):05}.f32")
@@ -231,7 +231,7 @@ class Samples:
 class _Decoded:
     """Sound of one film at one speed, in a file that is filled as it is needed."""
 
-    def __init__(self, source: Source, speed: Fraction, path: Path) -> None:
+    def __init__(self, source: SourceFacts, speed: Fraction, path: Path) -> None:
         if source.facts is None or source.facts.audio is None:
             raise AiprodError(f"{source.path.name} has no sound", "take it off the sound track")
         self.source, self.path = source, path

@@ -14,7 +14,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 _SIDE_MAX = 16_384
 
 
-class Still(NamedTuple):
+class StillImage(NamedTuple):
     """A picture uint8 [H, W, 3] in RGB, and its opacity in 0..1."""
 
     rgb: NDArray[np.uint8]
@@ -50,7 +50,7 @@ def is_still(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read_still(path: Path) -> Still:
+def read_still(path: Path) -> StillImage:
     """Read a picture of 8 or 16 bits a channel, with or without alpha.
 
     Raises:
@@ -72,4 +72,4 @@ def read_still(path: Path) -> Still:
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     alpha = np.asarray(image[..., 3], np.float32) / np.float32(255) if image.shape[2] == 4 else None
-    return Still(np.ascontiguousarray(image[..., 2::-1]), alpha)
+    return StillImage(np.ascontiguousarray(image[..., 2::-1]), alpha)

@@ -331,11 +331,11 @@ class Timeline(_Frozen):
         from pydantic import ValidationError
 
         try:
-            made = cls(**values)
+            timeline = cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise AiprodError(f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}") from None
-        if not made.frames:
+        if not timeline.frames:
             raise AiprodError("the timeline is empty", "put at least one clip on a track")
-        return made
+        return timeline

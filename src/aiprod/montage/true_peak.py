@@ -24,11 +24,11 @@ def oversampled(samples: NDArray[np.float32], taps: int = MEASURING) -> NDArray[
     """Sound [2, T] at four places from each sample to the next, [4, 2, T]; silence before and behind it."""
     import cv2
 
-    given = np.ascontiguousarray(samples)
+    contiguous = np.ascontiguousarray(samples)
     phases = _phases(taps)
     anchor = phases.shape[1] - 1 - taps // 8
     return np.stack(
-        [cv2.filter2D(given, -1, row[None], anchor=(anchor, 0), borderType=cv2.BORDER_CONSTANT) for row in phases]
+        [cv2.filter2D(contiguous, -1, row[None], anchor=(anchor, 0), borderType=cv2.BORDER_CONSTANT) for row in phases]
     )
 
 

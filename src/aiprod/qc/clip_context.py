@@ -82,7 +82,7 @@ def _no_picture() -> Plane:
 
 
 @dataclass(frozen=True)
-class Sound:
+class ClipSound:
     """Decoded sound of the clip's range, on the clip's own clock (its first picture = 0).
 
     Attributes:
@@ -144,7 +144,7 @@ class Sound:
 
 
 @dataclass
-class Evidence:
+class ClipContext:
     """One clip's decode, after the per-frame checks have been fed.
 
     Attributes:
@@ -183,7 +183,7 @@ class Evidence:
     planes: list[Plane]
     pairs: list[tuple[Plane, Plane, float]]
     thumbnails: list[Plane]
-    sound: Sound | None
+    sound: ClipSound | None
     sound_error: str | None = None
     torn_s: Sequence[tuple[float, float]] = ()
     changes: Sequence[str] = ()

@@ -103,10 +103,10 @@ def canonical(names: Sequence[str]) -> list[str]:
     Raises:
         ValueError: no codec has such a name: it would refuse every film without a word.
     """
-    found = [_ALSO.get(name.lower(), name.lower()) for name in names]
-    for name in found:
+    codecs = [_ALSO.get(name.lower(), name.lower()) for name in names]
+    for name in codecs:
         if name not in _KNOWN:
             close = difflib.get_close_matches(name, sorted(_KNOWN | _ALSO.keys()), n=1, cutoff=0.5)
             hint = f"did you mean {close[0]!r}?" if close else "give FFmpeg's name of it, such as 'h264'"
             raise ValueError(f"there is no codec {name!r} → {hint}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(codecs))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.data.rows import DeniedFilmRow
-from aiprod.qc.projections import Film
+from aiprod.qc.projections import FilmProjection
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import HEAD, read_rows
 
@@ -26,7 +26,7 @@ class DeniedFilm:
     prints: Sequence[dict[str, Any]]
 
 
-def read_denied(folder: Path, shown: Sequence[Film], vault: Vault) -> list[DeniedFilm]:
+def read_denied(folder: Path, shown: Sequence[FilmProjection], vault: Vault) -> list[DeniedFilm]:
     """The denied films of which fingerprints were kept, without those that were erased; none where nothing was kept.
 
     Args:

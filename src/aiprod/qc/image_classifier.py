@@ -46,14 +46,14 @@ class Classifier:
 
         torch.set_num_threads(1)  # the engine runs clips side by side
         try:
-            given = self.processor(images=list(pictures), return_tensors="pt")
+            inputs = self.processor(images=list(pictures), return_tensors="pt")
             with torch.inference_mode():
-                logits = self.model(**given).logits.float()
+                logits = self.model(**inputs).logits.float()
         except MemoryError:
             raise
         except Exception as error:  # anybody's processor and model, on pictures of any shape
-            said = f"{type(error).__name__}: {words_of(error)}"
-            raise AiprodError(f"the classifier for unsafe content failed on it ({said})", "try another") from None
+            problem = f"{type(error).__name__}: {words_of(error)}"
+            raise AiprodError(f"the classifier for unsafe content failed on it ({problem})", "try another") from None
         shares = logits.sigmoid() if self.several else logits.softmax(-1)
         return [[round(float(value), _DIGITS) for value in row] for row in shares]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import AudioFacts, VideoFacts
-    from aiprod.qc.clip_context import Evidence, Plane, SmallFrame, Sound, Still
+    from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, Still
     from aiprod.qc.measure_params import QcMeasureParams
 
 Figures = Mapping[str, Any]
@@ -21,7 +21,7 @@ measurements that need this one; no row keeps it."""
 
 
 class Measurement:
-    """A measurement that needs no more of the pictures than every :class:`Evidence` holds.
+    """A measurement that needs no more of the pictures than every :class:`ClipContext` holds.
 
     Attributes:
         name: of the figures in a row.
@@ -41,11 +41,11 @@ class Measurement:
         """The measurement of one clip; ``video`` is what the file states."""
         return cls()
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The figures, once the clip has been decoded.
 
         Args:
-            found: the figures of what it needs, by name.
+            measurements: the figures of what it needs, by name.
         """
         return self.figures()
 
@@ -80,12 +80,12 @@ class OfStills(Measurement):
 class OfSound(Measurement):
     """A measurement of sound; where there is none, the figures say why."""
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The figures of the sound, once the clip has been decoded."""
         if seen.sound is None or seen.facts.audio is None:
             return seen.without_sound()
         return self.hear(seen.sound, seen.facts.audio)
 
     @abstractmethod
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """The figures of sound that is there."""

@@ -36,25 +36,25 @@ class FigureColumns:
 
     def has(self, name: str) -> Mask:
         """Where there is a value."""
-        found = self._columns.get(name)
-        return np.zeros(self.count, np.bool_) if found is None else to_numpy(found.is_valid(), False)
+        column = self._columns.get(name)
+        return np.zeros(self.count, np.bool_) if column is None else to_numpy(column.is_valid(), False)
 
     def values(self, name: str) -> list[Any]:
         """The values as JSON has them; None where there is none. Equal texts and lists may be one object."""
-        found = self._columns.get(name)
-        if found is None:
+        column = self._columns.get(name)
+        if column is None:
             return [None] * self.count
-        if _is_text(found.type):
-            known, which = self._encoded(found)
+        if _is_text(column.type):
+            known, which = self._encoded(column)
             return list(known[which])
-        cells: list[Any] = found.to_pylist()
+        cells: list[Any] = column.to_pylist()
         return cells
 
     @staticmethod
-    def _encoded(found: pa.Array) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    def _encoded(column: pa.Array) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
         """The different values of a column of text or JSON, None the last of them, and which each clip has."""
-        as_json = isinstance(found.type, pa.JsonType)
-        plain = found.storage if as_json else found
+        as_json = isinstance(column.type, pa.JsonType)
+        plain = column.storage if as_json else column
         whole = plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
         texts = whole.dictionary.to_pylist()
         known = np.empty(len(texts) + 1, object)
@@ -64,11 +64,11 @@ class FigureColumns:
 
     def _number(self, name: str) -> Floats:
         """The values as numbers, NaN where there is none."""
-        found = self._columns.get(name)
-        if found is None:
+        column = self._columns.get(name)
+        if column is None:
             return np.full(self.count, np.nan)
-        if pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_boolean(found.type):
-            numbers = to_numpy(found.cast(pa.float64()), np.nan)
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+            numbers = to_numpy(column.cast(pa.float64()), np.nan)
             negative = np.signbit(numbers[numbers == 0]).any()  # in JSON there is no negative zero
             return numbers + 0.0 if negative else numbers  # else the memory of the column itself
         cells = self.values(name)
@@ -76,28 +76,28 @@ class FigureColumns:
 
     def _flag(self, name: str) -> Mask:
         """Whether there is a value that is true, as Python has it."""
-        found = self._columns.get(name)
-        if found is None:
+        column = self._columns.get(name)
+        if column is None:
             return np.zeros(self.count, np.bool_)
-        if pa.types.is_boolean(found.type):
-            return to_numpy(found, False)
+        if pa.types.is_boolean(column.type):
+            return to_numpy(column, False)
         return np.array([bool(v) for v in self.values(name)], np.bool_)
 
     def text(self, name: str) -> NDArray[np.object_]:
         """The values as text, None where there is none."""
         known, which = self.distinct(name)
-        made = np.empty(len(known), object)
-        made[:] = known
-        return made[which]
+        texts = np.empty(len(known), object)
+        texts[:] = known
+        return texts[which]
 
     def distinct(self, name: str) -> tuple[list[str | None], NDArray[np.int64]]:
         """The different texts of a figure, and which of them each clip has."""
-        found = self._columns.get(name)
-        if found is None:
+        column = self._columns.get(name)
+        if column is None:
             return [None], np.zeros(self.count, np.int64)
-        if not _is_text(found.type):
-            found = texts_of(found)
-        known, which = self._encoded(found)
+        if not _is_text(column.type):
+            column = texts_of(column)
+        known, which = self._encoded(column)
         return [v if v is None or type(v) is str else canonical_json(v).decode() for v in known], which
 
     @cached_property

@@ -16,7 +16,7 @@ _PEOPLE = re.compile(
 )
 
 
-class Film(NamedTuple):
+class FilmProjection(NamedTuple):
     """A film, as :class:`aiprod.data.rows.FilmRow` describes it."""
 
     film_id: str
@@ -32,13 +32,13 @@ class Film(NamedTuple):
     n_clips: int
 
     @classmethod
-    def of(cls, row: FilmRow) -> Film:
+    def of(cls, row: FilmRow) -> FilmProjection:
         """What is asked of a film."""
-        found = row.__dict__
-        return cls(*[found[name] for name in cls._fields])
+        values = row.__dict__
+        return cls(*[values[name] for name in cls._fields])
 
 
-class Clip(NamedTuple):
+class ClipProjection(NamedTuple):
     """A clip, as :class:`aiprod.data.rows.ClipRow` describes it.
 
     Attributes:
@@ -54,7 +54,7 @@ class Clip(NamedTuple):
     declares_people: bool
 
     @classmethod
-    def of(cls, row: ClipRow) -> Clip:
+    def of(cls, row: ClipRow) -> ClipProjection:
         """What is asked of a clip."""
         return _clip(*[row.__dict__[name] for name in _CLIP])
 
@@ -62,30 +62,34 @@ class Clip(NamedTuple):
 _CLIP = ("clip_id", "film_id", "width", "height", "start_s", "end_s", "duplicate_of", "labels", "title", "description")
 
 
-def _clip(*values: Any) -> Clip:
+def _clip(*values: Any) -> ClipProjection:
     """A clip of what ``_CLIP`` names."""
     clip_id, film_id, width, height, start_s, end_s, duplicate_of, labels, title, description = values
-    told = bool(labels or title or description)
-    people = told and _PEOPLE.search(" ".join([*labels, title or "", description or ""])) is not None
-    return Clip(clip_id, film_id, width * height, start_s, end_s, duplicate_of, people)
+    described = bool(labels or title or description)
+    people = described and _PEOPLE.search(" ".join([*labels, title or "", description or ""])) is not None
+    return ClipProjection(clip_id, film_id, width * height, start_s, end_s, duplicate_of, people)
 
 
-def read_films(folder: Path, vault: Vault) -> tuple[list[Film], list[Film]]:
+def read_films(folder: Path, vault: Vault) -> tuple[list[FilmProjection], list[FilmProjection]]:
     """The films of a manifest as they may be shown, and as they are; what they oblige to is as it may be shown in both.
 
     Raises:
         AiprodError: as ``base.manifest.read_rows``.
     """
-    names = Film._fields
-    shown = [film for part in iter_columns(folder, FilmRow, names) for film in map(Film, *(part[n] for n in names))]
+    names = FilmProjection._fields
+    shown = [
+        film for part in iter_columns(folder, FilmRow, names) for film in map(FilmProjection, *(part[n] for n in names))
+    ]
     private = any(is_private(film.film_id) for film in shown)
     rows = iter_rows(folder, FilmRow, without=FilmRow.model_fields.keys() - names) if private else ()
-    opened = list(map(Film.of, opened_rows(folder, rows, vault)))  # checks also that nothing is sealed where none is
+    opened = list(
+        map(FilmProjection.of, opened_rows(folder, rows, vault))
+    )  # checks also that nothing is sealed where none is
     films = [film._replace(obligations=blank.obligations) for film, blank in zip(opened, shown, strict=private)]
     return shown, films if private else shown
 
 
-def read_clips(folder: Path, vault: Vault) -> list[Clip]:
+def read_clips(folder: Path, vault: Vault) -> list[ClipProjection]:
     """The clips of a manifest.
 
     Raises:
@@ -94,5 +98,7 @@ def read_clips(folder: Path, vault: Vault) -> list[Clip]:
     clips = [clip for part in iter_columns(folder, ClipRow, _CLIP) for clip in map(_clip, *(part[n] for n in _CLIP))]
     private = any(is_private(clip.clip_id) for clip in clips)
     rows = iter_rows(folder, ClipRow, without={"steps", "ground_truth"}) if private else ()
-    opened = list(map(Clip.of, opened_rows(folder, rows, vault)))  # checks also that nothing is sealed where none is
+    opened = list(
+        map(ClipProjection.of, opened_rows(folder, rows, vault))
+    )  # checks also that nothing is sealed where none is
     return opened if private else clips

@@ -39,8 +39,8 @@ def present(folder: Path = RECORD.parent) -> dict[str, dict[str, str]]:
 
 def recorded() -> dict[str, dict[str, str]]:
     """What the record says."""
-    found: dict[str, dict[str, str]] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
-    return found
+    record: dict[str, dict[str, str]] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
+    return record
 
 
 def unraised(before: Record, now: Record) -> list[str]:

@@ -31,8 +31,8 @@ def dvc_config(repository: Path) -> dict[str, dict[str, str]]:
         try:
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError, OSError) as error:
-            said = str(error).splitlines()[0]
-            raise AiprodError(f"DVC's configuration {path} cannot be read ({said})", "correct it by hand") from None
+            problem = str(error).splitlines()[0]
+            raise AiprodError(f"DVC's configuration {path} cannot be read ({problem})", "correct it by hand") from None
         for section in parser.sections():
             options = dict(parser.items(section))
             if section == "cache" and "dir" in options:  # is meant from where it is written
@@ -96,8 +96,8 @@ def remotes(repository: Path) -> Iterator[dict[str, Callable[[], tuple[Any, str]
     try:
         opened = Repo(str(repository))
     except DvcException as error:
-        said = str(error).splitlines()[0]
-        raise AiprodError(f"DVC does not open this repository ({said})", "see `dvc doctor`") from None
+        problem = str(error).splitlines()[0]
+        raise AiprodError(f"DVC does not open this repository ({problem})", "see `dvc doctor`") from None
     with opened as repo:
         yield {name: partial(_connect, repo, name) for name in repo.config.get("remote", {})}
 

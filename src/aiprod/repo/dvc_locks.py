@@ -145,7 +145,7 @@ def _dvc_kept_out(root: Path) -> Iterator[bool]:
             for name in _LOCKS:
                 file = files.enter_context(open(root / name, "a"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = True
+            locked = True
         except OSError:
-            held = False
-        yield held
+            locked = False
+        yield locked

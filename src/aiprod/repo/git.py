@@ -54,8 +54,8 @@ def every_object(repository: Path) -> Iterator[tuple[str, bytes]]:
 
 def common_folder(repository: Path) -> Path | None:
     """Git's own folder, which all work trees of a repository share; None where there is no repository or no git."""
-    found = git_text(repository, "rev-parse", "--git-common-dir")
-    return (repository / found).resolve() if found else None
+    folder = git_text(repository, "rev-parse", "--git-common-dir")
+    return (repository / folder).resolve() if folder else None
 
 
 def other_work_trees(repository: Path) -> list[Path]:

@@ -50,9 +50,9 @@ def commit_of(root: Path, revision: str) -> str:
     Raises:
         AiprodError: none.
     """
-    found = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if found:
-        return found.decode().strip()
+    answer = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if answer:
+        return answer.decode().strip()
     listed = git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps") or b""
     for line in listed.decode().splitlines():
         name, commit = line.rsplit(" ", 1)

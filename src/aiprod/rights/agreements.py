@@ -139,13 +139,13 @@ def load_consents(folder: Path | str = CONSENT) -> dict[str, ConsentRecord]:
     Raises:
         AiprodError: a record is wrong, is not named like its id, or its events are out of order.
     """
-    found: dict[str, ConsentRecord] = {}
+    consents: dict[str, ConsentRecord] = {}
     for path in sorted(Path(folder).glob("*.yaml")):
         record = read_consent(path)
         if record.record_id != path.stem:
             raise AiprodError(f"{path} holds the record {record.record_id}", f"name it {record.record_id}.yaml")
-        found[record.record_id] = record
-    return found
+        consents[record.record_id] = record
+    return consents
 
 
 def read_consent(path: Path) -> ConsentRecord:

@@ -57,7 +57,7 @@ PROHIBITED_HOSTS = {
 
 
 @dataclass(frozen=True)
-class Layer:
+class RightsLayer:
     """One judged layer: what was stated, what follows, why."""
 
     name: str
@@ -152,37 +152,39 @@ def _record(sidecar: SidecarRecord | Mapping[str, Any] | None) -> SidecarRecord:
 
 def _licence_layer(
     name: str, stated: Mapping[str, Licence], contracts: dict[str, Contract], on: date | None, evidence: str | None
-) -> Layer:
+) -> RightsLayer:
     """A licence. The public domain is a fact about a work, not a grant: without evidence it is only a claim."""
     text, problem = stated[name].spdx, stated[name].problem
     if problem is not None:
-        return Layer(name, text, Finding(Right.DENY, f"{problem}, and what is not understood means no"))
+        return RightsLayer(name, text, Finding(Right.DENY, f"{problem}, and what is not understood means no"))
     finding = judge_licence(text, contracts=contracts, on=on)
     if finding.right != Right.DENY and NEEDS_EVIDENCE & set(licence_symbols(text)):
         if not evidence:
             finding = Finding(Right.DENY, "said to be public domain, with no evidence recorded (license_evidence)")
         else:
             finding = Finding(finding.right, f"{finding.why}; evidence: {evidence}", finding.obligations)
-    return Layer(name, text, finding)
+    return RightsLayer(name, text, finding)
 
 
-def _acquisition_layer(terms: str, source: SourceDeclaration, on: date | None) -> Layer:
+def _acquisition_layer(terms: str, source: SourceDeclaration, on: date | None) -> RightsLayer:
     """The terms on which the bytes were obtained."""
     name = "acquisition_terms"
     if terms == "unknown":
-        return Layer(name, terms, Finding(Right.DENY, "nobody says on what terms it was obtained"))
+        return RightsLayer(name, terms, Finding(Right.DENY, "nobody says on what terms it was obtained"))
     if terms not in ACQUISITION:
-        return Layer(name, terms, Finding(Right.DENY, "these terms do not permit training a commercial model"))
+        return RightsLayer(name, terms, Finding(Right.DENY, "these terms do not permit training a commercial model"))
     if terms == "data-licence":
         contract = source.contract
         if contract is None:
-            return Layer(name, terms, Finding(Right.DENY, "a data licence is claimed, but no contract is registered"))
+            return RightsLayer(
+                name, terms, Finding(Right.DENY, "a data licence is claimed, but no contract is registered")
+            )
         finding = judge_licence(contract.license_symbol, contracts=_contracts_of(source), on=on)
-        return Layer(name, terms, finding)
-    return Layer(name, terms, Finding(Right.TRAIN, ACQUISITION[terms]))
+        return RightsLayer(name, terms, finding)
+    return RightsLayer(name, terms, Finding(Right.TRAIN, ACQUISITION[terms]))
 
 
-def _host_layer(host: str, *addresses: str | None, origin: str | None = None) -> Layer:
+def _host_layer(host: str, *addresses: str | None, origin: str | None = None) -> RightsLayer:
     """Who served the media: prohibited platforms deny, whatever licence is claimed."""
     hosts = [] if host in ("unknown", "") else [host]
     for address in addresses:
@@ -190,26 +192,28 @@ def _host_layer(host: str, *addresses: str | None, origin: str | None = None) ->
             hosts.append(name)
     stated = ", ".join(dict.fromkeys(hosts)) or "unknown"
     if host in ("unknown", ""):
-        return Layer("media_host", stated, Finding(Right.DENY, "nobody says where the media came from"))
+        return RightsLayer("media_host", stated, Finding(Right.DENY, "nobody says where the media came from"))
     places = unquote(" ".join([*(address or "" for address in addresses), origin or ""]))
-    asked = [*hosts, *(part for part in re.split(r"[^\w.-]+", places) if "." in part), *(origin or "").split()]
-    platform = next((p for h in asked if (p := prohibited_platform(h)) is not None), None)
+    candidates = [*hosts, *(part for part in re.split(r"[^\w.-]+", places) if "." in part), *(origin or "").split()]
+    platform = next((p for h in candidates if (p := prohibited_platform(h)) is not None), None)
     if platform is not None:
-        return Layer("media_host", stated, Finding(Right.DENY, f"policy prohibits media from {platform}"))
-    return Layer("media_host", stated, Finding(Right.TRAIN, "not a prohibited platform"))
+        return RightsLayer("media_host", stated, Finding(Right.DENY, f"policy prohibits media from {platform}"))
+    return RightsLayer("media_host", stated, Finding(Right.TRAIN, "not a prohibited platform"))
 
 
-def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms: Terms) -> Layer:
+def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms: Terms) -> RightsLayer:
     """The basis for personal data (GDPR Art. 6) and the consent that goes with it."""
     name, basis, consent = "personal_data_basis", str(stated["personal_data_basis"]), stated.get("consent_ref")
     if stated["consent"] == "missing":
-        return Layer(name, basis, Finding(Right.DENY, "people may be shown, and it is known that they were not asked"))
+        return RightsLayer(
+            name, basis, Finding(Right.DENY, "people may be shown, and it is known that they were not asked")
+        )
     if consent and basis != "contract" and (why := terms.against(str(consent))) is not None:
-        return Layer(name, basis, Finding(Right.DENY, why))
+        return RightsLayer(name, basis, Finding(Right.DENY, why))
     if basis == "none":
-        return Layer(name, basis, Finding(Right.TRAIN, "declared free of personal data"))
+        return RightsLayer(name, basis, Finding(Right.TRAIN, "declared free of personal data"))
     if basis in ("unknown", "per-file"):
-        return Layer(
+        return RightsLayer(
             name,
             "unknown",
             Finding(
@@ -219,7 +223,7 @@ def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms:
             ),
         )
     if basis == "legitimate_interests":
-        return Layer(
+        return RightsLayer(
             name,
             basis,
             Finding(
@@ -231,42 +235,46 @@ def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms:
     if basis in ("consent", "contract"):
         record = consent or (source.contract.id if basis == "contract" and source.contract else None)
         if not record:
-            return Layer(name, basis, Finding(Right.DENY, f"{basis} is claimed, but no record is named (consent_ref)"))
-        return Layer(
+            return RightsLayer(
+                name, basis, Finding(Right.DENY, f"{basis} is claimed, but no record is named (consent_ref)")
+            )
+        return RightsLayer(
             name,
             basis,
             Finding(
                 Right.TRAIN_WITH_OBLIGATIONS, f"{basis} of the people shown, record {record}", (HONOUR_WITHDRAWAL,)
             ),
         )
-    return Layer(name, basis, Finding(Right.DENY, f"{basis} is no basis for training a commercial model"))
+    return RightsLayer(name, basis, Finding(Right.DENY, f"{basis} is no basis for training a commercial model"))
 
 
-def _reservation_layer(side: SidecarRecord) -> list[Layer]:
+def _reservation_layer(side: SidecarRecord) -> list[RightsLayer]:
     """Reservations against training that somebody stated; no layer where nobody did."""
-    found = []
+    layers = []
     if side.tdm_reservation:
         where = f" ({side.tdm_policy})" if side.tdm_policy else ""
         why = f"rights are reserved against text and data mining{where}"
-        found.append(Layer("tdm_reservation", "reserved", Finding(Right.DENY, why)))
+        layers.append(RightsLayer("tdm_reservation", "reserved", Finding(Right.DENY, why)))
     if side.training_mining:
         why = "the film's own Content Credentials do not allow training"
-        found.append(Layer("training_mining", side.training_mining, Finding(Right.DENY, why)))
+        layers.append(RightsLayer("training_mining", side.training_mining, Finding(Right.DENY, why)))
     if side.objections:
         why = "; ".join(side.objections[:_OBJECTIONS])
-        found.append(Layer("statements", "objecting", Finding(Right.DENY, why)))
-    return found
+        layers.append(RightsLayer("statements", "objecting", Finding(Right.DENY, why)))
+    return layers
 
 
-def _policy_layer(approval: str) -> Layer:
+def _policy_layer(approval: str) -> RightsLayer:
     """Approval by policy is necessary and never sufficient."""
     if approval == "approved":
-        return Layer("policy_approval", approval, Finding(Right.TRAIN, "the sourcing policy approves this source"))
+        return RightsLayer(
+            "policy_approval", approval, Finding(Right.TRAIN, "the sourcing policy approves this source")
+        )
     verb = "prohibits" if approval == "prohibited" else "does not list"
-    return Layer("policy_approval", approval, Finding(Right.DENY, f"the sourcing policy {verb} this source"))
+    return RightsLayer("policy_approval", approval, Finding(Right.DENY, f"the sourcing policy {verb} this source"))
 
 
-def _in_full(obligation: str, layer: Layer, source: SourceDeclaration, side: SidecarRecord) -> str:
+def _in_full(obligation: str, layer: RightsLayer, source: SourceDeclaration, side: SidecarRecord) -> str:
     """An obligation with what is needed to meet it."""
     if obligation == ATTRIBUTION:
         credit = side.attribution or source.attribution or side.url or side.origin or source.title

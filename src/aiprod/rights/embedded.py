@@ -53,7 +53,7 @@ def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dic
             statements.append({"objections": [f"the film has more than {_MAX_TAGS} tags, which are read at most"]})
             break
         if value.strip():
-            statements.append(_said(name, value, where))
+            statements.append(_from_tag(name, value, where))
     return merged([statement for statement in statements if statement])
 
 
@@ -61,10 +61,10 @@ def statement_from_xmp(packet: bytes) -> dict[str, Any]:
     """What an XMP packet comes to. One that cannot be read may have said anything, which is an objection."""
     if len(packet) > MAX_XMP:
         return {"objections": [f"the film has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
-    found = properties_of_xml(packet)
-    if found is None:
+    properties = properties_of_xml(packet)
+    if properties is None:
         return {"objections": ["the film has an XMP packet that cannot be read"]}
-    return statement_from_tags(found, " in its XMP")
+    return statement_from_tags(properties, " in its XMP")
 
 
 def properties_of_xml(document: bytes) -> list[tuple[str, str]] | None:
@@ -78,15 +78,15 @@ def properties_of_xml(document: bytes) -> list[tuple[str, str]] | None:
     return list(_properties(root))
 
 
-def against_training(said: dict[str, Any]) -> str | None:
+def against_training(statement: dict[str, Any]) -> str | None:
     """Why what a film says of itself permits no training, whatever else is said of it; None where it may."""
-    if said.get("objections"):
-        return f"{'; '.join(said['objections'][:3])}; {_REMEDY}"
-    if said.get("tdm_reservation"):
+    if statement.get("objections"):
+        return f"{'; '.join(statement['objections'][:3])}; {_REMEDY}"
+    if statement.get("tdm_reservation"):
         return f"the film itself reserves text and data mining; {_REMEDY}"
-    if "media_license" not in said:
+    if "media_license" not in statement:
         return None
-    words = str(said["media_license_declared"])
+    words = str(statement["media_license_declared"])
     why = _against(words)
     return None if why is None else f"the film itself states {quoted(words)}: {why}; {_REMEDY}"
 
@@ -116,7 +116,7 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _said(name: str, value: str, where: str) -> dict[str, Any]:
+def _from_tag(name: str, value: str, where: str) -> dict[str, Any]:
     if name == "unreadable_text":
         return {"objections": [f"the film has a text that is not read here{where}: {value}"]}
     tag = f"the film's tag {quoted(name)}{where}"
@@ -142,25 +142,25 @@ def _licence(tag: str, value: str, *, strict: bool) -> dict[str, Any]:
     if licence.problem is None and licence.spdx != UNKNOWN:
         return _stated(tag, licence.spdx, words.strip())
     if not strict and objection(f"copyright {value}") is None:
-        found = _creative_commons(tag, value)
-        if found or not _MORE.search(value.casefold()):
-            return found
+        statement = _creative_commons(tag, value)
+        if statement or not _MORE.search(value.casefold()):
+            return statement
     return {"objections": [f"{tag} says {quoted(value)}, which is not understood"]}
 
 
 def _stated(tag: str, spdx: str, words: str) -> dict[str, Any]:
     """A licence; one that denies is an objection as well, which says where it stands."""
     why = _against(words)
-    said = {"media_license": spdx, "media_license_declared": words}
-    return said if why is None else said | {"objections": [f"{tag} says {quoted(words)}: {why}"]}
+    statement = {"media_license": spdx, "media_license_declared": words}
+    return statement if why is None else statement | {"objections": [f"{tag} says {quoted(words)}: {why}"]}
 
 
 def _creative_commons(tag: str, value: str) -> dict[str, Any]:
     """The Creative Commons licences, with their versions, that are named among other words."""
-    found = []
+    statements = []
     for piece in re.split(r"[()\[\]{}<>;,|\n\r\"]|\s[-–—:]\s|[:]\s|(?<![:/])/(?!/)\s|\s(?=https?://)", value[:2000]):
         words = _LEAD.sub("", piece).strip().rstrip(".")
         licence = read_licence(words) if 3 <= len(words) <= 200 and re.search(r"cc|creative", words, re.I) else None
         if licence is not None and re.fullmatch(r"CC0-1\.0|CC-BY(-[A-Z]+)*-\d\.\d(-[A-Z]+)?", licence.spdx):
-            found.append(_stated(tag, licence.spdx, words))
-    return merged(found)
+            statements.append(_stated(tag, licence.spdx, words))
+    return merged(statements)

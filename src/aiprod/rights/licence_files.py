@@ -38,8 +38,8 @@ def against(name: str, content: bytes) -> str | None:
     """What a text says against training, in words for a person; None where it says nothing."""
     text = content[:MAX_TEXT].decode("utf-8", "replace")
     pieces = (text[at : at + MAX_CELL] for at in range(0, len(text), MAX_CELL // 2))
-    said = next((words for piece in pieces if (words := objection(piece)) is not None), None)
-    return f"{quoted(name)} says {said}" if said is not None else None
+    stated = next((words for piece in pieces if (words := objection(piece)) is not None), None)
+    return f"{quoted(name)} says {stated}" if stated is not None else None
 
 
 def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:
@@ -54,11 +54,11 @@ def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:
     if len(content) > MAX_TEXT or b"\0" in content[:4]:
         raise AiprodError(f"{quoted(name)} is not a text of at most {MAX_TEXT} bytes, and is not read", hint)
     text = text_of(name, content)
-    found = _licence_in(text)
-    if found is None or found.spdx == UNKNOWN:
+    licence = _licence_in(text)
+    if licence is None or licence.spdx == UNKNOWN:
         first = next((line.strip(" \t#*=-_>") for line in text.splitlines() if line.strip(" \t#*=-_>")), "")
         raise AiprodError(f"{quoted(name)} begins {quoted(first[:80])}, which is not understood as a licence", hint)
-    return {"media_license": found.spdx, "media_license_declared": found.spdx}
+    return {"media_license": licence.spdx, "media_license_declared": licence.spdx}
 
 
 def _licence_in(text: str) -> Licence | None:

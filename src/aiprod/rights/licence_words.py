@@ -181,7 +181,7 @@ def read_licence(text: str) -> Licence:
     pieces = _pieces(text)
     if len(pieces) > _MAX_PIECES:
         return Licence(UNKNOWN, f"{quoted(text)} has too many parts to be the name of a licence")
-    found: list[str] = []
+    licences: list[str] = []
     for piece in pieces:
         if _key(piece) in HARMLESS:
             continue
@@ -189,10 +189,10 @@ def read_licence(text: str) -> Licence:
         if one is None:
             part = "" if piece.strip() == text.strip() else f" ({quoted(piece)} is no licence and no known remark)"
             return Licence(UNKNOWN, f"{quoted(text)} is not understood{part}")
-        found.append(one)
-    if not found:
+        licences.append(one)
+    if not licences:
         return Licence(UNKNOWN, f"{quoted(text)} names no licence")
-    return Licence(all_of(found))
+    return Licence(all_of(licences))
 
 
 def all_of(expressions: Iterable[str]) -> str:
@@ -345,14 +345,14 @@ def _well_formed(tokens: list[str]) -> bool:
 
 def _pieces(text: str) -> list[str]:
     """A text cut where one statement ends and another begins. Takes time in proportion to its length."""
-    found, place = [], 0
+    pieces, place = [], 0
     for cut in _CUT.finditer(text):
-        found.append(text[place : cut.start()])
+        pieces.append(text[place : cut.start()])
         place = cut.end()
         if cut["url"]:
-            found.append(cut["url"].rstrip("."))
-    found.append(text[place:])
-    return [piece.strip() for piece in found if piece.strip(" \t.")]
+            pieces.append(cut["url"].rstrip("."))
+    pieces.append(text[place:])
+    return [piece.strip() for piece in pieces if piece.strip(" \t.")]
 
 
 def _terms(tree: Any) -> list[Any]:

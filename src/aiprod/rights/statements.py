@@ -86,18 +86,20 @@ def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
             cells.setdefault(name, []).append((column, value))
     if PEOPLE in cells and any(_basis(str(v), c, where) != "none" for c, v in cells.get("personal_data_basis", [])):
         del cells[PEOPLE]  # the basis that they ask for is stated
-    single = [_single(name, column, value, where) for name, found in cells.items() for column, value in found]
-    said = merged([*single, {"objections": heard}])
+    single = [_single(name, column, value, where) for name, texts in cells.items() for column, value in texts]
+    statement = merged([*single, {"objections": heard}])
     if "repo" in cells:
         parts = [str(cells[name][0][1]).strip() for name in ("repo", "path") if name in cells]
         commit = f"@{str(cells['commit'][0][1]).strip()}" if "commit" in cells else ""
-        said["origin"] = " ".join([":".join(parts) + commit, *([said["origin"]] if "origin" in said else [])])
-    return said
+        statement["origin"] = " ".join(
+            [":".join(parts) + commit, *([statement["origin"]] if "origin" in statement else [])]
+        )
+    return statement
 
 
 def _texts(value: Any) -> list[str]:
     """The texts in a value, however deep."""
-    found, waiting = [], [value]
+    texts, waiting = [], [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
@@ -105,13 +107,13 @@ def _texts(value: Any) -> list[str]:
         elif isinstance(one, list):
             waiting += one
         elif isinstance(one, str):
-            found.append(one)
-    return sorted(found)
+            texts.append(one)
+    return sorted(texts)
 
 
 def _leaves(column: str, value: Any) -> list[tuple[str, Any]]:
     """The single values in a value, each with the name that it stands under."""
-    found, waiting = [], [(column, value)]
+    leaves, waiting = [], [(column, value)]
     while waiting:
         name, one = waiting.pop()
         if isinstance(one, dict):
@@ -119,14 +121,14 @@ def _leaves(column: str, value: Any) -> list[tuple[str, Any]]:
         elif isinstance(one, list):
             waiting += [(name, inner) for inner in one]
         else:
-            found.append((name, one))
-    return found
+            leaves.append((name, one))
+    return leaves
 
 
 def _is_flag(name: str, value: Any) -> bool:
     """Whether yes or no is said under a name of which nobody here knows what it asks."""
-    said = isinstance(value, bool) or (isinstance(value, str) and _word(value) in _FLAGS)
-    return said and not is_plain_flag(name)
+    is_flag = isinstance(value, bool) or (isinstance(value, str) and _word(value) in _FLAGS)
+    return is_flag and not is_plain_flag(name)
 
 
 def _flag(name: str, value: Any) -> str:
@@ -187,8 +189,8 @@ def merged(statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             stated = sorted({str(value) for value in values} - ({"none"} if name == "personal_data_basis" else set()))
             together[name] = stated[-1] if stated else values[0]
             if len(stated) > 1:
-                told = " and as ".join(quoted(value) for value in stated[:4])
-                objections.add(f"{name} is stated as {told}")
+                readings = " and as ".join(quoted(value) for value in stated[:4])
+                objections.add(f"{name} is stated as {readings}")
     if objections:
         together["objections"] = sorted(objections)
     return together
@@ -205,9 +207,9 @@ def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
     if name == "labels":
         pieces = value if isinstance(value, list) else re.split(r"[;,]", _text(value, column, where))
         labels = [str(piece).strip() for piece in pieces if str(piece).strip()]
-        said: dict[str, Any] = {"labels": labels}
+        statement: dict[str, Any] = {"labels": labels}
         against = objection("; ".join(labels))
-        return said | ({"objections": [f"{column} says {against}"]} if against else {})
+        return statement | ({"objections": [f"{column} says {against}"]} if against else {})
     if name == "media_license":
         words = (
             " | ".join(_text(v, column, where) for v in value)

@@ -124,13 +124,13 @@ def _json(report: TableReport, text: str) -> None:
 
 
 def _columns(report: TableReport, names: Iterable[str]) -> list[Column]:
-    found = []
+    columns = []
     for name in names:
         try:
-            found.append(Column(name, field_of(name, report.name) if name else None))
+            columns.append(Column(name, field_of(name, report.name) if name else None))
         except AiprodError as error:
-            found.append(Column(name, None, error.hint))
-    return found
+            columns.append(Column(name, None, error.hint))
+    return columns
 
 
 def _enter(report: TableReport, read: Callable[[], TableLine]) -> None:

@@ -197,12 +197,12 @@ def _names_film(value: dict[str, Any]) -> bool:
 
 
 def _each_once(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found and found[key] != value:
+        if key in values and values[key] != value:
             raise AiprodError(f"{name} says {quoted(key)} twice, and differently", "keep one of them")
-        found[key] = value
-    return found
+        values[key] = value
+    return values
 
 
 def _check_depth(value: Any, name: str) -> None:

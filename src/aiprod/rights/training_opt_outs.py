@@ -166,9 +166,9 @@ def objection(text: str) -> str | None:
     for form in _forms(text):
         plain = _spaced(form)
         for words in dict.fromkeys((plain, re.sub(r"[:=] ", "", plain))):
-            found = next((match for pattern in _patterns() if (match := pattern.search(words)) is not None), None)
-            if found is not None:
-                return quoted(words[max(0, found.start() - 20) : found.end() + 20])
+            hit = next((match for pattern in _patterns() if (match := pattern.search(words)) is not None), None)
+            if hit is not None:
+                return quoted(words[max(0, hit.start() - 20) : hit.end() + 20])
     return None
 
 

@@ -144,14 +144,14 @@ class Acoustic(nn.Module):
         What is best where nothing is known, for noise and data of the same spread, is a formula (compare the
         preconditioning of Karras et al. 2022); the network adds what it knows.
         """
-        told = condition + self.time(_fourier(at))
+        conditioning = condition + self.time(_fourier(at))
         y = self.flow_enter(torch.cat([noisy, prior, x], 1) * mask)
         for block in self.flow_blocks:
-            y = block(y, mask, told)
+            y = block(y, mask, conditioning)
         at = at[:, None, None]
         power = (1 - at).square() + at.square()
-        found: Tensor = ((2 * at - 1) / power * noisy + self.flow_leave(y) / power.sqrt()) * mask
-        return found
+        field: Tensor = ((2 * at - 1) / power * noisy + self.flow_leave(y) / power.sqrt()) * mask
+        return field
 
     @torch.no_grad()
     def sample(
@@ -167,7 +167,7 @@ class Acoustic(nn.Module):
         if frames is None:
             frames = whole_frames(log_frames, mask[:, 0], speed)
         expanded, wide_mask = self.expand(x, frames)
-        prior, told = self.prior(expanded, wide_mask, condition)
+        prior, conditioning = self.prior(expanded, wide_mask, condition)
         if not steps:
             return prior, frames
         generator = torch.Generator().manual_seed(seed)
@@ -175,7 +175,7 @@ class Acoustic(nn.Module):
         y[:, F0:] = 0.0  # a melody that trembles is heard as a rough voice
         for step in range(steps):
             at = torch.full((len(y),), step / steps, device=y.device)
-            y = y + self.velocity(y, at, prior, told, wide_mask, condition) / steps
+            y = y + self.velocity(y, at, prior, conditioning, wide_mask, condition) / steps
         return prior + RESIDUAL * y, frames
 
 

@@ -15,16 +15,16 @@ from pydantic import Field
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
 from aiprod.speech.features import HOP, frames_of
-from aiprod.speech.phones import ENGLISH, MADE
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH
 from aiprod.speech.rows import SpeechRow, Split
-from aiprod.speech.sentences import command, description, made
+from aiprod.speech.sentences import command, constructed, description
 from aiprod.speech.sound_files import write_sound
 from aiprod.speech.text_to_phones import phrases
 from aiprod.speech.voice import CONTROL, SPEAKERS, speak
 
 SOURCE = "drawn_voice"
 PROVENANCE = "drawn by aiprod.speech.voice; no person spoke it"
-UNSEEN = ("carlo", MADE)
+UNSEEN = ("carlo", CONSTRUCTED)
 """A speaker and a language that are never heard together in training."""
 
 
@@ -62,25 +62,25 @@ def plans(params: MakeSpeechParams) -> list[CorpusPlan]:
     """What is to be spoken, and by whom. Held out are sentences; each is spoken by every speaker of its language."""
     rng = np.random.default_rng(params.seed)
     names = list(SPEAKERS)
-    found: list[CorpusPlan] = []
+    every: list[CorpusPlan] = []
     for language, count, sentence in (
         (ENGLISH, params.commands, command),
         (ENGLISH, params.descriptions, description),
-        (MADE, params.made, made),
+        (CONSTRUCTED, params.made, constructed),
     ):
         speakers = [name for name in names if (name, language) != UNSEEN]
         texts = _different(sentence, rng, count)
         apart = max(1, round(count * params.heldout_fraction / len(speakers)))
         for number, text in enumerate(texts):
             if number < apart:
-                found += [
-                    CorpusPlan(text, language, name, "heldout", len(found) + n) for n, name in enumerate(speakers)
+                every += [
+                    CorpusPlan(text, language, name, "heldout", len(every) + n) for n, name in enumerate(speakers)
                 ]
                 if language == UNSEEN[1]:
-                    found.append(CorpusPlan(text, language, UNSEEN[0], "unseen_pair", len(found)))
+                    every.append(CorpusPlan(text, language, UNSEEN[0], "unseen_pair", len(every)))
             elif (number - apart) < count - apart * len(speakers):
-                found.append(CorpusPlan(text, language, speakers[number % len(speakers)], "train", len(found)))
-    return found
+                every.append(CorpusPlan(text, language, speakers[number % len(speakers)], "train", len(every)))
+    return every
 
 
 def _different(sentence: Callable[[np.random.Generator], str], rng: np.random.Generator, count: int) -> list[str]:
@@ -89,11 +89,11 @@ def _different(sentence: Callable[[np.random.Generator], str], rng: np.random.Ge
     Raises:
         AiprodError: the grammar has not so many.
     """
-    found: dict[str, None] = {}
+    sentences: dict[str, None] = {}
     for _ in range(50 * count):
-        found.setdefault(sentence(rng))
-        if len(found) == count:
-            return list(found)
+        sentences.setdefault(sentence(rng))
+        if len(sentences) == count:
+            return list(sentences)
     raise AiprodError(
         f"the grammar has fewer than {count} sentences", "lower make_speech.descriptions or make_speech.made"
     )

@@ -50,8 +50,8 @@ def _correlation(windows: NDArray[np.float64], lags: int) -> NDArray[np.float64]
     products = np.fft.irfft(np.fft.rfft(windows, fft) * np.conj(np.fft.rfft(front, fft)), fft)[:, :lags]
     squares = np.cumsum(np.pad(windows**2, ((0, 0), (1, 0))), 1)
     energy = squares[:, size : size + lags] - squares[:, :lags]
-    found: NDArray[np.float64] = products / np.sqrt(np.maximum(energy * energy[:, :1], 1e-12))
-    return found
+    correlation: NDArray[np.float64] = products / np.sqrt(np.maximum(energy * energy[:, :1], 1e-12))
+    return correlation
 
 
 def _peaks(
@@ -89,8 +89,8 @@ def _path(lags: NDArray[np.float64], strengths: NDArray[np.float64], loud: NDArr
         costs = total[:, None] + move
         back[n] = costs.argmin(0)
         total = costs.min(0) + local[n]
-    state, found = int(total.argmin()), np.zeros(frames)
+    state, path = int(total.argmin()), np.zeros(frames)
     for n in range(frames - 1, -1, -1):
-        found[n] = lags[n, state] if state < count else 0.0
+        path[n] = lags[n, state] if state < count else 0.0
         state = int(back[n, state])
-    return found
+    return path

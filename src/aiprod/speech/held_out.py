@@ -18,20 +18,20 @@ from aiprod.speech.voice import SPEAKERS, speak
 def fresh_commands(count: int, seed: int = 9_999) -> list[Truth]:
     """English sentences of the command grammar (64,000 are possible), the speakers in turn."""
     rng = np.random.default_rng(seed)
-    found = []
+    utterances = []
     for number in range(count):
         text, speaker = command(rng), list(SPEAKERS)[number % len(SPEAKERS)]
         (phrase,) = phrases(text, ENGLISH)
-        said = speak([(word.text, word.phones) for word in phrase.words], SPEAKERS[speaker], ENGLISH, rng)
-        features = features_of(said.sound, said.f0_hz)
-        found.append(
+        speech = speak([(word.text, word.phones) for word in phrase.words], SPEAKERS[speaker], ENGLISH, rng)
+        features = features_of(speech.sound, speech.f0_hz)
+        utterances.append(
             Truth(
-                heard=MeterInput(said.sound, said.phones, ENGLISH, speaker),
-                phones=phones_of_times(said.phones, said.words),
-                frames=frames_of_times(said.phones, frames_of(len(said.sound))),
+                heard=MeterInput(speech.sound, speech.phones, ENGLISH, speaker),
+                phones=phones_of_times(speech.phones, speech.words),
+                frames=frames_of_times(speech.phones, frames_of(len(speech.sound))),
                 features=features,
                 text=text,
                 style=style_of(features),
             )
         )
-    return found
+    return utterances

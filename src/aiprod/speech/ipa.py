@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiprod.errors import AiprodError
-from aiprod.speech.phones import ENGLISH, MADE, PHONES, SILENCE
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH, PHONES, SILENCE
 
 _ENGLISH = {
     "tʃ": "CH", "dʒ": "JH", "eɪ": "EY", "aɪ": "AY", "ɔɪ": "OY", "aʊ": "AW", "oʊ": "OW", "əʊ": "OW", "ɜɹ": "ER",
@@ -12,11 +12,11 @@ _ENGLISH = {
     "w": "W", "j": "Y", "m": "M", "n": "N", "ŋ": "NG", "s": "S", "ʃ": "SH", "f": "F", "θ": "TH", "z": "Z", "ʒ": "ZH",
     "v": "V", "ð": "DH", "h": "HH", "p": "P", "t": "T", "k": "K", "b": "B", "d": "D", "ɡ": "G", "g": "G", "ɾ": "D",
 }  # fmt: skip
-_MADE = {
+_CONSTRUCTED = {
     "a": "A", "e": "E", "i": "I", "o": "O", "u": "U", "y": "UE", "m": "M", "n": "N", "r": "R", "l": "L", "s": "S",
     "x": "X", "p": "P", "t": "T", "k": "K", "d": "D",
 }  # fmt: skip
-_TABLES = {ENGLISH: _ENGLISH, MADE: _MADE}
+_TABLES = {ENGLISH: _ENGLISH, CONSTRUCTED: _CONSTRUCTED}
 _IGNORED = frozenset("ˈˌːˑ.‿ ͡ˈ'-|")  # stress, length and ties: lengths are the model's
 
 
@@ -26,7 +26,7 @@ def phones_of_ipa(text: str, language: str) -> tuple[str, ...]:
     Raises:
         AiprodError: a sign stands for no phone of the language.
     """
-    table, found, at = _TABLES[language], [], 0
+    table, phones, at = _TABLES[language], [], 0
     text = text.strip().strip("/[]").replace("͡", "")
     while at < len(text):
         if text[at] in _IGNORED:
@@ -38,9 +38,9 @@ def phones_of_ipa(text: str, language: str) -> tuple[str, ...]:
                 f"{text[at]!r} in the transcription {text!r} is not a sound of language {language}",
                 f"signs: {' '.join(table)}",
             )
-        found.append(table[sign])
+        phones.append(table[sign])
         at += len(sign)
-    return tuple(found)
+    return tuple(phones)
 
 
 def phones_of_notation(text: str, language: str) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def phones_of_notation(text: str, language: str) -> tuple[str, ...]:
     symbols = [part.rstrip("012") for part in text.split()]
     if symbols and all(symbol in PHONES[language] and symbol != SILENCE for symbol in symbols):
         return tuple(symbols)
-    found = phones_of_ipa(text, language)
-    if not found:
+    phones = phones_of_ipa(text, language)
+    if not phones:
         raise AiprodError("a transcription is empty", "give phones, such as {R EH D} or {ɹɛd}")
-    return found
+    return phones

@@ -70,21 +70,21 @@ def recordings_below(folder: Path, source_id: str) -> RecordingsFolder:
         AiprodError: the folder has none of the layouts, or a table or text cannot be read.
     """
     if (folder / "metadata.csv").is_file() and (folder / "wavs").is_dir():
-        layout, found = "LJSpeech", _ljspeech(folder, source_id)
+        layout, recordings = "LJSpeech", _ljspeech(folder, source_id)
     elif (folder / "txt").is_dir() and (wavs := [p for p in sorted(folder.glob("wav48*")) if p.is_dir()]):
-        layout, found = "VCTK", _vctk(folder, wavs[0])
+        layout, recordings = "VCTK", _vctk(folder, wavs[0])
     else:
-        layout, found = "LibriTTS", _libritts(folder)
+        layout, recordings = "LibriTTS", _libritts(folder)
     texts = (path for form in _DOCUMENTS[layout] for path in folder.glob(form))
-    held = RecordingsFolder(layout, documents={key_of(path, folder) for path in texts})
+    recordings_folder = RecordingsFolder(layout, documents={key_of(path, folder) for path in texts})
     taken: set[Path] = set()
-    for recording in found:
+    for recording in recordings:
         if isinstance(recording, tuple):
-            held.left_out[recording[0]] = recording[1]
+            recordings_folder.left_out[recording[0]] = recording[1]
             continue
         taken.add(recording.path)
-        held.recordings.append(recording)
-    if not taken and not held.left_out:
+        recordings_folder.recordings.append(recording)
+    if not taken and not recordings_folder.left_out:
         raise AiprodError(
             f"the folder of {source_id} has no recordings in a layout that is known",
             "LJSpeech (metadata.csv, wavs), VCTK (txt, wav48…) or LibriTTS (NAME.wav, NAME.normalized.txt)",
@@ -92,9 +92,9 @@ def recordings_below(folder: Path, source_id: str) -> RecordingsFolder:
     places = {path.parent for path in taken}
     for path in sorted(p for place in places for p in place.iterdir() if p.suffix.lower() in _SOUNDS):
         if path not in taken and not path.stem.endswith("_mic2"):
-            held.left_out[_key(path, folder)] = "nothing says what is spoken in it"
-    held.recordings.sort(key=lambda recording: recording.key)
-    return held
+            recordings_folder.left_out[_key(path, folder)] = "nothing says what is spoken in it"
+    recordings_folder.recordings.sort(key=lambda recording: recording.key)
+    return recordings_folder
 
 
 _Either = Recording | tuple[str, str]  # or (file, why it is left out)
@@ -119,8 +119,8 @@ def _ljspeech(folder: Path, source_id: str) -> Iterator[_Either]:
 def _vctk(folder: Path, sounds: Path) -> Iterator[_Either]:
     for text in sorted((folder / "txt").glob("*/*.txt")):
         speaker = text.parent.name
-        found = (_sound(sounds / speaker, f"{text.stem}{end}") for end in _MICROPHONES)
-        path = next((path for path in found if path is not None), None)
+        candidates = (_sound(sounds / speaker, f"{text.stem}{end}") for end in _MICROPHONES)
+        path = next((path for path in candidates if path is not None), None)
         if path is None:
             yield _key(text, folder), f"there is no sound of it in {sounds.name}"
         else:

@@ -36,7 +36,7 @@ class MouthTrack:
 
 
 @dataclass(frozen=True)
-class Sync:
+class SyncResult:
     """What was measured.
 
     Attributes:
@@ -59,7 +59,7 @@ class Sync:
     correlation_mismatched: float | None
 
 
-def measure(seen: MouthTrack, phones: Sequence[TimedUnit], language: str) -> Sync:
+def measure(seen: MouthTrack, phones: Sequence[TimedUnit], language: str) -> SyncResult:
     """Compare a mouth with the phones that are heard."""
     closed, wide = (_of_kind(phones, language, kind) for kind in (CLOSED, OPEN))
     far = _far_shifts(seen)
@@ -69,7 +69,7 @@ def measure(seen: MouthTrack, phones: Sequence[TimedUnit], language: str) -> Syn
     known = {n: value for n, value in scores.items() if value is not None}
     best = max(known, key=lambda n: (known[n], -abs(n))) if known else None
     others = [v for by in far if (v := _correlation(seen, phones, language, by)) is not None]
-    return Sync(
+    return SyncResult(
         len(closed),
         len(wide),
         curve.get(0),
@@ -158,7 +158,7 @@ def _auc(seen: MouthTrack, closed: Sequence[TimedUnit], wide: Sequence[TimedUnit
 
 def _means(seen: MouthTrack, phones: Sequence[TimedUnit], later_s: float) -> Floats:
     """Mean aperture in each phone, at least in one picture; what has no face is left out."""
-    found = []
+    means = []
     length = len(seen.times_s) * seen.step_s
     for phone in phones:
         middle = (phone.start_s + phone.end_s) / 2 - later_s
@@ -166,8 +166,8 @@ def _means(seen: MouthTrack, phones: Sequence[TimedUnit], later_s: float) -> Flo
         apart = np.abs((seen.times_s - middle + length / 2) % max(length, 1e-9) - length / 2)
         values = seen.aperture[apart <= half]
         if len(values) and np.isfinite(values).any():
-            found.append(float(np.nanmean(values)))
-    return np.array(found)
+            means.append(float(np.nanmean(values)))
+    return np.array(means)
 
 
 def _correlation(seen: MouthTrack, phones: Sequence[TimedUnit], language: str, later_s: float) -> float | None:

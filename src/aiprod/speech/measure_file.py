@@ -41,11 +41,11 @@ def measure_file(path: Path, text: str) -> dict[str, Any]:
         figures["f0_median_hz"] = float(np.median(voiced))
     if not text:
         return figures
-    said = [word.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for word in phrase.words]
+    expected = [word.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for word in phrase.words]
     recogniser = Recogniser(commands=is_command(text))
     heard = recogniser.words(sound)
     figures["asked"] = "the command grammar" if is_command(text) else "a language model of English"
     figures["heard"] = " ".join(heard) or "nothing"
-    figures["words"] = len(said)
-    figures["word_accuracy"] = accuracy([(heard, said)])
+    figures["words"] = len(expected)
+    figures["word_accuracy"] = accuracy([(heard, expected)])
     return figures

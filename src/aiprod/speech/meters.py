@@ -118,15 +118,15 @@ def _segments(heard: MeterInput) -> list[tuple[tuple[str, str], Floats]]:
         return []
     first, last = (int(at * FRAME_HZ) for at in (spoken[0].start_s, spoken[-1].end_s))
     cepstra = cepstra - cepstra[first : max(first + 1, last)].mean(0)
-    found = []
+    segments = []
     for phone in spoken:
         edges = np.linspace(phone.start_s, phone.end_s, 4) * FRAME_HZ
         parts = []
         for a, b in itertools.pairwise(edges):
             low = min(int(a), len(cepstra) - 1)
             parts.append(cepstra[low : max(low + 1, int(np.ceil(b)))].mean(0))
-        found.append(((heard.language, phone.name), np.concatenate(parts)))
-    return found
+        segments.append(((heard.language, phone.name), np.concatenate(parts)))
+    return segments
 
 
 def _voice(sound: NDArray[np.float32]) -> Floats:
@@ -146,18 +146,18 @@ def pitch_correlation(pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.floa
     Args:
         pairs: F0 that was made, F0 that was wanted, speaker.
     """
-    made: dict[str, list[Floats]] = {}
+    synthetic: dict[str, list[Floats]] = {}
     wanted: dict[str, list[Floats]] = {}
     for a, b, speaker in pairs:
         length = min(len(a), len(b))
         both = (a[:length] > 0) & (b[:length] > 0)
-        made.setdefault(speaker, []).append(np.log2(a[:length][both]).astype(np.float64))
+        synthetic.setdefault(speaker, []).append(np.log2(a[:length][both]).astype(np.float64))
         wanted.setdefault(speaker, []).append(np.log2(b[:length][both]).astype(np.float64))
-    x = np.concatenate([_centred(each) for each in made.values()]) if made else np.zeros(0)
+    x = np.concatenate([_centred(each) for each in synthetic.values()]) if synthetic else np.zeros(0)
     y = np.concatenate([_centred(each) for each in wanted.values()]) if wanted else np.zeros(0)
     if len(x) < 2 or not x.std() or not y.std():
         return 0.0, 0.0
-    difference = np.concatenate([np.concatenate(made[name]) - np.concatenate(wanted[name]) for name in made])
+    difference = np.concatenate([np.concatenate(synthetic[name]) - np.concatenate(wanted[name]) for name in synthetic])
     return float(np.corrcoef(x, y)[0, 1]), float(12 * np.sqrt(np.mean(difference**2)))
 
 

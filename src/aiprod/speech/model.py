@@ -74,7 +74,7 @@ class SpeechModel(nn.Module):
         wanted = frames.clamp_min(1).float().log()
         duration = (((log_frames - wanted).square() * mask[:, 0]).sum(1) / mask.sum((1, 2))).mean()
         expanded, wide = model.expand(x, frames)
-        prior, told = model.prior(expanded, wide, condition)
+        prior, conditioning = model.prior(expanded, wide, condition)
         target = self.normalised(features)
         weights: Tensor = self.weights  # type: ignore[assignment]
         counted = wide * weights[:, None]
@@ -82,15 +82,15 @@ class SpeechModel(nn.Module):
         first = (((prior - target).square() * counted).sum((1, 2)) / per).mean()
         left = (target - prior.detach()) / RESIDUAL
         noisy = torch.lerp(noise, left, at[:, None, None])
-        velocity = model.velocity(noisy, at, prior.detach(), told, wide, condition)
+        velocity = model.velocity(noisy, at, prior.detach(), conditioning, wide, condition)
         flow = (((velocity - (left - noise)).square() * counted).sum((1, 2)) / per).mean()
         sound = self.vocoder(crops, self.normalised(crops), seed=seed)
         return {"duration": duration, "prior": first, "flow": flow, "sound": sound}
 
     def sound(self, normalised: Tensor, *, seed: int) -> Tensor:
         """Normalised features to sound."""
-        found: Tensor = self.vocoder(self.natural(normalised), normalised, seed=seed)
-        return found
+        samples: Tensor = self.vocoder(self.natural(normalised), normalised, seed=seed)
+        return samples
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint says of itself."""

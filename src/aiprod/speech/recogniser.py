@@ -80,23 +80,23 @@ def is_command(text: str) -> bool:
     return len(words) == len(COMMANDS) and all(word in slot for word, slot in zip(words, COMMANDS, strict=True))
 
 
-def errors(heard: Sequence[str], said: Sequence[str]) -> int:
+def errors(heard: Sequence[str], spoken: Sequence[str]) -> int:
     """Words that were left out, put in or heard as others, at least (Levenshtein's distance)."""
-    row = list(range(len(said) + 1))
+    row = list(range(len(spoken) + 1))
     for n, word in enumerate(heard, 1):
         before, row[0] = row[0], n
-        for m, other in enumerate(said, 1):
+        for m, other in enumerate(spoken, 1):
             before, row[m] = row[m], min(row[m] + 1, row[m - 1] + 1, before + (word != other))
     return row[-1]
 
 
 def accuracy(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> float:
     """1 − word error rate of (heard, said)."""
-    total = sum(len(said) for _, said in pairs)
-    return 1 - sum(errors(heard, said) for heard, said in pairs) / max(1, total)
+    total = sum(len(spoken) for _, spoken in pairs)
+    return 1 - sum(errors(heard, spoken) for heard, spoken in pairs) / max(1, total)
 
 
-def chance(said: Sequence[Sequence[str]]) -> float:
+def chance(spoken: Sequence[Sequence[str]]) -> float:
     """Accuracy of one who knows the grammar and has heard another sentence of the list, in the mean over all pairs."""
-    others = [accuracy([(heard, wanted)]) for heard in said for wanted in said if heard is not wanted]
+    others = [accuracy([(heard, wanted)]) for heard in spoken for wanted in spoken if heard is not wanted]
     return float(np.mean(others)) if others else 0.0

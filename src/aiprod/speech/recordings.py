@@ -101,18 +101,18 @@ class Recordings:
         seen: dict[str, str] = {}
         for source_id, stated in sorted(folders.items()):
             source, folder = self.sources.get(source_id), recordings_folder(source_id, stated)
-            found, speakers = recordings_below(folder, source_id), read_speakers(folder)
-            known = {recording.speaker for recording in found.recordings}
+            listed, speakers = recordings_below(folder, source_id), read_speakers(folder)
+            known = {recording.speaker for recording in listed.recordings}
             for _ in sorted(speakers.keys() - known):
                 self.log(f"make_speech: {NAME} of {source_id} names a speaker of whom there is no recording")
-            if found.left_out:
-                one, why = next(iter(found.left_out.items()))
-                self.log(f"make_speech: {len(found.left_out)} files of {source_id} are left out, such as {one}: {why}")
-            beside = self._beside(folder, source_id, found.documents)
-            for recording in found.recordings:
+            if listed.left_out:
+                one, why = next(iter(listed.left_out.items()))
+                self.log(f"make_speech: {len(listed.left_out)} files of {source_id} are left out, such as {one}: {why}")
+            beside = self._beside(folder, source_id, listed.documents)
+            for recording in listed.recordings:
                 entry = speakers.get(recording.speaker, SpeakerEntry())
-                said, problem = (None, beside) if isinstance(beside, str) else beside.of(recording.key, source)
-                together = entry.said if said is None else merge_records([entry.said, said])
+                record, problem = (None, beside) if isinstance(beside, str) else beside.of(recording.key, source)
+                together = entry.statement if record is None else merge_records([entry.statement, record])
                 about = _Stated(source, entry, together, problem)
                 row = self._row(recording, about, source_id=source_id, out=out, counters=counters)
                 if row.utterance_id in seen:  # the same bytes under the same name: a link into the folder itself
@@ -120,7 +120,7 @@ class Recordings:
                 seen[row.utterance_id] = recording.key
                 yield row
             for name in [] if isinstance(beside, str) else beside.unused():
-                self.log(f"make_speech: files beside {source_id} speak of {name}, which is no recording here")
+                self.log(f"make_speech: files beside {source_id} speak of {name}, which is not a recording here")
 
     def _beside(self, folder: Path, source_id: str, documents: Collection[str]) -> Sidecars | str:
         """What files beside the recordings say of each; where they cannot be read, why all are refused."""
@@ -147,7 +147,7 @@ class Recordings:
             source_id=source_id,
             provenance=PROVENANCE,
             synthetic=False,
-            consent_ref=entry.said.consent_ref,
+            consent_ref=entry.statement.consent_ref,
             speaker=speaker,
             language=entry.language,
             text=recording.text,
@@ -177,7 +177,7 @@ class Recordings:
             )
         if not right.permits_training:
             return bare
-        result, place = self._made(recording, entry.language, name, content, counters)
+        result, place = self._built(recording, entry.language, name, content, counters)
         if result["said"]:
             own = SidecarRecord.model_validate(result["said"])
             union = with_own_words(about.record, own, about.source)
@@ -197,10 +197,10 @@ class Recordings:
         if "problem" in result:
             return bare.model_copy(update={"reasons": [result["problem"]]})
         self.memo.link(place, _SOUND, out / f"{name}.wav")
-        made = {field: value for field, value in result.items() if field not in _NOT_IN_ROWS}
+        fields = {field: value for field, value in result.items() if field not in _NOT_IN_ROWS}
         provenance = f"{PROVENANCE}; phones timed by {result['timed_by']}"
-        told = {"sound_name": f"{name}.wav", "sound_sha256": result[CIPHERTEXT][_SOUND], "provenance": provenance}
-        return bare.model_copy(update={"status": "ok", **told, **made})
+        common = {"sound_name": f"{name}.wav", "sound_sha256": result[CIPHERTEXT][_SOUND], "provenance": provenance}
+        return bare.model_copy(update={"status": "ok", **common, **fields})
 
     def _right(self, about: _Stated) -> RightsDecision:
         """By the same rules as of a film, asked for the purpose of a voice; without a record there is no right."""
@@ -209,10 +209,10 @@ class Recordings:
         if about.problem is not None:
             proof, reasons = [*right.proof, about.problem], [*right.reasons, about.problem]
             right = replace(right, right=Right.DENY, obligations=[], proof=proof, reasons=reasons)
-        if entry.said.consent_ref and (why := self.terms.against(entry.said.consent_ref, VOICE)) is None:
+        if entry.statement.consent_ref and (why := self.terms.against(entry.statement.consent_ref, VOICE)) is None:
             return right
-        said = why if entry.said.consent_ref else f"no consent for {VOICE} is named in {NAME}"
-        reason = f"consent → deny: {said}"
+        problem = why if entry.statement.consent_ref else f"no consent for {VOICE} is named in {NAME}"
+        reason = f"consent → deny: {problem}"
         return replace(right, right=Right.DENY, proof=[*right.proof, reason], reasons=[*right.reasons, reason])
 
     def _split(self, text: str) -> Split:
@@ -221,7 +221,7 @@ class Recordings:
         bucket = int(hashlib.sha256(f"{self.seed}:{words}".encode()).hexdigest(), 16) % 1000
         return "heldout" if bucket < 1000 * self.heldout_fraction else "train"
 
-    def _made(
+    def _built(
         self, recording: Recording, language: str, name: str, content: str, counters: Counters
     ) -> tuple[dict[str, Any], Path]:
         grid = recording.text_grid
@@ -238,7 +238,7 @@ class Recordings:
     def _build(self, recording: Recording, language: str, place: Path) -> dict[str, Any]:
         """Write the sound and say what is heard when; or why it cannot be used, which is a result as well."""
         try:
-            own = _said_of_itself(recording.path)
+            own = _own_statement(recording.path)
         except MediaError as error:
             return {"problem": str(error), "said": {}, "reserved": None}
         about = {"said": own, "reserved": against_training(own) or own.get("training_mining")}
@@ -250,8 +250,8 @@ class Recordings:
                 phones, words = read_text_grid(recording.text_grid, language)
                 timed_by = "a TextGrid"
             else:
-                said = _words(recording.text, language)
-                phones, words = self._aligner.align(sound, said, language)
+                words_spoken = _words(recording.text, language)
+                phones, words = self._aligner.align(sound, words_spoken, language)
                 timed_by = self._aligner.name
             first, last = _edges(words, len(sound))
         except (AiprodError, MediaError) as error:
@@ -278,7 +278,7 @@ def refusals(rows: list[SpeechRow]) -> list[Refusal]:
 
     Whose it is, is only committed to.
     """
-    found: dict[str, Refusal] = {}
+    by_key: dict[str, Refusal] = {}
     heard = {row.speaker for row in rows if not row.synthetic and row.effective_right != "deny"}
     for row in rows:
         if row.synthetic or row.status != "refused" or row.effective_right != "deny":
@@ -288,7 +288,7 @@ def refusals(rows: list[SpeechRow]) -> list[Refusal]:
         of = f"the voice {row.speaker}" if whole else f"the recording {row.utterance_id}"
         consent = any("consent" in reason for reason in row.reasons)
         hint = f"`aiprod consent record` adds a record for the purpose {VOICE}; {NAME} names it"
-        found.setdefault(
+        by_key.setdefault(
             subject,
             Refusal(
                 f"{of} of {row.source_id} is refused: {'; '.join(row.reasons)}",
@@ -298,18 +298,18 @@ def refusals(rows: list[SpeechRow]) -> list[Refusal]:
                 subject=subject,
             ),
         )
-    return list(found.values())
+    return list(by_key.values())
 
 
-def _said_of_itself(path: Path) -> dict[str, Any]:
+def _own_statement(path: Path) -> dict[str, Any]:
     """What a recording says of its own rights, by the same readers as a film.
 
     Raises:
         MediaError: it does not open.
     """
-    said = embedded_statement(path)
+    statement = embedded_statement(path)
     reserved = training_reservation(path, sniff(path).extension)
-    return said if reserved is None else said | {"training_mining": reserved}
+    return statement if reserved is None else statement | {"training_mining": reserved}
 
 
 def _heard(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -333,10 +333,10 @@ def _heard(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def _words(text: str, language: str) -> list[Word]:
     """What is said. A reason stands in the open, so that it quotes nothing of it."""
     try:
-        found = phrases(text, language, bundled_dictionary() if language == ENGLISH else None)
+        spoken = phrases(text, language, bundled_dictionary() if language == ENGLISH else None)
     except AiprodError:
         raise AiprodError("its text is empty, or has a word whose sound is not known", "correct it") from None
-    return [word for phrase in found for word in phrase.words]
+    return [word for phrase in spoken for word in phrase.words]
 
 
 def _edges(words: list[TimedUnit], samples: int) -> tuple[int, int]:
@@ -350,21 +350,21 @@ def _edges(words: list[TimedUnit], samples: int) -> tuple[int, int]:
 
 def _without_gaps(phones: list[TimedUnit], offset: float, seconds: float) -> list[TimedUnit]:
     """From 0 to the end: what nothing is said of is silence, between two phones and at both ends."""
-    found: list[TimedUnit] = []
+    units: list[TimedUnit] = []
     at = 0.0
     for phone in phones:
         start, end = max(0.0, phone.start_s - offset), min(seconds, phone.end_s - offset)
         if end <= at:
             continue
         if phone.name != SILENCE and start - at > 1e-3:
-            found.append(TimedUnit(SILENCE, at, start))
+            units.append(TimedUnit(SILENCE, at, start))
             at = start
-        found.append(TimedUnit(phone.name, at, end))
+        units.append(TimedUnit(phone.name, at, end))
         at = end
     if seconds - at > 1e-3:
-        found.append(TimedUnit(SILENCE, at, seconds))
+        units.append(TimedUnit(SILENCE, at, seconds))
     merged: list[TimedUnit] = []
-    for phone in found:
+    for phone in units:
         if merged and phone.name == SILENCE == merged[-1].name:
             merged[-1] = replace(merged[-1], end_s=phone.end_s)
         else:

@@ -50,7 +50,7 @@ class SpeechRow(Row):
         description="heldout: its sentence is not trained on; unseen_pair: its speaker's language is not"
     )
     sound_name: str | None = None
-    sound_sha256: str | None = Field(default=None, description="of the file as it lies there, encrypted or not")
+    sound_sha256: str | None = Field(default=None, description="of the file as stored, encrypted or not")
     seconds: float | None = None
     phones: list[str] = Field(default_factory=list)
     phone_ends_s: list[float] = Field(default_factory=list, description="the first begins at 0, and there are no gaps")

@@ -38,9 +38,9 @@ class Truth:
 def score(model: SpeechModel, meters: Meters, heldout: Sequence[Truth], unseen: Sequence[Truth]) -> dict[str, Any]:
     """Figures of a model on sentences that it was not trained on; ``unseen``: of a pair that it never heard."""
     true = [each.heard for each in heldout]
-    made = [_spoken(model, each) for each in heldout]
-    heard = [each[0] for each in made]
-    lengths = np.array([sum(frames) / sum(each.frames) - 1 for (_, frames), each in zip(made, heldout, strict=True)])
+    outputs = [_spoken(model, each) for each in heldout]
+    heard = [each[0] for each in outputs]
+    lengths = np.array([sum(frames) / sum(each.frames) - 1 for (_, frames), each in zip(outputs, heldout, strict=True)])
     pitches = [
         (fundamental(_spoken(model, each, aligned=True)[0].sound), fundamental(each.heard.sound), each.heard.speaker)
         for each in heldout
@@ -87,18 +87,18 @@ def word_figures(model: SpeechModel, heldout: Iterable[Truth]) -> dict[str, Any]
     """
     recogniser = Recogniser()
     commands = [each for each in heldout if is_command(each.text)]
-    said = [each.text.lower().split() for each in commands]
+    expected = [each.text.lower().split() for each in commands]
 
     def heard(sounds: Iterable[NDArray[np.float32]]) -> float:
-        return accuracy([(recogniser.words(sound), text) for sound, text in zip(sounds, said, strict=True)])
+        return accuracy([(recogniser.words(sound), text) for sound, text in zip(sounds, expected, strict=True)])
 
     return {
         "sentences": len(commands),
-        "words": sum(map(len, said)),
+        "words": sum(map(len, expected)),
         "word_accuracy": heard(_spoken(model, each)[0].sound for each in commands),
         "word_accuracy_of_the_voice": heard(each.heard.sound for each in commands),
         "word_accuracy_of_the_vocoder": heard(_vocoded(model, each) for each in commands),
-        "word_accuracy_chance": chance(said),
+        "word_accuracy_chance": chance(expected),
     }
 
 
@@ -116,8 +116,8 @@ def _spoken(
 
 @torch.no_grad()
 def _vocoded(model: SpeechModel, truth: Truth) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = model.sound(model.normalised(truth.features)[None], seed=0)[0].numpy()
-    return found
+    samples: NDArray[np.float32] = model.sound(model.normalised(truth.features)[None], seed=0)[0].numpy()
+    return samples
 
 
 def _vocoder(model: SpeechModel, heldout: Sequence[Truth]) -> tuple[float | None, float | None]:

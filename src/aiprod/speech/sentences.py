@@ -1,4 +1,4 @@
-"""Sentences of the demo: a small command grammar, open descriptions of scenes, and the made language's.
+"""Sentences of the demo: a small command grammar, open descriptions of scenes, and the constructed language's.
 
 The command grammar is that of the GRID corpus (Cooke et al. 2006): six slots, 51 words. It is what a recogniser can be
 asked about with a known chance level.
@@ -56,7 +56,7 @@ _THINGS = [
 _TIMES = ["morning", "evening", "night", "day", "week", "month", "year"]
 _PEOPLE = ["man", "woman", "child", "people", "doctor", "professor"]
 _SAID = ["hello", "welcome", "thank", "goodbye", "yes", "no", "here", "stop", "start", "why", "more"]
-_MADE_WORDS = [
+_CONSTRUCTED_WORDS = [
     "taro",
     "miku",
     "solen",
@@ -82,7 +82,7 @@ _MADE_WORDS = [
     "ilat",
     "müsta",
 ]
-_MADE_VERBS = ["patir", "konul", "sümal", "rexan", "dilop"]
+_CONSTRUCTED_VERBS = ["patir", "konul", "sümal", "rexan", "dilop"]
 
 
 def command(rng: np.random.Generator) -> str:
@@ -114,7 +114,11 @@ def description(rng: np.random.Generator) -> str:
     )
 
 
-def made(rng: np.random.Generator) -> str:
-    """A sentence of the made language: subject, verb, object, and sometimes more."""
-    words = [str(rng.choice(_MADE_WORDS)), str(rng.choice(_MADE_VERBS)), str(rng.choice(_MADE_WORDS))]
-    return " ".join([*words, *(str(w) for w in rng.choice(_MADE_WORDS, int(rng.integers(0, 3))))])
+def constructed(rng: np.random.Generator) -> str:
+    """A sentence of the constructed language: subject, verb, object, and sometimes more."""
+    words = [
+        str(rng.choice(_CONSTRUCTED_WORDS)),
+        str(rng.choice(_CONSTRUCTED_VERBS)),
+        str(rng.choice(_CONSTRUCTED_WORDS)),
+    ]
+    return " ".join([*words, *(str(w) for w in rng.choice(_CONSTRUCTED_WORDS, int(rng.integers(0, 3))))])

@@ -17,14 +17,14 @@ from aiprod.storage.crypto.film_encryption import Vault
 
 def write_sound(path: Path, sound: NDArray[np.float32]) -> bytes:
     """Write a WAV file; its bytes."""
-    held = io.BytesIO()
-    with wave.open(held, "wb") as file:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(np.round(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
-    write_bytes(path, held.getvalue())
-    return held.getvalue()
+    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_sound(path: Path) -> NDArray[np.float32]:

@@ -45,15 +45,15 @@ def phrases_of_lines(
     Raises:
         AiprodError: as there, when the line is reached; no line has a word.
     """
-    said = False
+    any_spoken = False
     for line in lines:
         try:
-            found = phrases(line, language, more)
+            spoken = phrases(line, language, more)
         except NoWordsError:
             continue
-        said = True
-        yield from found
-    if not said:
+        any_spoken = True
+        yield from spoken
+    if not any_spoken:
         raise NoWordsError
 
 

@@ -27,11 +27,11 @@ class SpeakerEntry:
     """A line of the table, or what holds of a speaker whom none is about.
 
     Attributes:
-        said: of rights, as a sidecar says it of a film.
+        statement: of rights, as a sidecar says it of a film.
     """
 
     language: str = ENGLISH
-    said: SidecarRecord = field(default_factory=SidecarRecord)
+    statement: SidecarRecord = field(default_factory=SidecarRecord)
 
 
 def read_speakers(folder: Path) -> dict[str, SpeakerEntry]:
@@ -55,22 +55,24 @@ def read_speakers(folder: Path) -> dict[str, SpeakerEntry]:
     for name in header:
         if name not in _COLUMNS:
             raise AiprodError(f"{NAME} has a column {name!r}", nearest(name, list(_COLUMNS)))
-    found: dict[str, SpeakerEntry] = {}
+    speakers: dict[str, SpeakerEntry] = {}
     for number, cells in enumerate(rows[1:], 2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(header):
             raise AiprodError(f"{NAME}, line {number} has more cells than columns", "put quotes round a comma")
-        said = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
-        speaker = said.pop("speaker", "")
-        if not speaker or speaker in found:
+        cells_by_name = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
+        speaker = cells_by_name.pop("speaker", "")
+        if not speaker or speaker in speakers:
             problem = "named twice" if speaker else "empty"
             raise AiprodError(f"{NAME}, line {number}: the speaker is {problem}", "fix that line")
-        language = said.pop("language", ENGLISH)
+        language = cells_by_name.pop("language", ENGLISH)
         check_language(language)
         try:
-            found[speaker] = SpeakerEntry(language, SidecarRecord.model_validate(said))
+            speakers[speaker] = SpeakerEntry(language, SidecarRecord.model_validate(cells_by_name))
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
-            raise AiprodError(f"{NAME}, line {number}: {name} is {said[name]!r}", "see docs/sources.md") from None
-    return found
+            raise AiprodError(
+                f"{NAME}, line {number}: {name} is {cells_by_name[name]!r}", "see docs/sources.md"
+            ) from None
+    return speakers

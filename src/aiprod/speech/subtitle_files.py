@@ -34,7 +34,7 @@ def read_srt(text: str, name: str) -> list[SubtitleCue]:
     if len(text) > CHARACTERS_MAX:
         raise AiprodError(f"{name} has more than {CHARACTERS_MAX:,} characters", "give it in parts")
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    found: list[SubtitleCue] = []
+    cues: list[SubtitleCue] = []
     times = [number for number, line in enumerate(lines) if _TIMES.match(line)]
     for here, following in itertools.pairwise([*times, len(lines) + 1]):
         match = _TIMES.match(lines[here])
@@ -44,13 +44,13 @@ def read_srt(text: str, name: str) -> list[SubtitleCue]:
         own = lines[here + 1 : following]
         if following <= len(lines) and own and own[-1].strip().isdigit() and (len(own) == 1 or not own[-2].strip()):
             own = own[:-1]  # the number of the next cue
-        said = " ".join(_LOOKS.sub("", line).strip() for line in own).strip()
+        words = " ".join(_LOOKS.sub("", line).strip() for line in own).strip()
         if start > LONGEST_S:
             raise AiprodError(f"a cue of {name} begins after {LONGEST_S:.0f} s", "give it in parts of an hour")
-        if found and start < found[-1].start_s:
+        if cues and start < cues[-1].start_s:
             raise AiprodError(f"the cues of {name} are not in order: one at {start:g} s follows a later one", "sort it")
-        if said:
-            found.append(SubtitleCue(start, said))
-    if not found:
+        if words:
+            cues.append(SubtitleCue(start, words))
+    if not cues:
         raise AiprodError(f"{name} holds no cue with a text", "give a SubRip file (.srt)")
-    return found
+    return cues

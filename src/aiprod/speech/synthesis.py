@@ -94,9 +94,9 @@ def speak_phones(
     number = model.speakers.index(voice.speaker) + 1 if voice.speaker else 0
     style = None if voice.style is None else model.normalised_style(voice.style)
     batch = batch_of([phones], [voice.language], [number], [style])
-    given = None if frames is None else torch.tensor([list(frames)])
+    durations = None if frames is None else torch.tensor([list(frames)])
     features, counts = model.acoustic.sample(
-        batch, given, steps=steps, temperature=temperature, speed=voice.speed, seed=seed
+        batch, durations, steps=steps, temperature=temperature, speed=voice.speed, seed=seed
     )
     return features[0], counts[0].tolist()
 
@@ -116,12 +116,12 @@ def timed(
     """Phones and words with their times."""
     ends = np.cumsum(frames) / FRAME_HZ
     starts = ends - np.array(frames) / FRAME_HZ
-    found = tuple(TimedUnit(s, float(a), float(b)) for s, a, b in zip(phones.symbols, starts, ends, strict=True))
+    units = tuple(TimedUnit(s, float(a), float(b)) for s, a, b in zip(phones.symbols, starts, ends, strict=True))
     spoken = []
     for number, name in enumerate(words):
-        own = [phone for phone, owner in zip(found, phones.words, strict=True) if owner == number]
+        own = [phone for phone, owner in zip(units, phones.words, strict=True) if owner == number]
         spoken.append(TimedUnit(name, own[0].start_s, own[-1].end_s))
-    return found, tuple(spoken)
+    return units, tuple(spoken)
 
 
 def speak_all(
@@ -143,8 +143,8 @@ def speak_all(
     for number, phrase in enumerate(phrases):
         speech = speak_phrase(model, phrase, voice, seed=seed + number)
         soonest = end + pause
-        asked = round(wanted[number] * RATE) if number in wanted else soonest
-        begin = max(soonest, asked)
-        yield PlacedSpeech(speech, begin - end, begin / RATE, (begin - asked) / RATE)
+        start = round(wanted[number] * RATE) if number in wanted else soonest
+        begin = max(soonest, start)
+        yield PlacedSpeech(speech, begin - end, begin / RATE, (begin - start) / RATE)
         end = begin + len(speech.sound)
         pause = round((_STOP_S if phrase.ends else _PAUSE_S) / voice.speed * RATE)

@@ -28,10 +28,12 @@ def read_text_grid(path: Path, language: str) -> tuple[list[TimedUnit], list[Tim
     tiers = _tiers(path)
     chosen = {}
     for kind, names in _NAMES.items():
-        found = next((tier for name, tier in tiers.items() if re.split(r"\s*-\s+|\s+-\s*", name)[-1] in names), None)
-        if found is None:
+        tier_of_kind = next(
+            (tier for name, tier in tiers.items() if re.split(r"\s*-\s+|\s+-\s*", name)[-1] in names), None
+        )
+        if tier_of_kind is None:
             raise AiprodError(f"{path.name} has no tier {kind!r}", f"name its tiers {' and '.join(_NAMES)}")
-        chosen[kind] = found
+        chosen[kind] = tier_of_kind
     phones = []
     for label, start, end in chosen["phones"]:
         if label.lower() in _UNKNOWN:
@@ -60,7 +62,7 @@ def _tiers(path: Path) -> dict[str, list[tuple[str, float, float]]]:
     except UnicodeDecodeError:
         raise broken from None
     values = [m[2] if m[2] is not None else f'"{m[1]}'.replace('""', '"') for m in _VALUE.finditer(text)]
-    found: dict[str, list[tuple[str, float, float]]] = {}
+    by_name: dict[str, list[tuple[str, float, float]]] = {}
     try:
         if [value.lower() for value in values[:2]] != ['"ootextfile', '"textgrid']:
             raise broken
@@ -73,15 +75,15 @@ def _tiers(path: Path) -> dict[str, list[tuple[str, float, float]]]:
                 raise broken
             if width == 3:
                 rows = [values[at + 3 * n : at + 3 * n + 3] for n in range(size)]
-                found[name] = [(_label(text), float(start), float(end)) for start, end, text in rows]
+                by_name[name] = [(_label(text), float(start), float(end)) for start, end, text in rows]
             at += size * width
     except (IndexError, ValueError):
         raise broken from None
-    for name, tier in found.items():
+    for name, tier in by_name.items():
         ends = [0.0, *(end for _, _, end in tier)]
         if any(start < ends[n] - 1e-3 or end < start for n, (_, start, end) in enumerate(tier)):
             raise AiprodError(f"{path.name}: the times of the tier {name!r} are not in order", "align it again")
-    return found
+    return by_name
 
 
 def _label(value: str) -> str:

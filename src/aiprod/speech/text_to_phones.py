@@ -17,15 +17,26 @@ from aiprod.speech.english_lexicon import LETTERS, WORDS
 from aiprod.speech.ipa import phones_of_ipa, phones_of_notation
 from aiprod.speech.normalise import write_out
 from aiprod.speech.numbers_in_words import digits
-from aiprod.speech.phones import ENGLISH, LANGUAGES, MADE
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH, LANGUAGES
 
 G2P, VERSION = "aiprod-lexicon", 1
 CHARACTERS_MAX = 1_000_000
 _PHRASE_PHONES = 90  # a longer phrase is split between words: about six seconds
 
-_MADE_LETTERS = {"a": "A", "e": "E", "i": "I", "o": "O", "u": "U", "ü": "UE", "m": "M", "n": "N", "r": "R", "l": "L"}
-_MADE_LETTERS |= {"s": "S", "x": "X", "p": "P", "t": "T", "k": "K", "d": "D"}
-_MADE_DIGITS = ["nul", "uno", "do", "tre", "kar", "pin", "sex", "sep", "ot", "nin"]
+_CONSTRUCTED_LETTERS = {
+    "a": "A",
+    "e": "E",
+    "i": "I",
+    "o": "O",
+    "u": "U",
+    "ü": "UE",
+    "m": "M",
+    "n": "N",
+    "r": "R",
+    "l": "L",
+}
+_CONSTRUCTED_LETTERS |= {"s": "S", "x": "X", "p": "P", "t": "T", "k": "K", "d": "D"}
+_CONSTRUCTED_DIGITS = ["nul", "uno", "do", "tre", "kar", "pin", "sex", "sep", "ot", "nin"]
 
 _SSML = re.compile(
     r"<phoneme\b(?=[^>]*\bph\s*=\s*(?P<q>[\"'])(?P<ph>.*?)(?P=q))(?P<rest>[^>]*)>(?P<word>.*?)</phoneme\s*>",
@@ -72,15 +83,15 @@ def phrases(text: str, language: str, more: Mapping[str, tuple[str, ...]] | None
     if len(text) > CHARACTERS_MAX:
         raise AiprodError(f"the text has {len(text):,} characters", f"at most {CHARACTERS_MAX:,}: give it in parts")
     text = _braces(text, language)
-    found: list[Phrase] = []
+    result: list[Phrase] = []
     waiting: list[Word] = []
 
     def close(ends: bool) -> None:
         for place in _parts(waiting):
-            found.append(Phrase(tuple(place), False))
+            result.append(Phrase(tuple(place), False))
         waiting.clear()
-        if ends and found:
-            found[-1] = Phrase(found[-1].words, True)
+        if ends and result:
+            result[-1] = Phrase(result[-1].words, True)
 
     for token in _TOKEN.findall(_written_out(text, language)):
         if token[0] in _ENDS or token.startswith("\n"):
@@ -93,9 +104,9 @@ def phrases(text: str, language: str, more: Mapping[str, tuple[str, ...]] | None
         elif token not in _QUIET:
             waiting += _pronounced(token, language, more or {})
     close(True)
-    if not found:
+    if not result:
         raise NoWordsError
-    return found
+    return result
 
 
 def check_language(language: str) -> None:
@@ -146,13 +157,13 @@ def _braces(text: str, language: str) -> str:
 
     def braced(match: re.Match[str]) -> str:
         kind = re.search(r"\balphabet\s*=\s*[\"']([^\"']*)", match["rest"], re.IGNORECASE)
-        given = (kind[1] if kind else "ipa").lower()
-        if given not in {"ipa", "x-arpabet"}:
-            raise AiprodError(f"<phoneme> has alphabet {given!r}", "use ipa or x-arpabet")
+        notation = (kind[1] if kind else "ipa").lower()
+        if notation not in {"ipa", "x-arpabet"}:
+            raise AiprodError(f"<phoneme> has alphabet {notation!r}", "use ipa or x-arpabet")
         spoken = match["ph"].strip()
         if not spoken:
             raise AiprodError("a <phoneme> has an empty ph", "write its sound there, or leave the element out")
-        phones = phones_of_ipa(spoken, language) if given == "ipa" else phones_of_notation(spoken, language)
+        phones = phones_of_ipa(spoken, language) if notation == "ipa" else phones_of_notation(spoken, language)
         return f"{{{' '.join(phones)}\x00{re.sub(r'[{}<>]', '', match['word']).strip()}}}"
 
     return re.sub(r"</?(?:speak|p|s)\b[^>]*>", " ", _SSML.sub(braced, text))
@@ -169,7 +180,7 @@ def _written_out(text: str, language: str) -> str:
 
 
 def _made_digits(text: str) -> str:
-    return re.sub(r"\d", lambda match: f" {_MADE_DIGITS[int(match[0])]} ", text)
+    return re.sub(r"\d", lambda match: f" {_CONSTRUCTED_DIGITS[int(match[0])]} ", text)
 
 
 def _parts(words: list[Word]) -> list[list[Word]]:
@@ -186,10 +197,10 @@ def _parts(words: list[Word]) -> list[list[Word]]:
 
 def _pronounced(token: str, language: str, more: Mapping[str, tuple[str, ...]]) -> list[Word]:
     lower = token.lower().replace("’", "'")
-    if language == MADE:
-        letters = [_MADE_LETTERS.get(letter) for letter in lower]
+    if language == CONSTRUCTED:
+        letters = [_CONSTRUCTED_LETTERS.get(letter) for letter in lower]
         if None in letters:
-            raise _unknown(token, language, f"its letters are {' '.join(_MADE_LETTERS)}")
+            raise _unknown(token, language, f"its letters are {' '.join(_CONSTRUCTED_LETTERS)}")
         return [Word(token, tuple(letter for letter in letters if letter))]
     if token.isdecimal():  # "²" is a digit, but no number
         return [Word(name, WORDS[name]) for name in digits(token)]

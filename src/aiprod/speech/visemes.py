@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.speech.phones import ENGLISH, MADE, SILENCE
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH, SILENCE
 from aiprod.speech.voice import TimedUnit
 
 Floats = NDArray[np.float64]
@@ -70,7 +70,7 @@ _ENGLISH: dict[str, tuple[str, ...]] = {
     "O": ("AO", "OW", "OY"),
     "U": ("UH", "UW", "W"),
 }
-_MADE: dict[str, tuple[str, ...]] = {
+_CONSTRUCTED: dict[str, tuple[str, ...]] = {
     "sil": (SILENCE,),
     "PP": ("P", "M"),
     "DD": ("T", "D"),
@@ -86,7 +86,7 @@ _MADE: dict[str, tuple[str, ...]] = {
 }
 VISEME_OF: dict[str, dict[str, str]] = {
     language: {phone: viseme for viseme, phones in table.items() for phone in phones}
-    for language, table in ((ENGLISH, _ENGLISH), (MADE, _MADE))
+    for language, table in ((ENGLISH, _ENGLISH), (CONSTRUCTED, _CONSTRUCTED))
 }
 
 CLOSED = frozenset({"PP"})
@@ -111,8 +111,8 @@ def visemes_at(phones: Sequence[TimedUnit], language: str, times_s: Floats) -> N
     kinds = np.array([VISEMES.index(table[phone.name]) for phone in phones] or [0])
     ends = np.array([phone.end_s for phone in phones] or [0.0])
     index = np.searchsorted(ends, times_s, side="right")
-    found: NDArray[np.int64] = np.where(index < len(phones), kinds[index.clip(max=len(kinds) - 1)], 0)
-    return found
+    at_times: NDArray[np.int64] = np.where(index < len(phones), kinds[index.clip(max=len(kinds) - 1)], 0)
+    return at_times
 
 
 def mouth_at(phones: Sequence[TimedUnit], language: str, times_s: Floats) -> Floats:

@@ -81,8 +81,8 @@ def excitation(log_f0: Tensor, voicing: Tensor) -> Tensor:
 
 def _to_samples(track: Tensor) -> Tensor:
     """Linear between the middles of frames."""
-    found: Tensor = nn.functional.interpolate(track[:, None], scale_factor=HOP, mode="linear", align_corners=False)
-    return found[:, 0]
+    samples: Tensor = nn.functional.interpolate(track[:, None], scale_factor=HOP, mode="linear", align_corners=False)
+    return samples[:, 0]
 
 
 def _analysed(sound: Tensor, frames: int) -> Tensor:
@@ -112,13 +112,13 @@ def _interpolation() -> Tensor:
     return torch.tensor(np.stack(columns, 1), dtype=torch.float32)
 
 
-def spectral_distance(made: Tensor, wanted: Tensor) -> Tensor:
+def spectral_distance(generated: Tensor, wanted: Tensor) -> Tensor:
     """Mean absolute difference of log magnitudes over three resolutions, in nepers, above a floor in the room noise."""
-    total = made.new_zeros(())
+    total = generated.new_zeros(())
     for size in (256, 512, 1024):
-        window = torch.hann_window(size, device=made.device)
+        window = torch.hann_window(size, device=generated.device)
         options: dict[str, Any] = {"n_fft": size, "hop_length": size // 4, "window": window, "return_complex": True}
         scale = math.sqrt(size / 400)
-        a, b = (torch.stft(x, **options, pad_mode="constant").abs() / scale for x in (made, wanted))
+        a, b = (torch.stft(x, **options, pad_mode="constant").abs() / scale for x in (generated, wanted))
         total = total + ((a + 5e-3).log() - (b + 5e-3).log()).abs().mean()
     return total / 3

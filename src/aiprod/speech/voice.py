@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.speech.phones import PHONES, SILENCE, VOWELS, Sound
+from aiprod.speech.phones import PHONES, SILENCE, VOWELS, Articulation
 
 RATE = 16_000
 CONTROL = 80  # samples between two settings of the filters: 5 ms
@@ -104,11 +104,11 @@ def _with_pauses(words: Sequence[tuple[str, Sequence[str]]]) -> tuple[list[str],
 def _words(
     words: Sequence[tuple[str, Sequence[str]]], owners: Sequence[int], phones: Sequence[TimedUnit]
 ) -> tuple[TimedUnit, ...]:
-    found = []
+    timed = []
     for number, (name, _) in enumerate(words):
         own = [phone for phone, owner in zip(phones, owners, strict=True) if owner == number]
-        found.append(TimedUnit(name, own[0].start_s, own[-1].end_s))
-    return tuple(found)
+        timed.append(TimedUnit(name, own[0].start_s, own[-1].end_s))
+    return tuple(timed)
 
 
 def _lengths(
@@ -131,11 +131,13 @@ def _lengths(
         ms[vowels[-1] + 1 : -1] *= 1.2
     ms *= np.exp(rng.normal(0.0, 0.06, len(ms)))
     ms[0], ms[-1] = 90.0, 130.0
-    found: NDArray[np.int64] = np.maximum(4, np.round(ms * RATE / 1000 / CONTROL)).astype(np.int64)
-    return found
+    lengths: NDArray[np.int64] = np.maximum(4, np.round(ms * RATE / 1000 / CONTROL)).astype(np.int64)
+    return lengths
 
 
-def _melody(edges: NDArray[np.int64], sounds: Sequence[Sound], speaker: Speaker, rng: np.random.Generator) -> Floats:
+def _melody(
+    edges: NDArray[np.int64], sounds: Sequence[Articulation], speaker: Speaker, rng: np.random.Generator
+) -> Floats:
     """F0 at every control: falls along the sentence, with a rise on each vowel and a slow wander."""
     total = int(edges[-1])
     at = np.linspace(0.0, 1.0, total)
@@ -159,7 +161,7 @@ def _smooth(values: Floats, width: int) -> Floats:
 
 
 def _synthesise(
-    sounds: Sequence[Sound], edges: NDArray[np.int64], f0: Floats, speaker: Speaker, rng: np.random.Generator
+    sounds: Sequence[Articulation], edges: NDArray[np.int64], f0: Floats, speaker: Speaker, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     total = int(edges[-1])
     tracks = _Tracks(sounds, edges, speaker)
@@ -184,7 +186,7 @@ def _synthesise(
 class _Tracks:
     """Formants, levels and bands of noise at every control."""
 
-    def __init__(self, sounds: Sequence[Sound], edges: NDArray[np.int64], speaker: Speaker) -> None:
+    def __init__(self, sounds: Sequence[Articulation], edges: NDArray[np.int64], speaker: Speaker) -> None:
         total = int(edges[-1])
         self.formants = np.zeros((total, 3))
         self.widths = np.tile([70.0, 90.0, 130.0], (total, 1))
@@ -207,7 +209,7 @@ class _Tracks:
         for name, width in (("voice", 5), ("breath", 3), ("noise", 3)):
             self.levels[name] = _smooth(self.levels[name], width)
 
-    def _formants(self, a: int, b: int, sound: Sound, follower: Sound | None) -> None:
+    def _formants(self, a: int, b: int, sound: Articulation, follower: Articulation | None) -> None:
         start = np.array(sound.formants)
         if sound.kind == "fricative" and not sound.bands and follower is not None:
             start = np.array(follower.formants)  # an h is the breath of the vowel that follows
@@ -219,7 +221,7 @@ class _Tracks:
         share = np.clip((np.linspace(0, 1, b - a) - 0.2) / 0.6, 0, 1)[:, None]
         self.formants[a:b] = start + share * (end - start)
 
-    def _levels(self, a: int, b: int, sound: Sound) -> None:
+    def _levels(self, a: int, b: int, sound: Articulation) -> None:
         voice, breath, noise = (self.levels[name] for name in ("voice", "breath", "noise"))
         if sound.kind not in {"stop", "affricate"}:
             voice[a:b], breath[a:b], noise[a:b] = sound.voice, sound.breath, sound.noise
@@ -239,7 +241,7 @@ class _Tracks:
                 noise[burst:b] = 0.0
 
 
-def _follower(sounds: Sequence[Sound], n: int) -> Sound | None:
+def _follower(sounds: Sequence[Articulation], n: int) -> Articulation | None:
     return sounds[n + 1] if n + 1 < len(sounds) else None
 
 
@@ -282,15 +284,15 @@ def _pole(s: NDArray[np.complex128], centre: Floats, width: Floats) -> NDArray[n
     """A resonance with a gain of 1 at 0 Hz."""
     root = -np.pi * width + 2j * np.pi * centre
     square = np.abs(root) ** 2
-    found: NDArray[np.complex128] = square / ((s - root) * (s - np.conj(root)))
-    return found
+    response: NDArray[np.complex128] = square / ((s - root) * (s - np.conj(root)))
+    return response
 
 
 def _band_shape(bands: Sequence[tuple[float, float, float]], size: float) -> Floats:
     hz = np.arange(_FFT // 2 + 1) * RATE / _FFT
     shape = sum(gain * np.exp(-0.5 * ((hz - centre * size) / width) ** 2) for centre, width, gain in bands)
-    found: Floats = np.asarray(shape) / np.sqrt(np.mean(np.square(shape)))
-    return found
+    unit_power: Floats = np.asarray(shape) / np.sqrt(np.mean(np.square(shape)))
+    return unit_power
 
 
 def _filtered(source: Floats, response: NDArray[np.complex128] | Floats) -> Floats:

@@ -48,12 +48,12 @@ def permitted(rows: Sequence[SpeechRow], today: dt.date | None = None) -> tuple[
         if why is None:
             judged.append(row)
             continue
-        said = f"the voice of {row.speaker} may not be trained on: {why}"
-        judged.append(row.model_copy(update={"status": "refused", "reasons": [said]}))
+        reason = f"the voice of {row.speaker} may not be trained on: {why}"
+        judged.append(row.model_copy(update={"status": "refused", "reasons": [reason]}))
         refusals.setdefault(
             (row.speaker, row.consent_ref or ""),
             Refusal(
-                said,
+                reason,
                 f"{_HOW} {VOICE}",
                 lack="consent",
                 action="train-voice",

@@ -111,12 +111,12 @@ class Memo:
             self._settle(key, temporary)
         return result, place
 
-    def _settle(self, key: str, made: Path) -> None:
+    def _settle(self, key: str, result: Path) -> None:
         place = self.place_of(key)
         if self.get(key) is None:  # else another run was faster with the same result, and reads it by now
             shutil.rmtree(place, ignore_errors=True)
             try:
-                os.replace(made, place)
+                os.replace(result, place)
             except OSError:
                 if self.get(key) is None:
                     raise

@@ -118,13 +118,13 @@ def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figure
             curves.log_curve(writer, curve)
     else:
         tags = {**below, **identity.experiment_tags(), _RESTORED_TAG: "true"}
-        made = [
+        runs = [
             r
             for r in identity.runs_with(client, experiment, {identity.STAGE_TAG: stage, _OUTS_TAG: outs})
             if _RESTORED_TAG not in r.data.tags
         ]
-        if made:
-            tags["aiprod.trained_in"] = str(made[0].info.run_id)
+        if runs:
+            tags["aiprod.trained_in"] = str(runs[0].info.run_id)
         run = client.create_run(experiment, run_name=stage, tags=tags)
         writer = RunWriter(client, experiment, str(run.info.run_id))
         writer.params(identity.flat(entry["params"]))

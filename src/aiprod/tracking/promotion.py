@@ -55,12 +55,12 @@ class Registry:
         aliases = dict(self._ask(lambda: self.client.get_registered_model(name)).aliases) if versions else {}
         here = [v for v in versions if v.tags.get("dvc.md5") == md5]
         if wanted is not None:
-            asked = {str(v.version) for v in versions if wanted in (str(v.version), runs[str(v.version)])}
-            asked |= {str(number) for given, number in aliases.items() if given == wanted}
-            if not asked:
+            matching = {str(v.version) for v in versions if wanted in (str(v.version), runs[str(v.version)])}
+            matching |= {str(number) for known_alias, number in aliases.items() if known_alias == wanted}
+            if not matching:
                 known = ", ".join(f"{number} ({run})" for number, run in sorted(runs.items())) or "none"
                 raise AiprodError(f"{name} has no version {wanted!r}", f"there are {known}")
-            here = [v for v in here if str(v.version) in asked]
+            here = [v for v in here if str(v.version) in matching]
             if not here:
                 raise AiprodError(
                     f"{name} {wanted} is another model than this workspace holds, so its gate cannot be checked here",
@@ -69,9 +69,9 @@ class Registry:
         if not here:
             raise AiprodError(f"this model is not registered as {name}", "`dvc repro` records it (stage track)")
         chosen = here[0]
-        held = aliases.get(alias)
+        current = aliases.get(alias)
         number = str(chosen.version)
-        return RegisteredVersion(name, number, runs[number], md5, str(held) if held is not None else None)
+        return RegisteredVersion(name, number, runs[number], md5, str(current) if current is not None else None)
 
     def has(self, version: RegisteredVersion, alias: str) -> bool:
         """Whether a version bears an alias."""

@@ -101,21 +101,21 @@ class RunWriter:
                 raise
         same = [v for v in client.search_model_versions(f"name = '{name}'") if v.tags.get("dvc.md5") == md5]
         if same:
-            version, made = str(same[0].version), same[0].model_id
+            version, model_id = str(same[0].version), same[0].model_id
         else:
             every = {"dvc.md5": md5, **tags}
             model = client.create_logged_model(
                 self.experiment, name=name, source_run_id=self.run, tags=every, model_type="text-to-audio-video"
             )
             client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-            made = model.model_id
+            model_id = model.model_id
             version = str(
                 client.create_model_version(
                     name, source=f"models:/{model.model_id}", run_id=self.run, model_id=model.model_id, tags=every
                 ).version
             )
         client.set_registered_model_alias(name, alias, version)
-        return version, str(made) if made else None
+        return version, str(model_id) if model_id else None
 
 
 def batches(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

@@ -20,11 +20,11 @@ class FigureRow(NamedTuple):
 def figure_rows(figures: Mapping[str, Any]) -> list[FigureRow]:
     """Rows of a table; a figure and its levels are one row."""
     levels = {name + suffix for name in figures for suffix in (_BOUND, *_LOW)}  # of figures that there are
-    found = []
+    rows = []
     for name, value in figures.items():
         if name in levels or isinstance(value, dict):
             continue
         low = next((figures[name + suffix] for suffix in _LOW if name + suffix in figures), None)
         cells = (value, figures.get(name + _BOUND), low)
-        found.append(FigureRow(name.replace("_", " "), *("–" if cell is None else str(cell) for cell in cells)))
-    return found
+        rows.append(FigureRow(name.replace("_", " "), *("–" if cell is None else str(cell) for cell in cells)))
+    return rows

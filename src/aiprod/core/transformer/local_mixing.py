@@ -73,7 +73,7 @@ def _grid_of(positions: Float[Tensor, "tokens 3"]) -> Grid:
         bool((part.diff(dim=axis) > 0).all()) for axis, part in enumerate(ordered.unbind(dim=-1))
     ):
         raise CoreError(
-            f"{len(positions)} video tokens do not lie on a grid",
+            f"{len(positions)} video tokens do not form a grid",
             "give frames, rows and columns in order, and references behind them, or a model without depthwise_conv",
         )
     return frames, rows, columns

@@ -84,18 +84,18 @@ class StreamEnds(nn.Module):
         if self.input_skip:
             self.variance.copy_(tokens.square().mean(dim=0).clamp_min(1e-6))
 
-    def begin(self, given: ModalityInput) -> Tensor:
+    def begin(self, modality: ModalityInput) -> Tensor:
         """The hidden state that tokens start with, ``[B, N, width]``; absent tokens count as 0."""
-        latent = given.latent.to(self.enter.weight.dtype)
-        if given.token_mask is not None:
-            latent = latent.masked_fill(~given.token_mask[:, :, None], 0)
-        hidden: Tensor = self.enter(latent * self._spread(given)[1].rsqrt() if self.input_skip else latent)
-        return hidden if self.place is None else hidden + self.place(given.positions, given.token_mask)
+        latent = modality.latent.to(self.enter.weight.dtype)
+        if modality.token_mask is not None:
+            latent = latent.masked_fill(~modality.token_mask[:, :, None], 0)
+        hidden: Tensor = self.enter(latent * self._spread(modality)[1].rsqrt() if self.input_skip else latent)
+        return hidden if self.place is None else hidden + self.place(modality.positions, modality.token_mask)
 
-    def _spread(self, given: ModalityInput) -> tuple[Tensor, Tensor]:
+    def _spread(self, modality: ModalityInput) -> tuple[Tensor, Tensor]:
         """Variances of clean tokens ``[channels]``, and of the noised ones ``[B, 1 or N, channels]``."""
         clean = self.variance.to(self.enter.weight.dtype)
-        sigma = given.timesteps[:, :, None].to(clean.dtype)
+        sigma = modality.timesteps[:, :, None].to(clean.dtype)
         return clean, sigma.square() + (1 - sigma).square() * clean
 
     def project_text(self, context: Tensor | None) -> Tensor | None:
@@ -103,18 +103,18 @@ class StreamEnds(nn.Module):
         return None if context is None else self.text(context.to(self.enter.weight.dtype))
 
     def finish(
-        self, stream: StreamState | None, modulation: Tensor | None, given: ModalityInput | None
+        self, stream: StreamState | None, modulation: Tensor | None, modality: ModalityInput | None
     ) -> Tensor | None:
         """Velocity of each token ``[B, N, channels]``; 0 where it is absent."""
-        if stream is None or modulation is None or given is None:
+        if stream is None or modulation is None or modality is None:
             return None
         shift, scale = (modulation + self.leave_modulation).unbind(dim=2)
         out = self.leave(modulate(stream.x, shift, scale))
         if self.input_skip:
-            clean, size = self._spread(given)
-            sigma = given.timesteps[:, :, None].to(out.dtype)
-            out = (clean / size).sqrt() * out + (sigma - (1 - sigma) * clean) / size * given.latent.to(out.dtype)
-        return out if given.token_mask is None else out.masked_fill(~given.token_mask[:, :, None], 0)
+            clean, size = self._spread(modality)
+            sigma = modality.timesteps[:, :, None].to(out.dtype)
+            out = (clean / size).sqrt() * out + (sigma - (1 - sigma) * clean) / size * modality.latent.to(out.dtype)
+        return out if modality.token_mask is None else out.masked_fill(~modality.token_mask[:, :, None], 0)
 
 
 class AVTransformer(nn.Module):
@@ -191,9 +191,9 @@ class AVTransformer(nn.Module):
             self.audio_ends.finish(audio_stream, audio_leave, audio),
         )
 
-    def _enter(self, given: ModalityInput | None, kind: ModalityType) -> tuple[StreamState | None, Tensor | None]:
+    def _enter(self, modality: ModalityInput | None, kind: ModalityType) -> tuple[StreamState | None, Tensor | None]:
         """The stream before the first block, and the modulation of its output."""
-        if given is None:
+        if modality is None:
             return None, None
         c = self.config
         if kind == ModalityType.VIDEO:
@@ -203,18 +203,18 @@ class AVTransformer(nn.Module):
             ends, head_size, periods = self.audio_ends, c.audio_width // c.audio_heads, (c.time_periods_s,)
         dtype = ends.enter.weight.dtype
         convolved = kind == ModalityType.VIDEO and c.depthwise_conv
-        modulation, leave = ends.noise_level(given.timesteps, pooled_text(given) if c.pooled_text else None)
+        modulation, leave = ends.noise_level(modality.timesteps, pooled_text(modality) if c.pooled_text else None)
         context = StreamContext(
             modulation,
-            rotation(given.positions, head_size, periods),
-            rotation(given.positions[..., :1], c.cross_width // c.cross_heads, (c.time_periods_s,)),
-            Presence.of(given.token_mask, dtype),
-            ends.project_text(given.context),
-            Presence.of(given.context_mask, dtype),
-            (given.grid or token_grid(given.positions, given.token_mask, given.own)) if convolved else None,
-            given.token_mask,
+            rotation(modality.positions, head_size, periods),
+            rotation(modality.positions[..., :1], c.cross_width // c.cross_heads, (c.time_periods_s,)),
+            Presence.of(modality.token_mask, dtype),
+            ends.project_text(modality.context),
+            Presence.of(modality.context_mask, dtype),
+            (modality.grid or token_grid(modality.positions, modality.token_mask, modality.own)) if convolved else None,
+            modality.token_mask,
         )
-        return StreamState(ends.begin(given), context), leave
+        return StreamState(ends.begin(modality), context), leave
 
     def _check(
         self, video: ModalityInput | None, audio: ModalityInput | None, perturbations: PerturbationSet | None
@@ -225,22 +225,22 @@ class AVTransformer(nn.Module):
             raise CoreError(
                 f"video has {video.latent.shape[0]} samples and audio {audio.latent.shape[0]}", "give the same batch"
             )
-        for name, given, channels, axes in (
+        for name, modality, channels, axes in (
             ("video", video, self.config.video_channels, 3),
             ("audio", audio, self.config.audio_channels, 1),
         ):
-            if given is not None:
-                _check_stream(name, given, channels, axes, self.config.text_dim)
+            if modality is not None:
+                _check_stream(name, modality, channels, axes, self.config.text_dim)
                 if perturbations is not None:
-                    perturbations.check(given.latent.shape[0], self.config.depth)
+                    perturbations.check(modality.latent.shape[0], self.config.depth)
 
 
-def pooled_text(given: ModalityInput) -> Tensor | None:
+def pooled_text(modality: ModalityInput) -> Tensor | None:
     """Mean of the text features over tokens that are there ``[B, text_dim]``; 0 where a sample has no text."""
-    if given.context is None or given.context_mask is None:
-        return None if given.context is None else given.context.mean(dim=1)
-    there = given.context_mask[:, :, None].to(given.context.dtype)
-    return (given.context * there).sum(dim=1) / there.sum(dim=1).clamp_min(1)
+    if modality.context is None or modality.context_mask is None:
+        return None if modality.context is None else modality.context.mean(dim=1)
+    there = modality.context_mask[:, :, None].to(modality.context.dtype)
+    return (modality.context * there).sum(dim=1) / there.sum(dim=1).clamp_min(1)
 
 
 def sinusoid(t: Float[Tensor, "batch tokens"], size: int) -> Float[Tensor, "batch tokens size"]:
@@ -266,19 +266,19 @@ def _perturbed(
     return stream._replace(keep=StreamKeep(*(perturbations.keep(skip, block, stream.x) for skip in skips)))
 
 
-def _check_stream(name: str, given: ModalityInput, channels: int, axes: int, text_dim: int) -> None:
-    batch, tokens = given.latent.shape[:2]
+def _check_stream(name: str, modality: ModalityInput, channels: int, axes: int, text_dim: int) -> None:
+    batch, tokens = modality.latent.shape[:2]
     wanted: list[tuple[str, Tensor | None, tuple[tuple[int, ...], ...]]] = [
-        ("latent", given.latent, ((batch, tokens, channels),)),
-        ("timesteps", given.timesteps, ((batch, tokens), (batch, 1))),
-        ("positions", given.positions, ((batch, tokens, axes),)),
-        ("token_mask", given.token_mask, ((batch, tokens),)),
+        ("latent", modality.latent, ((batch, tokens, channels),)),
+        ("timesteps", modality.timesteps, ((batch, tokens), (batch, 1))),
+        ("positions", modality.positions, ((batch, tokens, axes),)),
+        ("token_mask", modality.token_mask, ((batch, tokens),)),
     ]
-    if given.context is not None:
-        text = given.context.shape[1]
+    if modality.context is not None:
+        text = modality.context.shape[1]
         wanted += [
-            ("context", given.context, ((batch, text, text_dim),)),
-            ("context_mask", given.context_mask, ((batch, text),)),
+            ("context", modality.context, ((batch, text, text_dim),)),
+            ("context_mask", modality.context_mask, ((batch, text),)),
         ]
     for field, tensor, shapes in wanted:
         if tensor is not None and tuple(tensor.shape) not in shapes:

@@ -38,7 +38,7 @@ class Detector:
             adaptive_threshold=params.adaptive_threshold, min_content_val=params.min_content_change, min_scene_len=3
         )
         self._fade_level = params.fade_level
-        self._found: set[int] = set()
+        self._cuts: set[int] = set()
         self._dark: list[bool] = []
         self._changes: list[float] = []
         self._latest: deque[np.ndarray] = deque(maxlen=_FLASH)  # brightness of the latest pictures
@@ -53,7 +53,7 @@ class Detector:
         # The detector only compares frame numbers here: the rate is nominal, times come from the film.
         number = len(self._dark)
         code = self._timecode(number, 25.0)
-        self._found |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
+        self._cuts |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
         light = picture.max(axis=2)
         self._dark.append(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size)
         before = self._latest[-1] if self._latest else light
@@ -94,10 +94,10 @@ class Detector:
         count = len(self._dark)
         if count:
             code = self._timecode(count - 1, 25.0)
-            self._found |= {c.frame_num for c in self._adaptive.post_process(code)}
+            self._cuts |= {c.frame_num for c in self._adaptive.post_process(code)}
         # In near-black pictures hue and saturation are noise: a cut must change the brightness somewhere too.
         change = self._changes
-        hard = {c for c in self._found if 0 < c < count and change[c] >= self._least_change}
+        hard = {c for c in self._cuts if 0 < c < count and change[c] >= self._least_change}
         hard = (hard - self._no_cuts) | (self._changed & set(range(1, count)))
         # Heavily compressed film settles some pictures after a cut, in steps: no cuts of their own.
         hard = {c for c in hard if not any(0 < c - d <= _SETTLING and change[c] < 0.15 * change[d] for d in hard)}

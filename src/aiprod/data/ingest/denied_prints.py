@@ -131,14 +131,14 @@ def take_prints(job: PrintsJob) -> None:
     """
     with at_hand(job.path, job.wanted, job.sha256) as path:
         try:
-            found: dict[str, Any] = {"prints": job.take(path, job.params), "error": None}
+            result: dict[str, Any] = {"prints": job.take(path, job.params), "error": None}
         except MediaError as error:  # final: the same bytes give the same answer
             if is_disk_full(error):
                 raise
-            found = {"prints": [], "error": error.reason}
+            result = {"prints": [], "error": error.reason}
     film_id = job.private
     seal = Seal(film_id, lambda _: f"prints:{film_id}") if film_id is not None else None
-    job.memo.put(job.key, lambda _: found, seal)
+    job.memo.put(job.key, lambda _: result, seal)
 
 
 def forget_rows(folder: Path) -> None:

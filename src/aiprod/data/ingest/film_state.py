@@ -108,10 +108,10 @@ def judged(offer: Offer, source: SourceDeclaration, terms: Terms | None, vault: 
 def apply_embedded_statements(films: list[OfferedFilm], terms: Terms | None) -> None:
     """Judge films again with what they were found to say of themselves when they were taken in; rights only narrow."""
     for film in films:
-        said = film.result.get("said") if film.result is not None else None
-        if not said or film.right == Right.DENY or film.error is not None:
+        statement = film.result.get("said") if film.result is not None else None
+        if not statement or film.right == Right.DENY or film.error is not None:
             continue
-        record = with_own_words(film.offer.stated, SidecarRecord.model_validate(said), film.source)
+        record = with_own_words(film.offer.stated, SidecarRecord.model_validate(statement), film.source)
         film.offer = film.offer.model_copy(update={"sidecar": record})
         film.rights = effective_right(film.source, record, terms=terms)
         film.obligations = sorted({*film.obligations, *film.rights.obligations})

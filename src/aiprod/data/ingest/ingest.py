@@ -147,12 +147,12 @@ def _ingest_films(
     if left := try_again("ingest", faults):
         log(f"ingest: {left} could not be ingested this time; the next `dvc repro` retries")
     for film in films:
-        said = film.result["error"] if film.result is not None else None
-        if said is not None and said.startswith(f"{RESERVED}:"):  # of a remote film it is known only now
+        error = film.result["error"] if film.result is not None else None
+        if error is not None and error.startswith(f"{RESERVED}:"):  # of a remote film it is known only now
             film.right = Right.DENY
-            film.reasons.append(said)
-        elif said is not None:
-            film.error = said
+            film.reasons.append(error)
+        elif error is not None:
+            film.error = error
     counters.failed = sum(1 for film in films if film.error is not None)
     counters.reused = sum(1 for film in films if film.error is None and film.film_id in reused)
     counters.processed = len(films) - counters.failed - counters.reused

@@ -345,8 +345,8 @@ def check_permitted(path: Path) -> None:
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
             marks.see(piece)
-    if said := training_reservation(path, sniff(path).extension, marks.found):
-        raise MediaError(RESERVED, f"the film's own Content Credentials do not allow training ({said})")
+    if reservation := training_reservation(path, sniff(path).extension, marks.seen):
+        raise MediaError(RESERVED, f"the film's own Content Credentials do not allow training ({reservation})")
 
 
 def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:

@@ -68,10 +68,12 @@ def affected(films: Iterable[FilmRow], clips: Iterable[ClipRow]) -> Iterator[Aff
         film = by_id.get(clip.film_id)
         if clip.made_by >= VERSION or clip.status != "ok" or film is None or film.facts is None:
             continue
-        found = [r for r in _REPAIRS if clip.made_by < r.version and r.fits(film, clip, film.facts)]
-        if found:
-            certain = any(repair.certain for repair in found)
-            yield AffectedClip(clip.clip_id, film.film_id, clip.made_by, certain, tuple(repair.why for repair in found))
+        repairs = [r for r in _REPAIRS if clip.made_by < r.version and r.fits(film, clip, film.facts)]
+        if repairs:
+            certain = any(repair.certain for repair in repairs)
+            yield AffectedClip(
+                clip.clip_id, film.film_id, clip.made_by, certain, tuple(repair.why for repair in repairs)
+            )
 
 
 def _video(facts: Mapping[str, Any]) -> Mapping[str, Any]:

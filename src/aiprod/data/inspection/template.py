@@ -45,7 +45,7 @@ def write_template(inspection: Inspection) -> tuple[Path, int]:
         if path.exists():
             raise FileExistsError
         if not films:
-            raise AiprodError("there is no film here that no table names", "fill in what is missing in the tables")
+            raise AiprodError("every film here is listed in a table already", "fill in what is missing in the tables")
         with open(path, "x", encoding="utf-8") as file:
             file.write(text.getvalue())
     except FileExistsError:

@@ -142,8 +142,8 @@ class Conditioner:
         A stream's own tokens are as many as the clip has; references stand behind them.
         """
         streams: list[LatentState | None] = []
-        given, extents = (clip.video, clip.audio), self.extents(clip)
-        for (name, part), tokens, extent in zip(task.modalities, given, extents, strict=True):
+        latents, extents = (clip.video, clip.audio), self.extents(clip)
+        for (name, part), tokens, extent in zip(task.modalities, latents, extents, strict=True):
             if tokens is None or extent is None or part.role == "absent":
                 streams.append(None)
                 continue

@@ -71,10 +71,12 @@ class LatentDataset:
         self.head = read_head(self.folder)
         _refuse_stale(self.head.inputs, self._expected, f"{self.folder}")
         self.rows = {(row.phase, row.clip_id): row for row in read_rows(self.folder, LatentRow, Vault())}
-        told = [pair for r in self.rows.values() for pair in ((r.file, r.file_sha256), (r.text_file, r.text_sha256))]
-        self._recorded = {file: digest for file, digest in told if file is not None}
+        recorded = [
+            pair for r in self.rows.values() for pair in ((r.file, r.file_sha256), (r.text_file, r.text_sha256))
+        ]
+        self._recorded = {file: digest for file, digest in recorded if file is not None}
         self._memory: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
-        self._memory_bytes, self._held = memory_bytes, 0
+        self._memory_bytes, self._cached_bytes = memory_bytes, 0
 
     def usable(self, phase: str, split: str) -> list[LatentRow]:
         """Cached clips of one phase and split, by clip id."""
@@ -144,9 +146,9 @@ class LatentDataset:
         tensors, metadata = read_tensors(path)
         _refuse_stale(metadata, made_by, str(path))
         self._memory[name] = tensors
-        self._held += _bytes(tensors)
-        while self._held > self._memory_bytes and len(self._memory) > 1:
-            self._held -= _bytes(self._memory.popitem(last=False)[1])
+        self._cached_bytes += _bytes(tensors)
+        while self._cached_bytes > self._memory_bytes and len(self._memory) > 1:
+            self._cached_bytes -= _bytes(self._memory.popitem(last=False)[1])
         return tensors
 
 

@@ -162,8 +162,8 @@ def tasks_of(params: dict[str, Any]) -> list[TaskParams]:
     task = params.get("task", {})
     if task.get("tasks"):
         return [TaskParams.model_validate(one) for one in task["tasks"]]
-    strategy, given = params.get("strategy", "text_to_video"), params.get("reference", {})
+    strategy, section = params.get("strategy", "text_to_video"), params.get("reference", {})
     reference = ConditionParams(
-        kind="reference", probability=1 - given.get("dropout", 0.0), block=given.get("block", 2)
+        kind="reference", probability=1 - section.get("dropout", 0.0), block=section.get("block", 2)
     )
     return preset(strategy, task.get("first_frame", 0.0), reference)

@@ -81,12 +81,12 @@ class PlacedSource(Source):
                 yield files, folder, unread
             return
         folder = self.folder
-        found = []
+        remote_files = []
         for path in files_below(folder):
             problem = problem_of(path)
             facts = path.stat() if problem is None else None
-            found.append(RemoteFile(key_of(path, folder), facts.st_size if facts else -1, "", problem))
-        yield found, folder, {}
+            remote_files.append(RemoteFile(key_of(path, folder), facts.st_size if facts else -1, "", problem))
+        yield remote_files, folder, {}
 
 
 @dataclass(frozen=True)
@@ -205,5 +205,5 @@ def look(path: Path) -> tuple[str, str | None]:
             digest.update(piece)
             marks.see(piece)
     kind = sniff_bytes(head)
-    said = training_reservation(path, kind.extension, marks.found) if kind is not None else None
-    return digest.hexdigest(), said
+    reservation = training_reservation(path, kind.extension, marks.seen) if kind is not None else None
+    return digest.hexdigest(), reservation

@@ -19,7 +19,7 @@ def rules_below(folder: Path, files: Iterable[Path]) -> dict[str, list[SiteRules
     Args:
         files: that lie there, without hidden ones.
     """
-    found: dict[str, list[SiteRules]] = {}
+    by_place: dict[str, list[SiteRules]] = {}
     folders = {folder}
     for holding in {path.parent for path in files}:
         folders |= {above for above in (holding, *holding.parents) if above.is_relative_to(folder)}
@@ -27,12 +27,12 @@ def rules_below(folder: Path, files: Iterable[Path]) -> dict[str, list[SiteRules
         for name in (*_AS_ROBOTS, "tdmrep.json", ".well-known/tdmrep.json"):
             path = place / name
             if path.is_file():
-                said = _read(path)
+                text = _read(path)
                 robots = name in _AS_ROBOTS
-                rules = site_rules(_ABSENT if robots else said, said if robots else _ABSENT, path.name)
+                rules = site_rules(_ABSENT if robots else text, text if robots else _ABSENT, path.name)
                 key = "." if place == folder else film_name(key_of(place, folder))
-                found.setdefault(key, []).append(rules)
-    return found
+                by_place.setdefault(key, []).append(rules)
+    return by_place
 
 
 def _read(path: Path) -> tuple[int, str, bytes]:

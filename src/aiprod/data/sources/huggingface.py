@@ -44,7 +44,7 @@ class _Row:
 
     span: tuple[int, int]
     film: str
-    held: bool
+    embedded: bool
     cells: dict[str, Any]
 
 
@@ -66,14 +66,14 @@ class HuggingFaceSource(FolderSource):
                 raise AiprodError(f"{table.key}: {table.problem}", "fix or delete it: what it says of films may count")
             for row in self._rows(table):
                 where = f"{table.key}, row {row.span[1] + 1} of group {row.span[0] + 1}"
-                folder = film_name(table.key) if row.held else film_name(f"{table.key}/..")
+                folder = film_name(table.key) if row.embedded else film_name(f"{table.key}/..")
                 name = film_name(f"{folder}/{row.film}" if folder else row.film)
-                if not row.held and leaves_its_folder(name):
+                if not row.embedded and leaves_its_folder(name):
                     listing.strays.append(where)
                     continue
                 record = validate(SidecarRecord, fields_of(row.cells.items(), where), where)
                 statements.setdefault(name, []).append(record)
-                if row.held:
+                if row.embedded:
                     embedded[name] = self._embedded(table, name, row, twice=name in embedded)
         films += embedded.values()
         listing.absent = [name for name in listing.absent if not name.lower().endswith(_PARQUET)]
@@ -145,10 +145,10 @@ class HuggingFaceSource(FolderSource):
                 what = f"{table.key} has no column of films and no `file_name`"
                 raise AiprodError(what, "name the film of each row in `file_name`, or move the file elsewhere")
             rest = [name for name in schema.names if name != column and not _is_binary(schema.field(name).type)]
-            told = column is not None and inner is not None and "path" in _children(schema, column)
-            path = f"{column}.path" if told else None
+            has_path = column is not None and inner is not None and "path" in _children(schema, column)
+            path = f"{column}.path" if has_path else None
             for group in range(parquet.num_row_groups):
-                held = [] if column is None else _held(parquet, group, column, inner)
+                embedded = [] if column is None else _embedded(parquet, group, column, inner)
                 columns = [*rest, *([path] if path else [])]
                 at = 0
                 for batch in parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=columns):
@@ -157,7 +157,7 @@ class HuggingFaceSource(FolderSource):
                         named = next((str(cells[name]) for name in names if cells.get(name)), None)
                         own = {key: value for key, value in cells.items() if key not in names}
                         film = str(stated or named or "")
-                        if column is not None and held[at]:
+                        if column is not None and embedded[at]:
                             yield _Row((group, at), _safe(film, group, at, PurePosixPath(table.key).name), True, own)
                         elif film:
                             yield _Row((group, at), film, False, own)
@@ -185,7 +185,7 @@ class HuggingFaceSource(FolderSource):
         return None
 
 
-def _absent(films: Iterable[Offer], said: Iterable[str]) -> list[str]:
+def _absent(films: Iterable[Offer], listed: Iterable[str]) -> list[str]:
     """Films that a Parquet file names and that are not there.
 
     Raises:
@@ -193,7 +193,7 @@ def _absent(films: Iterable[Offer], said: Iterable[str]) -> list[str]:
     """
     there = {film_name(offer.key) for offer in films}
     caseless = {caseless_name(name) for name in there}
-    absent = sorted(set(said) - there)
+    absent = sorted(set(listed) - there)
     if odd := next((name for name in absent if caseless_name(name) in caseless), None):
         raise AiprodError(f"a table names {quoted(odd)}, and the film's name differs in case", "rename one of them")
     return absent
@@ -229,8 +229,8 @@ def card_record(text: str, where: str) -> SidecarRecord | None:
     return validate(SidecarRecord, statement, where) if statement else None
 
 
-def _with(offer: Offer, said: Any, card: SidecarRecord | None) -> Offer:
-    records = [record for record in (offer.sidecar, *said, card) if record is not None]
+def _with(offer: Offer, statements: Any, card: SidecarRecord | None) -> Offer:
+    records = [record for record in (offer.sidecar, *statements, card) if record is not None]
     return offer.model_copy(update={"sidecar": merge_records(records)}) if records else offer
 
 
@@ -300,7 +300,7 @@ def _film_column(schema: Any, where: str) -> tuple[str, str] | tuple[str, None] 
     return (candidates[0], "bytes") if candidates[0] in structs else (candidates[0], None)
 
 
-def _held(parquet: Any, group: int, column: str, inner: str | None) -> list[bool]:
+def _embedded(parquet: Any, group: int, column: str, inner: str | None) -> list[bool]:
     """Of each row, whether it holds a film's bytes; they are read only if the file's statistics do not say."""
     wanted = column if inner is None else f"{column}.{inner}"
     facts = parquet.metadata.row_group(group)

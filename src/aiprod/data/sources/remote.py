@@ -138,7 +138,7 @@ def listed(stated: str) -> list[RemoteFile]:
         system = system_of(stated, seen)
         found_at, kind, content = _received(system, stated)
         listed_files = entries(stated, found_at, kind, content)
-        rules = site_rules(_asked(system, found_at, TDMREP), _asked(system, found_at, ROBOTS))
+        rules = site_rules(_request(system, found_at, TDMREP), _request(system, found_at, ROBOTS))
         of_all = [seen.of(stated), statement_from_page(content) if "html" in kind.lower() else {}]
     files = [_described_or_not(system, stated, entry) for entry in listed_files]
     places = [address(stated, file.key) for file in files]
@@ -148,7 +148,7 @@ def listed(stated: str) -> list[RemoteFile]:
     ]
 
 
-def _asked(system: Any, stated: str, path: str) -> tuple[int, str, bytes]:
+def _request(system: Any, stated: str, path: str) -> tuple[int, str, bytes]:
     """What a server answers where it may speak of all that it has: status (0 for none), type, content."""
     from fsspec.asyn import sync
 

@@ -99,9 +99,7 @@ def fetch(stated: str, key: str, digest: str, part: Path, target: Path) -> None:
     if file.size >= 0 and got != file.size:
         if got > file.size:
             part.unlink()
-        raise MediaError(
-            "unreadable", f"the transfer ended after {got} of {file.size} bytes", "run again to go on with it"
-        )
+        raise MediaError("unreadable", f"the transfer ended after {got} of {file.size} bytes", "run again to resume it")
     os.replace(part, target)
 
 

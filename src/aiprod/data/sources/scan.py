@@ -59,7 +59,7 @@ class Offers(BaseModel):
         rare = {name for name in ("stray_lines", "erased", "again", "unread") if not getattr(self, name)}
         document = self.model_dump(mode="json", exclude=rare, exclude_defaults=False)
         for name in _SAID & document.keys():
-            counts = Counter(said.split("/", 1)[0] for said in document[name])
+            counts = Counter(reason.split("/", 1)[0] for reason in document[name])
             document[name] = [f"{source_id}: {count}" for source_id, count in sorted(counts.items())]
         entries = []
         for offer, entry in zip(self.offers, document["offers"], strict=True):

@@ -125,14 +125,14 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
 
 
 def _named_like(
-    stem: str, names: dict[str, list[str]], stems: dict[str, list[str]], found: Sidecars, shown_as: str
+    stem: str, names: dict[str, list[str]], stems: dict[str, list[str]], sidecars: Sidecars, shown_as: str
 ) -> list[str]:
     """The films that a JSON file is named like. One of which only the case differs gets a problem."""
     bare = next((stem.removesuffix(end) for end in _OF_TOOLS if stem.lower().endswith(end)), stem)
     own = names.get(stem) or stems.get(stem) or names.get(bare) or stems.get(bare) or []
     if not own:
-        for film in found.caseless_films.get(caseless_name(stem), ()):
-            found.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
+        for film in sidecars.caseless_films.get(caseless_name(stem), ()):
+            sidecars.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
     return own
 
 
@@ -189,11 +189,11 @@ def statement_from_packet(name: str, content: bytes) -> dict[str, Any]:
     """What an XMP packet or a C2PA manifest in a file of its own says of its film."""
     if PurePosixPath(name).suffix.lower() == ".xmp":
         return statement_from_xmp(content)
-    said = statement_beside(content)
+    statement = statement_beside(content)
     return (
-        said | {"objections": [f"{quoted(name)}: {each}" for each in said["objections"]]}
-        if "objections" in said
-        else said
+        statement | {"objections": [f"{quoted(name)}: {each}" for each in statement["objections"]]}
+        if "objections" in statement
+        else statement
     )
 
 
@@ -204,9 +204,9 @@ def _lines_within(name: str, value: Any, sidecars: Sidecars) -> list[TableLine] 
     lists = [entry for inner in value.values() if isinstance(inner, list) for entry in inner if isinstance(entry, dict)]
     lines = lines_of_json(name, lists) if lists else None
     lines = (lines or []) + [
-        TableLine(f"{name}, {quoted(film)}", film, list(said.items()))
-        for film, said in value.items()
-        if isinstance(said, dict) and film_name(film) in sidecars.files
+        TableLine(f"{name}, {quoted(film)}", film, list(fields.items()))
+        for film, fields in value.items()
+        if isinstance(fields, dict) and film_name(film) in sidecars.files
     ]
     spoken = [line for line in lines if any(_of_rights(column, name) for column, _ in line.cells)]
     return spoken or None
@@ -224,7 +224,9 @@ def _of_rights(column: str, where: str) -> bool:
         return True
 
 
-def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], found: Sidecars) -> None:
+def _text(
+    path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], sidecars: Sidecars
+) -> None:
     """Enter what a text says: of the film that it is named like, else of all films in its folder."""
     key = key_of(path, folder)
     stem = film_name(key).removesuffix(path.suffix)
@@ -234,12 +236,12 @@ def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str
         else []
     )
     if not own and is_licence_name(path) and is_document(path):
-        _said_of_folder(path, folder, found)
+        _said_of_folder(path, folder, sidecars)
     elif (said_no := _against(path)) is not None:
-        found.problems.update(dict.fromkeys(own, f"sidecar: {said_no}"))
+        sidecars.problems.update(dict.fromkeys(own, f"sidecar: {said_no}"))
         if not own:  # it may mean any of the films here
-            found.folder_problems.setdefault(_place(path, folder), f"sidecar: {said_no}")
-            found.unread[key] = said_no
+            sidecars.folder_problems.setdefault(_place(path, folder), f"sidecar: {said_no}")
+            sidecars.unread[key] = said_no
 
 
 def _said_by_reuse(path: Path, own: list[str], sidecars: Sidecars) -> dict[str, SidecarRecord]:

@@ -55,7 +55,7 @@ class Sidecars:
     folders: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     folder_problems: dict[str, str] = field(default_factory=dict)
     sites: dict[str, list[SiteRules]] = field(default_factory=dict)
-    _asked: set[str] = field(default_factory=set)
+    _requested: set[str] = field(default_factory=set)
 
     def of(self, key: str, source: SourceDeclaration | None = None) -> tuple[SidecarRecord | None, str | None]:
         """What is said of a film and of the folders that it lies in, and why that cannot be believed.
@@ -66,8 +66,8 @@ class Sidecars:
         record, problem = self._own(key)
         for folder in map(str, PurePosixPath(film_name(key)).parents):
             problem = problem or self.folder_problems.get(folder)
-            for said in self.folders.get(folder, ()):
-                record = with_own_words(record, said, source)
+            for statement in self.folders.get(folder, ()):
+                record = with_own_words(record, statement, source)
             for rules in self.sites.get(folder, ()):
                 closed = rules.of("/" + film_name(key).removeprefix("" if folder == "." else f"{folder}/"))
                 if closed:
@@ -76,7 +76,7 @@ class Sidecars:
 
     def _own(self, key: str) -> tuple[SidecarRecord | None, str | None]:
         name = film_name(key)
-        self._asked.add(name)
+        self._requested.add(name)
         if name in self.records or name in self.problems:
             problem = self.problems.get(name)
             if problem is None and (twin := self._near.of(key, whole=True)) not in (None, name):
@@ -89,7 +89,7 @@ class Sidecars:
                 f"sidecar: it may be meant by {quoted(near)}: write its own name there" if near is not None else None
             )
             return None, words
-        self._asked.add(other)
+        self._requested.add(other)
         return (
             None,
             f"sidecar: it is called {quoted(other)} there, and only the case differs: write it as the file's name",
@@ -97,7 +97,7 @@ class Sidecars:
 
     def unused(self) -> list[str]:
         """Names of which something is said and that were never asked for, sorted."""
-        return sorted(self.records.keys() - self._asked)
+        return sorted(self.records.keys() - self._requested)
 
     @cached_property
     def with_files(self) -> set[str]:

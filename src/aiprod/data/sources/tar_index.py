@@ -36,7 +36,7 @@ class TarEndError(TarError):
     maybe_cut: bool = False
 
 
-class Member(NamedTuple):
+class TarMember(NamedTuple):
     """One member: its name as it is written, where its bytes are, and why they cannot be used."""
 
     name: str
@@ -45,7 +45,7 @@ class Member(NamedTuple):
     problem: str | None = None
 
 
-def members(file: Any, size: int = -1) -> Iterator[Member]:
+def members(file: Any, size: int = -1) -> Iterator[TarMember]:
     """The members of an archive but its folders, in order.
 
     Args:
@@ -89,7 +89,7 @@ def members(file: Any, size: int = -1) -> Iterator[Member]:
         if info.type != tarfile.DIRTYPE and not (info.type == tarfile.AREGTYPE and name.endswith("/")):
             if 0 <= size < position + length:
                 problem = problem or "the archive is cut short within it"
-            yield Member(name, position, length, problem)
+            yield TarMember(name, position, length, problem)
         position += _padded(length)
         if 0 <= size < position - _BLOCK:
             raise TarError("it is cut short: what followed is lost")

@@ -47,9 +47,11 @@ class SeenHeaders:
         config = aiohttp.TraceConfig()
 
         async def note(_session: Any, _context: Any, params: Any) -> None:
-            said = [(name.lower(), value) for name, value in params.response.headers.items() if name.lower() in _HEARD]
+            headers = [
+                (name.lower(), value) for name, value in params.response.headers.items() if name.lower() in _HEARD
+            ]
             for address in {str(params.url), str(params.response.url)}:
-                self._by_address.setdefault(unquote(address), []).extend(said)
+                self._by_address.setdefault(unquote(address), []).extend(headers)
 
         config.on_request_end.append(note)
         config.on_request_redirect.append(note)
@@ -80,7 +82,7 @@ def statement_from_page(content: bytes) -> dict[str, Any]:
     """What an index page says in its ``meta`` elements, which go by the names of the headers (and ``robots``)."""
     reader = _Metas()
     reader.feed(content[:MAX_SAID].decode("utf-8", "replace"))
-    return statement_from_headers(reader.found, "the page")
+    return statement_from_headers(reader.headers, "the page")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class SiteRules:
     def of(self, address: str) -> dict[str, Any]:
         """What is said of one address."""
         path = unquote(urlsplit(address).path) or "/"
-        statements = [said for pattern, said in self.reserved if _matches(pattern, path)]
+        statements = [statement for pattern, statement in self.reserved if _matches(pattern, path)]
         objections = list(self.of_all)
         for agent, rules in self.closed.items():
             fitting = [(len(pattern), allowed) for pattern, allowed in rules if _matches(pattern, path)]
@@ -190,12 +192,12 @@ def _matches(pattern: str, path: str) -> bool:
 class _Metas(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.found: list[tuple[str, str]] = []
+        self.headers: list[tuple[str, str]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
         name = (attributes.get("name") or attributes.get("http-equiv") or "").lower()
         if tag == "meta" and name in (*_HEARD, "robots"):
-            self.found.append(("x-robots-tag" if name == "robots" else name, attributes.get("content", "")))
+            self.headers.append(("x-robots-tag" if name == "robots" else name, attributes.get("content", "")))
         elif tag in ("link", "a") and "license" in attributes.get("rel", "").lower().split():
-            self.found.append(("link", f'<{attributes.get("href", "")}>; rel="license"'))
+            self.headers.append(("link", f'<{attributes.get("href", "")}>; rel="license"'))

@@ -24,7 +24,7 @@ from aiprod.data.sources.remote import RemoteFile, base_of, described
 from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.data.sources.sidecar_reading import PACKETS, read_sidecars, statement_from_packet
 from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, record_of, with_own_words
-from aiprod.data.sources.tar_index import Member, TarEndError, members
+from aiprod.data.sources.tar_index import TarEndError, TarMember, members
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import is_utf8, named_like_a_document
 from aiprod.media.errors import MediaError
@@ -74,7 +74,7 @@ class _Shard:
         notes: what is not a film's fault and is said in one line.
     """
 
-    films: dict[str, Member] = field(default_factory=dict)
+    films: dict[str, TarMember] = field(default_factory=dict)
     statements: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
     last: str = ""
@@ -123,7 +123,7 @@ class WebDatasetSource(PlacedSource):
                     out.write(piece)
         if (got := part.stat().st_size) != size:
             what = f"the shard gave {got} of the film's {size} bytes"
-            raise MediaError("unreadable", what, "run again to go on with it")
+            raise MediaError("unreadable", what, "run again to resume it")
         os.replace(part, target)
         return None
 
@@ -201,7 +201,7 @@ class WebDatasetSource(PlacedSource):
             yield self._unreadable(file.key, shard.lost)
 
 
-def _take(shard: _Shard, member: Member, tar: Any, where: str, others: Counter[str]) -> None:
+def _take(shard: _Shard, member: TarMember, tar: Any, where: str, others: Counter[str]) -> None:
     """Enter one member: a film, or what is said of one."""
     name = film_name(member.name)
     if is_hidden(member.name) or not name:

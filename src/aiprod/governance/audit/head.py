@@ -110,8 +110,10 @@ def give_to_witness(root: Path, entries: Tree) -> None:
             if not (folder / name).exists():  # never replaced: what a witness saw it saw
                 write_text(folder / name, text)
     except (OSError, AiprodError) as error:
-        said = getattr(error, "strerror", None) or error
-        log(f"warning: the log's head could not be put with the witness {named} ({said}) → make the folder reachable")
+        problem = getattr(error, "strerror", None) or error
+        log(
+            f"warning: the log's head could not be put with the witness {named} ({problem}) → make the folder reachable"
+        )
 
 
 def _witness_folder(named: str) -> Path:

@@ -297,8 +297,8 @@ def _failure(path: Path, error: Exception) -> AiprodError:
         return AiprodError(
             f"the audit database {path.name} cannot be read or written ({error})", "see its permissions and the disk"
         )
-    said = "it states what is no text" if isinstance(error, UnicodeDecodeError) else error
-    return AiprodError(f"the audit database {path.name} is damaged ({said})", "restore it from a backup")
+    problem = "it states what is no text" if isinstance(error, UnicodeDecodeError) else error
+    return AiprodError(f"the audit database {path.name} is damaged ({problem})", "restore it from a backup")
 
 
 def blob(value: object) -> bytes:

@@ -112,7 +112,9 @@ def _in_order(token: bytes) -> bytes:
     answer = tsp.TimeStampResp.load(token, strict=True)
     try:
         signed = answer["time_stamp_token"]["content"]
-        signed["certificates"] = cms.CertificateSet(sorted(signed["certificates"], key=lambda held: held.dump()))
+        signed["certificates"] = cms.CertificateSet(
+            sorted(signed["certificates"], key=lambda certificate: certificate.dump())
+        )
         return answer.dump()  # type: ignore[no-any-return]
     except (KeyError, TypeError) as error:  # no token, or none of certificates
         raise ValueError(str(error)) from error
@@ -161,10 +163,10 @@ def _ask(address: str, query: bytes) -> bytes:
         raise AiprodError(f"{address} answered HTTP {error.code}", f"{_FREE}; try again, or another one") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        told = f"no answer within {_TIMEOUT_S} s" if isinstance(reason, socket.timeout) else words_of(reason)
-        raise AiprodError(f"{address} does not answer: {told}", f"{_FREE}; try again, or another one") from None
+        problem = f"no answer within {_TIMEOUT_S} s" if isinstance(reason, socket.timeout) else words_of(reason)
+        raise AiprodError(f"{address} does not answer: {problem}", f"{_FREE}; try again, or another one") from None
     if len(data) > _ANSWER_MAX:
-        raise AiprodError(f"{address} sent more than {_ANSWER_MAX} bytes", f"{_FREE}; it is no time-stamp authority")
+        raise AiprodError(f"{address} sent more than {_ANSWER_MAX} bytes", f"{_FREE}; it is not a time-stamp authority")
     return data
 
 

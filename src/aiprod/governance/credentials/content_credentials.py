@@ -54,7 +54,7 @@ class Credential:
 
 
 @dataclass(frozen=True)
-class Part:
+class IngredientFile:
     """A file that a film is made of.
 
     Attributes:
@@ -69,7 +69,7 @@ class Part:
 
 
 def sign_video(
-    source: Path, target: Path, facts: dict[str, Any], signer: Identity, parts: Sequence[Part] | None = None
+    source: Path, target: Path, facts: dict[str, Any], signer: Identity, parts: Sequence[IngredientFile] | None = None
 ) -> None:
     """Write a signed copy of a generated video or of a film.
 
@@ -108,20 +108,20 @@ def sign_video(
             {"label": LINEAGE, "data": facts},
         ],
     }
-    asked = signer.timestamps.encode() if signer.timestamps else None
-    info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.chain, signer.key, asked)
+    timestamp_url = signer.timestamps.encode() if signer.timestamps else None
+    info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.chain, signer.key, timestamp_url)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_path(target) as temporary, tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = Path(folder) / f"signed{source.suffix}"  # the library refuses a target that exists
+            signed = Path(folder) / f"signed{source.suffix}"  # the library refuses a target that exists
             with (
                 c2pa.Signer.from_info(info) as key,
                 c2pa.Builder(json.dumps(manifest), _context(signer.anchors)) as builder,
             ):
                 for number, part in enumerate(parts or ()):
                     _add(builder, number, part)
-                builder.sign_file(source, made, key)
-            os.replace(made, temporary)
+                builder.sign_file(source, signed, key)
+            os.replace(signed, temporary)
     except c2pa.C2paError as error:
         hint = "check certificate and key"
         if signer.timestamps:
@@ -129,7 +129,7 @@ def sign_video(
         raise AiprodError(f"{source.name} cannot be signed ({words_of(error)})", hint) from None
 
 
-def _add(builder: Any, number: int, part: Part) -> None:
+def _add(builder: Any, number: int, part: IngredientFile) -> None:
     kind = _FORMATS.get(part.path.suffix.lower(), "application/octet-stream")
     about = {"title": part.name, "relationship": "componentOf", "label": f"part-{number}", "format": kind}
     with part.path.open("rb") as file:

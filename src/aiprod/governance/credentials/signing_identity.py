@@ -116,8 +116,8 @@ def _development(timestamps: str | None) -> Identity:
     keys = state().keys
     root, chain, key = keys / "c2pa-root.pem", keys / "c2pa-chain.pem", keys / "c2pa-key.pem"
     if not (root.is_file() and chain.is_file() and key.is_file()):
-        made = _make()
-        for path, data in zip((root, chain, key), made, strict=True):
+        files = _make()
+        for path, data in zip((root, chain, key), files, strict=True):
             write_bytes(path, data)
             os.chmod(path, 0o600)
     ends = _end_of(chain.read_bytes())

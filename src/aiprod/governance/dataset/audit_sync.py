@@ -36,12 +36,12 @@ def log_new_state(root: Path) -> int:
     return added
 
 
-def _follows(log: AuditLog, told: list[int | str] | None) -> bool:
+def _follows(log: AuditLog, recorded: list[int | str] | None) -> bool:
     """Whether the log still begins with what it was when it was told."""
-    if told is None:
+    if recorded is None:
         return False
     try:
-        size, root = int(told[0]), told[1]
+        size, root = int(recorded[0]), recorded[1]
         return 0 < size <= log.size() and log.root(size).hex() == root
     except AiprodError:  # a damaged log says so when it is written to
         return False

@@ -19,7 +19,7 @@ from aiprod.storage.manifest.measurement_columns import measurements_of
 from aiprod.storage.manifest.row_columns import is_nested
 
 
-class Table:
+class LazyTable:
     """A Parquet file of rows of ``model``; a column that an older file lacks takes the model's default."""
 
     def __init__(self, path: Path, model: type[Row]) -> None:
@@ -95,7 +95,7 @@ class RowView:
 
     __slots__ = ("_index", "_other", "_table")
 
-    def __init__(self, table: Table, index: int, other: dict[str, Any] | None = None) -> None:
+    def __init__(self, table: LazyTable, index: int, other: dict[str, Any] | None = None) -> None:
         self._table, self._index, self._other = table, index, other or {}
 
     def __getattr__(self, name: str) -> Any:

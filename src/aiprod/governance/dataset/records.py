@@ -14,7 +14,7 @@ from aiprod.captions.rows import CaptionRow
 from aiprod.data.latents.rows import LatentRow
 from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.errors import AiprodError
-from aiprod.governance.dataset.lazy_rows import Table, fields
+from aiprod.governance.dataset.lazy_rows import LazyTable, fields
 from aiprod.lips.rows import FaceRow
 from aiprod.qc.bundled.usage import PLACE as NETWORKS
 from aiprod.qc.rows import MeasureRow, VerdictRow
@@ -126,7 +126,7 @@ class Records:
                 return read_rows(self.root / name, row_model(head.row_model), self.vault)
             if self._recorded(f"{name}/{HEAD}") and self._recorded(f"{name}/{ROWS}"):
                 head = read_head(self.root / name)
-                return list(Table(self.root / name / ROWS, row_model(head.row_model)).rows())
+                return list(LazyTable(self.root / name / ROWS, row_model(head.row_model)).rows())
             return read_manifest(self.root / name)[1]
         except AiprodError as error:
             if self.strict:

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aiprod.governance.dataset.lazy_rows import RowView, Table
+from aiprod.governance.dataset.lazy_rows import LazyTable, RowView
 from aiprod.storage.manifest.arrow import column
 from aiprod.storage.manifest.row_columns import is_nested
 
 
-class SparseTable(Table):
+class SparseTable(LazyTable):
     """The same table. A cell is read with its row group, and no column is made into a list."""
 
     def arrow(self, name: str) -> pa.Array:
@@ -36,8 +36,8 @@ class SparseTable(Table):
         if group < 0 or name > last[group]:
             return None
         ids = _plain(self._file.read_row_group(group, columns=[key]))
-        found = pc.index(ids, column([name], pa.string())[0]).as_py()
-        return None if found < 0 else self._starts[group] + found
+        index = pc.index(ids, column([name], pa.string())[0]).as_py()
+        return None if index < 0 else self._starts[group] + index
 
     def is_sorted(self, key: str) -> bool:
         """Whether the file says of its row groups that they follow each other by this id, as manifests are written."""
@@ -48,8 +48,8 @@ class SparseTable(Table):
         """The first and the last id of each row group, as far as the file says."""
         if key not in self._known_bounds:
             about, place = self._file.metadata, self._file.schema_arrow.names.index(key)
-            said = [about.row_group(group).column(place).statistics for group in range(about.num_row_groups)]
-            bounds = [(one.min, one.max) for one in said if one is not None and one.has_min_max]
+            statistics = [about.row_group(group).column(place).statistics for group in range(about.num_row_groups)]
+            bounds = [(one.min, one.max) for one in statistics if one is not None and one.has_min_max]
             self._known_bounds[key] = ([one for one, _ in bounds], [one for _, one in bounds])
         return self._known_bounds[key]
 
@@ -116,5 +116,5 @@ class ById(Mapping[str, Any]):
 def _plain(table: pa.Table) -> pa.Array:
     """The only column of a table in one piece, JSON as text."""
     whole = table.column(0).combine_chunks()
-    found = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    return found.storage if isinstance(found.type, pa.BaseExtensionType) else found
+    array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    return array.storage if isinstance(array.type, pa.BaseExtensionType) else array

@@ -83,7 +83,7 @@ class DatasetVersion(BaseModel):
 
     dataset: str
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
-    published: bool = Field(description="whether this very state stands in datasets/versions")
+    published: bool = Field(description="whether exactly this state is in datasets/versions")
     merkle_root: str = Field(description="RFC 6962 root (SHA-256, hex) over the canonical JSON of the rows by row_id")
     rows: int
     counts: dict[str, dict[str, int]] = Field(description="films, clips, verdicts and splits, each by value")

@@ -11,7 +11,7 @@ from aiprod.storage.crypto.film_encryption import is_private
 
 
 @dataclass
-class Voice:
+class VoiceFacts:
     """One speaker in one language, from one source.
 
     Attributes:
@@ -30,12 +30,12 @@ class Voice:
     hearings: int = 0
 
 
-def voices(facts: Records) -> list[Voice]:
+def voices(facts: Records) -> list[VoiceFacts]:
     """Every voice, by speaker and language."""
-    voices_by_key: dict[tuple[str, ...], Voice] = {}
+    voices_by_key: dict[tuple[str, ...], VoiceFacts] = {}
     for utterance_id, row in facts.utterances.items():
         key = row.speaker, row.language, row.provenance, right_of(row)
-        voice = voices_by_key.setdefault(key, Voice(*key))
+        voice = voices_by_key.setdefault(key, VoiceFacts(*key))
         voice.utterances += 1
         voice.seconds += row.seconds or 0.0
         voice.refused += row.status == "refused"

@@ -35,26 +35,26 @@ class Cost:
 
 def costs(training: Path, films: set[str]) -> list[Cost]:
     """For each model with a finished run in the state folder, from its checkpoints; the others train from the start."""
-    found: list[Cost] = []
+    costs_of_stages: list[Cost] = []
     for stage in _STAGES:
         marks = sorted((training / stage).glob("*/finished"), key=lambda mark: mark.stat().st_mtime_ns)
-        told = [_told(path) for path in sorted(marks[-1].parent.glob("step_*/values.json"))] if marks else []
-        told = [values for values in told if values]
-        if not told:
+        readings = [_read_values(path) for path in sorted(marks[-1].parent.glob("step_*/values.json"))] if marks else []
+        readings = [values for values in readings if values]
+        if not readings:
             continue
-        last = max(told, key=_step)
-        kept = [values for values in told if _apart(values, films)]
-        if stage.startswith(_MADE_FOR) and any(c.again for c in found if not c.stage.startswith(_MADE_FOR)):
+        last = max(readings, key=_step)
+        kept = [values for values in readings if _apart(values, films)]
+        if stage.startswith(_MADE_FOR) and any(c.again for c in costs_of_stages if not c.stage.startswith(_MADE_FOR)):
             kept = []
         step, spent = (_step(best), best.get("trained_s")) if kept and (best := max(kept, key=_step)) else (0, 0.0)
         whole = last.get("trained_s")
         known = isinstance(whole, float | int) and isinstance(spent, float | int)
         seconds = max(0.0, float(whole) - float(spent)) if known else None  # type: ignore[arg-type]
-        found.append(Cost(stage, _step(last), _step(last) - step, seconds))
-    return found
+        costs_of_stages.append(Cost(stage, _step(last), _step(last) - step, seconds))
+    return costs_of_stages
 
 
-def _told(path: Path) -> dict[str, Any]:
+def _read_values(path: Path) -> dict[str, Any]:
     try:
         return dict(read_json_mapping(path))
     except (AiprodError, OSError):

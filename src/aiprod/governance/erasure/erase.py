@@ -79,11 +79,11 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
     history = History(root, repository)
     targets = resolve(request, history, vault)
     films = {target.film_id for target in targets}
-    found = exposure.models(history, films)
-    tainted = any(f.model == "diffusion" and f.affected for f in found)
+    model_facts = exposure.models(history, films)
+    tainted = any(f.model == "diffusion" and f.affected for f in model_facts)
     here = Records(root, strict=False)
     own = {str(here.training["model_digest"])} if tainted and here.training else set()
-    digests = own | exposure.affected_digests(history, found)
+    digests = own | exposure.affected_digests(history, model_facts)
     memo = [subject for subject, _ in subjects(state().root / "memo") if film_of(subject) in films]
     released = {
         entry.sha256: f"{entry.file} ({entry.time}): {why}"
@@ -99,7 +99,7 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
         objects=[p.relative_to(root).as_posix() for p in working_objects(root, targets)],
         memo=len(memo),
         beside=look(root, targets, vault),
-        models=found,
+        models=model_facts,
         checkpoints=exposure.resume_checkpoints(state().root / "training", films),
         samples=[s.name for s in here.samples] if tainted else [],
         costs=costs(state().root / "training", films),

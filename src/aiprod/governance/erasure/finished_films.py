@@ -10,12 +10,12 @@ from aiprod.storage.crypto.film_encryption import film_of
 
 def standing_on(root: Path, films: set[str], models: set[str]) -> dict[str, list[str]]:
     """Films in the workspace → their shots and sounds of these source films, or made by these models."""
-    found = {}
+    lines_by_film = {}
     for path, record in films_below(root):
         clips = {
             each["name"] for each in record["ingredients"] if each["kind"] == "clip" and film_of(each["name"]) in films
         }
         lines = shots_standing_on(record, clips, models)
         if lines:
-            found[path.with_name(record["file"]).relative_to(root).as_posix()] = lines
-    return found
+            lines_by_film[path.with_name(record["file"]).relative_to(root).as_posix()] = lines
+    return lines_by_film

@@ -68,7 +68,7 @@ class Journal:
 
     def searched(self) -> Needles:
         """What to look for afterwards."""
-        kinds = {kind: {bytes.fromhex(text) for text in found} for kind, found in self.needles.items()}
+        kinds = {kind: {bytes.fromhex(text) for text in digests} for kind, digests in self.needles.items()}
         return Needles(**kinds)  # type: ignore[arg-type]
 
     def write(self, vault: Vault) -> None:
@@ -127,8 +127,8 @@ def from_log(name: str, root: Path, vault: Vault, log: AuditLog) -> Journal:
     stones = [
         vault.tombstones.get(film) or Tombstone(film_id=film, source_id=UNKNOWN, clips=0, content="") for film in films
     ]
-    found = [path for path in (root / "datasets" / "v1").rglob("[fc]0*") if path.is_file()]
-    mine = [path for path in found if film_of(path.name.split(".", 1)[0]) in films]
+    objects = [path for path in (root / "datasets" / "v1").rglob("[fc]0*") if path.is_file()]
+    mine = [path for path in objects if film_of(path.name.split(".", 1)[0]) in films]
     body = {
         "format": 1,
         "id": name,

@@ -55,7 +55,7 @@ class ResumeFacts:
 
 def models(history: History, films: set[str]) -> list[ModelFacts]:
     """Every model that any state names and that saw one of the films, or of which that cannot be said."""
-    found = []
+    trained = []
     for name in MODELS:
         facts = ModelFacts(name)
         for state in history.states:
@@ -71,8 +71,8 @@ def models(history: History, films: set[str]) -> list[ModelFacts]:
             elif facts.last_unexposed is None:
                 facts.last_unexposed = {"md5": md5, "revision": state.revisions[0]}
         if facts.affected or facts.unknown:
-            found.append(facts)
-    return found
+            trained.append(facts)
+    return trained
 
 
 def affected_digests(history: History, found: Iterable[ModelFacts]) -> set[str]:
@@ -104,10 +104,10 @@ def resume_checkpoints(training: Path, films: set[str]) -> ResumeFacts:
     return facts
 
 
-def mark(root: Path, found: Iterable[ModelFacts], certificate: str) -> None:
+def mark(root: Path, models: Iterable[ModelFacts], certificate: str) -> None:
     """Add the affected versions to the list in git."""
     known = affected(root)
-    for facts in found:
+    for facts in models:
         for md5 in facts.affected:
             entry = known.setdefault(md5, {"model": facts.model, "certificates": []})
             entry["certificates"] = sorted({*entry["certificates"], certificate})
@@ -118,13 +118,13 @@ def mark(root: Path, found: Iterable[ModelFacts], certificate: str) -> None:
 def affected(root: Path) -> dict[str, dict[str, Any]]:
     """md5 of a model's folder → the model's name and the certificates of the erasures that affect it."""
     path = root / FOLDER / AFFECTED
-    found: dict[str, dict[str, Any]] = read_json(path) if path.is_file() else {}
-    return found
+    marks: dict[str, dict[str, Any]] = read_json(path) if path.is_file() else {}
+    return marks
 
 
-def document(found: Iterable[ModelFacts]) -> list[dict[str, Any]]:
+def document(models: Iterable[ModelFacts]) -> list[dict[str, Any]]:
     """As JSON."""
-    return [asdict(facts) for facts in found]
+    return [asdict(facts) for facts in models]
 
 
 def _showings(history: History, name: str, md5: str, films: set[str], present: bool) -> int | None:

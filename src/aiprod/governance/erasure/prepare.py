@@ -48,8 +48,8 @@ def try_everything(todo: ErasurePlan, vault: Vault) -> None:
         written[path.parent] = max(written.get(path.parent, 0), path.stat().st_size + _ROOM)
     gone = [todo.root / name for name in todo.objects] + _inside(todo, [*todo.sources, *todo.beside.about])
     memo = [place for subject, place in subjects(home / "memo") if film_of(subject) in todo.films]
-    held = [home / "training" / place for place in todo.checkpoints.exposed]
-    for path in [*gone, *memo, *held, *(p for place in (*memo, *held) for p in place.glob("*"))]:
+    checkpoints = [home / "training" / place for place in todo.checkpoints.exposed]
+    for path in [*gone, *memo, *checkpoints, *(p for place in (*memo, *checkpoints) for p in place.glob("*"))]:
         written.setdefault(path.parent, 1)
     for film_id in todo.films:
         if (key := vault.keys.path(film_id)).is_file():
@@ -76,18 +76,18 @@ def _inside(todo: ErasurePlan, paths: Iterable[Path]) -> list[Path]:
 def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
     """All that will be needed, while it can still be read."""
     before = search(todo)
-    asked = next(v for v in (todo.request.object_id, todo.request.sha256, todo.request.source_url) if v)
+    value = next(v for v in (todo.request.object_id, todo.request.sha256, todo.request.source_url) if v)
     stones = [target.tombstone(vault).document() for target in todo.targets]
     contents = {row.content_sha256 for t in todo.targets for row in [t.row, *t.rows] if row.content_sha256}
     name = f"{datetime.now(UTC):%Y%m%d}-{sorted(todo.films)[0][2:10]}"
     sources, about = _inside(todo, todo.sources), _inside(todo, todo.beside.about)
     places = todo.beside.keys
-    found = {table: next(p for p in places if table.is_relative_to(p)) for table in todo.beside.tables}
+    place_of = {table: next(p for p in places if table.is_relative_to(p)) for table in todo.beside.tables}
     body: dict[str, Any] = {
         "format": 1,
         "id": name,
         "begun": now(),
-        "request": {"by": todo.request.kind, "commitment": vault.keys.commitment("request", asked)},
+        "request": {"by": todo.request.kind, "commitment": vault.keys.commitment("request", value)},
         "decided_by": {"role": role, "commitment": vault.keys.commitment("actor", actor)},
         "films": [{"film_id": t.film_id, "clips": sorted(t.clips)} for t in todo.targets],
         "tombstones": stones,
@@ -120,7 +120,7 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
         tombstones=stones,
         objects=todo.objects,
         files=[journal.text_of(path) for path in [*sources, *about]],
-        tables={journal.text_of(table): journal.text_of(place) for table, place in found.items()},
+        tables={journal.text_of(table): journal.text_of(place) for table, place in place_of.items()},
         keys={journal.text_of(place): sorted(mine) for place, mine in places.items()},
         checkpoints=todo.checkpoints.exposed,
         contents=sorted(contents),
@@ -139,13 +139,13 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
 def _copies(root: Path, contents: set[str], films: set[str], vault: Vault) -> list[str]:
     """Ids under which scan has written the same films by other names, which were not taken in yet."""
     path = root / OFFERS
-    found = set()
+    copies = set()
     for entry in (read_json(path).get("offers") or []) if path.is_file() else []:
         if is_sealed(entry) and entry["film_id"] not in films:
             with contextlib.suppress(AiprodError):  # of a film whose key is lost nothing can be read anyway
                 if (unseal(entry, vault) or {}).get("sha256") in contents:
-                    found.add(str(entry["film_id"]))
-    return sorted(found)
+                    copies.add(str(entry["film_id"]))
+    return sorted(copies)
 
 
 def now() -> str:

@@ -106,8 +106,8 @@ def resume(root: Path, name: str, vault: Vault, *, actor: str, role: str) -> Don
             return Done(path, read_json(path)["body"], {}, {})
         log = AuditLog()
         lost = journal.is_lost(name, vault)
-        found = journal.from_log(name, root, vault, log) if lost else journal.read(name, vault)
-        return _finish(_Work(found, root, vault, log, (actor, role)))
+        todo = journal.from_log(name, root, vault, log) if lost else journal.read(name, vault)
+        return _finish(_Work(todo, root, vault, log, (actor, role)))
 
 
 @contextlib.contextmanager
@@ -125,8 +125,8 @@ def _in_words(what: str, hint: str) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        said = "no space left on the disk" if is_disk_full(error) else str(error)
-        raise AiprodError(what.format(said), hint) from None
+        problem = "no space left on the disk" if is_disk_full(error) else str(error)
+        raise AiprodError(what.format(problem), hint) from None
 
 
 def _finish(work: _Work) -> Done:
@@ -135,8 +135,8 @@ def _finish(work: _Work) -> Done:
         for step in STEPS:
             step(work)
     except (OSError, sqlite3.Error, AiprodError) as error:
-        said = error.what if isinstance(error, AiprodError) else str(error)
-        what = f"the erasure {name} was begun and is not finished: {said}"
+        problem = error.what if isinstance(error, AiprodError) else str(error)
+        what = f"the erasure {name} was begun and is not finished: {problem}"
         raise AiprodError(what, f"fix that, then {unfinished.RESUME}") from None
     assert work.body is not None
     after = work.after or {}

@@ -100,8 +100,8 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
         Refusal: it is in the clear, so that there is no key to destroy.
         AiprodError: none is known, it was erased before, or it is speech that no person spoke.
     """
-    given = [v for v in (request.object_id, request.sha256, request.source_url) if v]
-    if len(given) != 1:
+    criteria = [v for v in (request.object_id, request.sha256, request.source_url) if v]
+    if len(criteria) != 1:
         raise AiprodError("say what to erase in one way", "give an id, --sha256 or --source-url")
     if request.object_id and is_private(request.object_id) and vault.erased(request.object_id):
         hint = "its certificate is in datasets/erasures; `aiprod audit verify` names an erasure that is not finished"
@@ -109,11 +109,11 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
     spoken = list(_voices(history, vault))
     request = _by_name(request, spoken)
     known: list[FilmRow] = [*_films(history, vault, request), *spoken]
-    asked = {row.film_id for row in known if request.matches(row)}
-    contents = {row.content_sha256 for row in known if row.film_id in asked and row.content_sha256}
-    packets = {row.packets_sha256 for row in known if row.film_id in asked and row.packets_sha256}
+    matching = {row.film_id for row in known if request.matches(row)}
+    contents = {row.content_sha256 for row in known if row.film_id in matching and row.content_sha256}
+    packets = {row.packets_sha256 for row in known if row.film_id in matching and row.packets_sha256}
     same = [row for row in known if row.content_sha256 in contents or row.packets_sha256 in packets]
-    films = asked | {row.film_id for row in same}
+    films = matching | {row.film_id for row in same}
     in_the_clear = _stored_in_the_clear(history, films, contents, packets)
     if not films and request.object_id and (problem := _spoken(history.root, request.object_id)):
         raise problem
@@ -137,26 +137,26 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
             targets.setdefault(row.film_id, Target(row)).rows.append(row)
     for clip in _clips(history, vault, targets.keys()):
         targets[clip.film_id].clips.add(clip.clip_id)
-    for said in spoken:
-        if said.film_id in targets:
-            targets[said.film_id].clips.add(said.utterance_id)
+    for utterance in spoken:
+        if utterance.film_id in targets:
+            targets[utterance.film_id].clips.add(utterance.utterance_id)
     return [targets[film_id] for film_id in sorted(targets)]
 
 
-def _spoken(root: Path, asked: str) -> AiprodError | None:
+def _spoken(root: Path, target: str) -> AiprodError | None:
     """The answer to who asks for an utterance or a speaker of the speech dataset, of which there is no film."""
     facts = where.Records(root, strict=False)
-    rows = [row for key, row in facts.utterances.items() if asked in (key, row.speaker)]
+    rows = [row for key, row in facts.utterances.items() if target in (key, row.speaker)]
     if not rows:
         return None
     if all(row.synthetic for row in rows):
         return AiprodError(
-            f"{asked} is speech that no person spoke ({rows[0].provenance}), so there is nobody to erase",
+            f"{target} is speech that no person spoke ({rows[0].provenance}), so there is nobody to erase",
             "`make_speech` in params.yaml says what is spoken; `aiprod lineage` names the model that heard it",
         )
     records = ", ".join(sorted({row.consent_ref for row in rows if row.consent_ref})) or "none is recorded"
     return Refusal(
-        f"{asked} is speech of a person that is stored unencrypted, so there is no key to destroy",
+        f"{target} is speech of a person that is stored unencrypted, so there is no key to destroy",
         f"withdraw the consent ({records}), so that no model is trained on it; `aiprod lineage` names who heard it",
         lack="key",
         action="erase",

@@ -156,13 +156,13 @@ def work_trees(
 
     They are numbered, because certificates hold no paths of a machine; the places of hits do.
     """
-    away, found = list(leave_out), {}
+    away, counts = list(leave_out), {}
     trees = [tree for tree in other_work_trees(repository) if not tree.is_relative_to(repository)]
     for number, tree in enumerate(sorted(trees), start=1):
         count = folder(needles, tree, [*away, tree / ".venv", tree / ".git"], links)
         count.where = [f"{escape_controls(tree)}/{place}" for place in count.where]
-        found[f"further work tree {number}"] = count
-    return found
+        counts[f"further work tree {number}"] = count
+    return counts
 
 
 def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], bool]) -> dict[str, Count]:
@@ -175,15 +175,15 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
     Raises:
         AiprodError: DVC does not open the repository.
     """
-    found: dict[str, Count] = {}
+    counts: dict[str, Count] = {}
     with dvc.remotes(repository) as known:
         for name, connect in known.items():
-            count = found[f"remote {name}"] = Count()
+            count = counts[f"remote {name}"] = Count()
             try:
                 _remote(count, needles, *connect(), cached)
             except Exception as error:  # whatever a server or its library says; what was found until then counts
                 count.skipped = f"cannot be read ({_words(error)})"
-    return found
+    return counts
 
 
 def _remote(count: Count, needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> None:

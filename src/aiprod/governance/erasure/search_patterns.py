@@ -70,14 +70,14 @@ class Needles:
 
 def pieces(data: bytes, most: int = _PIECES) -> list[bytes]:
     """Up to ``most`` telling pieces, spread over an object beyond its header (a JPEG's tables are alike in many)."""
-    found: list[bytes] = []
+    every: list[bytes] = []
     stride = max(PIECE, len(data) // (4 * most))
     for start in range(min(_HEADER, len(data) // 4), len(data) - PIECE + 1, stride):
         piece = data[start : start + PIECE]
         if len(set(piece)) >= _DISTINCT:
-            found.append(piece)
-    step = max(1, len(found) // most)
-    return found[::step][:most]
+            every.append(piece)
+    step = max(1, len(every) // most)
+    return every[::step][:most]
 
 
 def gather(root: Path, targets: Sequence[Target], vault: Vault) -> Needles:
@@ -103,15 +103,15 @@ def names_of(row: FilmRow) -> set[str]:
 
 def written(name: str) -> set[bytes]:
     """A name as files hold it: composed or not, escaped as in JSON, quoted as in addresses, in older encodings."""
-    found: set[bytes] = set()
+    forms: set[bytes] = set()
     for form in ("NFC", "NFD"):
         text = unicodedata.normalize(form, name)  # type: ignore[arg-type]
-        found |= {text.encode("utf-8", "surrogatepass"), json.dumps(text)[1:-1].encode()}
-        found.add(quote(text, errors="replace").encode())
+        forms |= {text.encode("utf-8", "surrogatepass"), json.dumps(text)[1:-1].encode()}
+        forms.add(quote(text, errors="replace").encode())
         for encoding in ("latin-1", "cp1252", "utf-16-le"):
             with suppress(UnicodeEncodeError):
-                found.add(text.encode(encoding))
-    return found
+                forms.add(text.encode(encoding))
+    return forms
 
 
 def working_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
@@ -122,8 +122,8 @@ def working_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
     ids = {t.film_id for t in targets} | {clip for t in targets for clip in t.clips}
     places = [root / p for p in (where.RAW, where.PROCESSED, f"{where.MEASURES}/thumbs", where.LATENTS, where.SPEECH)]
     below = ((folder, name) for place in places for folder, _, names in os.walk(place) for name in names)
-    found = [Path(folder, name) for folder, name in below if name.split(".", 1)[0] in ids]
-    return sorted(path for path in found if path.is_file())
+    files = [Path(folder, name) for folder, name in below if name.split(".", 1)[0] in ids]
+    return sorted(path for path in files if path.is_file())
 
 
 def packed_objects(root: Path, targets: Iterable[Target]) -> list[Path]:

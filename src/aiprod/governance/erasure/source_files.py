@@ -81,7 +81,7 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
     Raises:
         AiprodError: a folder or a table cannot be read, so that nobody knows what it says.
     """
-    found, repository = Beside(), main_repository()
+    beside, repository = Beside(), main_repository()
     rows = [row for target in targets for row in [target.row, *target.rows]]
     contents = {row.content_sha256 for row in rows if row.content_sha256}
     sizes = {row.size_bytes for row in rows}
@@ -89,7 +89,7 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
     known = [k for k in FileDigests(vault).entries() if k.sha256 in contents]
     films = {k.file for k in known if not k.inside and _holds(k.file, contents)}
     for path in {k.file for k in known if k.inside and os.path.isfile(k.file)}:
-        found.left[path] = _INSIDE
+        beside.left[path] = _INSIDE
     places = folders(root, repository)
     for source_id, place in places:
         named = {film_name(row.key) for row in rows if row.source_id == source_id}
@@ -101,31 +101,31 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
                 films.add(path)
         other = {film_name(key_of(p, place)) for p in files if p not in films}
         for key in named & other:
-            found.left[place / key] = "a file of this name with other bytes is another film, and stays with its lines"
+            beside.left[place / key] = "a file of this name with other bytes is another film, and stays with its lines"
         mine = {film_name(key_of(p, place)) for p in films if p.is_relative_to(place)}
-        found.keys[place] = (named - other) | mine
-        said = [row for row in rows if row.source_id == source_id and isinstance(row, Recording)]
-        texts = {film_name(row.text_key) for row in said if row.text_key and row.text_key != "metadata.csv"}
+        beside.keys[place] = (named - other) | mine
+        recordings = [row for row in rows if row.source_id == source_id and isinstance(row, Recording)]
+        texts = {film_name(row.text_key) for row in recordings if row.text_key and row.text_key != "metadata.csv"}
         for path in files if texts else ():
             if film_name(key_of(path, place)) in texts:
                 if path.is_relative_to(repository):
-                    found.about.append(path)
+                    beside.about.append(path)
                 else:
-                    found.left[path] = "it is what is said in a recording"
-        found.keys[place] |= {name for row in said for name in row.beside}
+                    beside.left[path] = "it is what is said in a recording"
+        beside.keys[place] |= {name for row in recordings for name in row.beside}
         for key in named:
             for parent in (place / key).parents:
                 if parent != place and parent.is_relative_to(place) and parent.is_file():
-                    found.left[parent] = _INSIDE
-    found.films = sorted(films)
-    for path in found.films:
+                    beside.left[parent] = _INSIDE
+    beside.films = sorted(films)
+    for path in beside.films:
         if path.is_symlink() and (target := path.resolve()) not in films:
-            found.left[target] = "the film in its source is a link to it"
-    for place, mine in found.keys.items():
-        _beside(found, place, mine, repository)
-    for path in [p for p in found.films if not p.is_relative_to(repository)]:
-        found.left[path] = "it is outside the repository"
-    return found
+            beside.left[target] = "the film in its source is a link to it"
+    for place, mine in beside.keys.items():
+        _beside(beside, place, mine, repository)
+    for path in [p for p in beside.films if not p.is_relative_to(repository)]:
+        beside.left[path] = "it is outside the repository"
+    return beside
 
 
 def folders(root: Path, repository: Path) -> list[tuple[str, Path]]:
@@ -136,15 +136,15 @@ def folders(root: Path, repository: Path) -> list[tuple[str, Path]]:
         stated |= {name: source.path for name, source in declared.items() if source.path}
     with suppress(AiprodError, AttributeError, TypeError):
         stated |= dict(((read_yaml(root / "params.yaml") or {}).get("ingest") or {}).get("folders") or {})
-    found: dict[Path, str] = {}
+    by_place: dict[Path, str] = {}
     with suppress(AiprodError):
         stated |= folders_of_recordings(root / "params.yaml")
     for name, text in stated.items():
         if "://" not in str(text):
             place = (repository / Path(str(text)).expanduser()).resolve()
             if place.is_dir():
-                found[place] = name
-    return sorted((name, place) for place, name in found.items())
+                by_place[place] = name
+    return sorted((name, place) for place, name in by_place.items())
 
 
 def _holds(path: Path, contents: set[str]) -> bool:
@@ -154,10 +154,10 @@ def _holds(path: Path, contents: set[str]) -> bool:
         return False
 
 
-def _beside(found: Beside, place: Path, keys: set[str], repository: Path) -> None:
+def _beside(beside: Beside, place: Path, keys: set[str], repository: Path) -> None:
     """What is about the films of one source: files named like them, and lines of tables."""
     inside, names = place.is_relative_to(repository), Names(place, frozenset(keys))
-    films = set(found.films)
+    films = set(beside.films)
     files = [path for path in files_below(place, hidden=True) if path not in films]
     whole = {caseless_name(key) for key in keys}
     stems = {posixpath.splitext(key)[0] for key in whole}
@@ -169,9 +169,9 @@ def _beside(found: Beside, place: Path, keys: set[str], repository: Path) -> Non
         if path.suffix.lower() in tables.SUFFIXES and problem_of(path) is None and not _is_film(path):
             dropped = tables.without(_bytes(path), path.suffix, names.within(path.parent))[1]
             if dropped and inside:
-                found.tables[path] = dropped
+                beside.tables[path] = dropped
             elif dropped:
-                found.left[path] = f"{dropped} lines in it are about the film"
+                beside.left[path] = f"{dropped} lines in it are about the film"
             continue
         exactly = any(name.startswith(f"{film}.") for film in whole)
         stem = next((s for s in stems if name.startswith(f"{s}.")), None)
@@ -179,14 +179,14 @@ def _beside(found: Beside, place: Path, keys: set[str], repository: Path) -> Non
             continue
         if _is_film(path):
             if stem is not None:
-                found.left[path] = "it is named like the film and is another film"
+                beside.left[path] = "it is named like the film and is another film"
         elif not inside or problem_of(path) is not None:
-            found.left[path] = "it is named like the film"
+            beside.left[path] = "it is named like the film"
         elif not exactly and stem in others:
-            found.left[path] = "two films are named like it"
+            beside.left[path] = "two films are named like it"
         else:
-            found.about.append(path)
-    found.about = sorted(set(found.about))
+            beside.about.append(path)
+    beside.about = sorted(set(beside.about))
 
 
 def _is_film(path: Path) -> bool:

@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from aiprod.base.structured import parse_yaml
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.queries import Tables
@@ -45,7 +44,11 @@ def model_card(text: str, _facts: Records, _folder: Path) -> Iterator[str]:
     if len(parts) != 3 or parts[0]:
         yield "it does not begin with a metadata block"
         return
-    about = yaml.safe_load(parts[1])
+    try:
+        about = parse_yaml(parts[1], "its metadata")
+    except AiprodError as error:
+        yield error.what
+        return
     if not isinstance(about, dict) or not about.get("pipeline_tag"):
         yield "its metadata name no pipeline_tag"
 

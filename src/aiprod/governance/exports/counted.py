@@ -19,5 +19,5 @@ def written(facts: Records) -> dict[str, Writer]:
     Raises:
         AiprodError: a manifest or datasets/organisation.yaml is damaged.
     """
-    given = Tables(facts), load_organisation(facts.root)
-    return {writer.__name__.replace("_", "-"): writer(*given) for writer in _WRITERS}
+    arguments = Tables(facts), load_organisation(facts.root)
+    return {writer.__name__.replace("_", "-"): writer(*arguments) for writer in _WRITERS}

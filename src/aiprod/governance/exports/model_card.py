@@ -145,9 +145,9 @@ def _voices(facts: Records) -> list[str]:
 def _mouths(facts: Records) -> list[str]:
     """What the models of the mouth were trained on."""
     seen = {name: facts.ledger(name) for name in ("visemes", "lips")}
-    said = {"visemes": ("utterance", "of synthetic voices"), "lips": ("drawn head", "that say such utterances")}
+    words = {"visemes": ("utterance", "of synthetic voices"), "lips": ("drawn head", "that say such utterances")}
     lines = [
-        f"- `{name}`: {counted(len(ledger), said[name][0])} {said[name][1]}, "
+        f"- `{name}`: {counted(len(ledger), words[name][0])} {words[name][1]}, "
         f"{sum(one.times for one in ledger.values())} showings"
         for name, ledger in seen.items()
         if ledger

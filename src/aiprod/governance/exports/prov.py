@@ -29,13 +29,13 @@ def prov_document(lineage: Lineage, lock: Lock | None = None) -> ProvDocument:
     """
     document = ProvDocument()
     document.add_namespace("aiprod", NAMESPACE)
-    made: set[str] = set()
-    subject = _add(document, lineage.subject, made)
+    added: set[str] = set()
+    subject = _add(document, lineage.subject, added)
     for node in lineage.used_by:
-        _used(document, subject, node, made)
+        _used(document, subject, node, added)
     if lock is not None:
         for stage in lineage.stages:
-            _stage(document, stage, lock.stages[stage], made)
+            _stage(document, stage, lock.stages[stage], added)
         maker = lock.stage_of(lineage.subject.name) or lock.stage_of(f"models/{lineage.subject.name}")
         if maker in lineage.stages:
             document.wasGeneratedBy(subject, _id("stage", str(maker)))
@@ -60,18 +60,18 @@ def _id(kind: str, name: str) -> str:
     return f"aiprod:{kind}/{name}"
 
 
-def _add(document: ProvDocument, node: Node, made: set[str]) -> str:
+def _add(document: ProvDocument, node: Node, added: set[str]) -> str:
     """The node and everything it came from; returns its identifier."""
     name = _id(node.kind, node.name)
-    if name in made:
+    if name in added:
         return name
-    made.add(name)
+    added.add(name)
     if node.kind == "source":
         document.agent(name, _attributes(node))
         return name
     document.entity(name, _attributes(node))
     for child in node.children:
-        other = _add(document, child, made)
+        other = _add(document, child, added)
         if child.kind == "source":
             document.wasAttributedTo(name, other)
         else:
@@ -79,25 +79,25 @@ def _add(document: ProvDocument, node: Node, made: set[str]) -> str:
     return name
 
 
-def _used(document: ProvDocument, origin: str, node: Node, made: set[str]) -> None:
+def _used(document: ProvDocument, origin: str, node: Node, added: set[str]) -> None:
     """What was made from it, downwards."""
     name = _id(node.kind, node.name)
-    if name not in made:
-        made.add(name)
+    if name not in added:
+        added.add(name)
         document.entity(name, _attributes(node))
     document.wasDerivedFrom(name, origin)
     for child in node.children:
-        _used(document, name, child, made)
+        _used(document, name, child, added)
 
 
-def _stage(document: ProvDocument, stage: str, entry: dict[str, Any], made: set[str]) -> None:
+def _stage(document: ProvDocument, stage: str, entry: dict[str, Any], added: set[str]) -> None:
     activity = _id("stage", stage)
     document.activity(activity, other_attributes={"prov:label": stage, "aiprod:command": str(entry.get("cmd", ""))})
     for role, items in (("used", entry.get("deps", [])), ("generated", entry.get("outs", []))):
         for item in items:
             name = _id("output", item["path"])
-            if name not in made:
-                made.add(name)
+            if name not in added:
+                added.add(name)
                 document.entity(name, {"prov:label": item["path"], "aiprod:md5": str(item.get("md5", ""))})
             if role == "used":
                 document.used(activity, name)

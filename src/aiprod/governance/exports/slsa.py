@@ -34,7 +34,7 @@ def slsa(facts: Records, _top: str = "") -> str:
         AiprodError: there is no dvc.lock, nothing was made, or a parameter holds a secret.
     """
     lock = Lock(facts.root)
-    subject = [_file(facts.root, path) for path in _made(facts.root, lock)]
+    subject = [_file(facts.root, path) for path in _subjects(facts.root, lock)]
     if not subject:
         raise AiprodError("no model was made whose provenance could be told", "run `dvc repro` first")
     statement = {
@@ -58,7 +58,7 @@ def slsa(facts: Records, _top: str = "") -> str:
     return json.dumps(statement, indent=1, ensure_ascii=False) + "\n"
 
 
-def _made(root: Path, lock: Lock) -> list[str]:
+def _subjects(root: Path, lock: Lock) -> list[str]:
     """Files of the outputs that somebody would be given, below the workspace."""
     products = []
     for out in lock.outs:

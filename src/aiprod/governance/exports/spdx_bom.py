@@ -55,10 +55,10 @@ class _Writer:
         self.licences: dict[str, Any] = {}
 
     def _element(self, kind: Any, key: str, **values: Any) -> Any:
-        given = {name: value for name, value in values.items() if value is not None}
-        made = kind(spdxId=self.base + re.sub(r"[^A-Za-z0-9._/-]", "-", key), creationInfo=self.about, **given)
-        self.objects.add(made)
-        return made
+        properties = {name: value for name, value in values.items() if value is not None}
+        element = kind(spdxId=self.base + re.sub(r"[^A-Za-z0-9._/-]", "-", key), creationInfo=self.about, **properties)
+        self.objects.add(element)
+        return element
 
     def _relate(self, from_: Any, kind: str, to: Iterable[Any]) -> None:
         targets = list(to)
@@ -120,47 +120,49 @@ class _Writer:
         return _day(value) is not None if name in ("placed_on_market", "dataset_issued") else bool(value)
 
     def _package(self, kind: Any, key: str, name: str, version: str | None) -> Any:
-        made = self._element(kind, key, name=name, software_packageVersion=version)
+        package = self._element(kind, key, name=name, software_packageVersion=version)
         data = kind is spdx3.dataset_DatasetPackage
         purpose = spdx3.software_SoftwarePurpose.data if data else spdx3.software_SoftwarePurpose.model
-        made.software_primaryPurpose = purpose
-        made.suppliedBy = self.supplier
+        package.software_primaryPurpose = purpose
+        package.suppliedBy = self.supplier
         organisation = self.bill.organisation
         released = _day(organisation.dataset_issued if data else organisation.placed_on_market)
         if released is not None:
-            made.releaseTime = released
+            package.releaseTime = released
         if organisation.dataset_url:
-            made.software_downloadLocation = organisation.dataset_url
+            package.software_downloadLocation = organisation.dataset_url
         if data:
-            made.originatedBy = [self.supplier]
+            package.originatedBy = [self.supplier]
             if self.bill.recorded is not None:
-                made.builtTime = self.bill.recorded
-        return made
+                package.builtTime = self.bill.recorded
+        return package
 
     def _dataset(self, dataset: Dataset) -> Any:
-        made = self._package(spdx3.dataset_DatasetPackage, dataset.key, dataset.name, dataset.version)
+        package = self._package(spdx3.dataset_DatasetPackage, dataset.key, dataset.name, dataset.version)
         kinds = spdx3.dataset_DatasetType
-        made.dataset_datasetType = [kinds.video, kinds.audio] if dataset.key == CLIPS else [kinds.audio, kinds.text]
-        made.dataset_datasetSize = dataset.size
-        made.dataset_intendedUse = self.bill.organisation.purposes
+        package.dataset_datasetType = [kinds.video, kinds.audio] if dataset.key == CLIPS else [kinds.audio, kinds.text]
+        package.dataset_datasetSize = dataset.size
+        package.dataset_intendedUse = self.bill.organisation.purposes
         presence = spdx3.PresenceType
-        made.dataset_hasSensitivePersonalInformation = presence.yes if dataset.people else presence.no
-        made.summary = dataset.about
-        made.description = f"Merkle root sha256:{dataset.merkle_root}"
-        made.comment = "\n".join(
+        package.dataset_hasSensitivePersonalInformation = presence.yes if dataset.people else presence.no
+        package.summary = dataset.about
+        package.description = f"Merkle root sha256:{dataset.merkle_root}"
+        package.comment = "\n".join(
             f"aiprod dataset count '{query}' = {plain_text(value)}" for query, value in dataset.figures.items()
         )
         if dataset.key == CLIPS:
-            self._films(made)
-        return made
+            self._films(package)
+        return package
 
-    def _films(self, made: Any) -> None:
+    def _films(self, package: Any) -> None:
         """What only a dataset of films has: how they were collected and prepared, and the share of each source."""
         bill = self.bill
-        made.dataset_dataCollectionProcess = (
+        package.dataset_dataCollectionProcess = (
             "Films offered by declared sources, each admitted or refused by the minimum of its layers of rights."
         )
-        made.dataset_dataPreprocessing = sorted({step for clip in bill.records.clips.values() for step in clip.steps})
+        package.dataset_dataPreprocessing = sorted(
+            {step for clip in bill.records.clips.values() for step in clip.steps}
+        )
         shares = []
         for number, share in enumerate(bill.sources):
             part = self._package(spdx3.dataset_DatasetPackage, f"dataset/{number}", share.source, bill.version.version)
@@ -171,21 +173,21 @@ class _Writer:
             )
             self._licensed(part, share.license)
             shares.append(part)
-        self._relate(made, "contains", shares)
+        self._relate(package, "contains", shares)
 
     def _model(self, part: ModelPart) -> Any:
-        made = self._package(spdx3.ai_AIPackage, f"model/{part.name}", part.name, part.version)
-        made.description = part.title
-        made.ai_typeOfModel = [part.family, part.architecture]
-        made.ai_informationAboutTraining = "; ".join(
+        package = self._package(spdx3.ai_AIPackage, f"model/{part.name}", part.name, part.version)
+        package.description = part.title
+        package.ai_typeOfModel = [part.family, part.architecture]
+        package.ai_informationAboutTraining = "; ".join(
             [f"its exposure ledger names {part.seen}", *(f"{name} {value}" for name, value in part.facts.items())]
         )
-        made.ai_metric = [spdx3.DictionaryEntry(key=name, value=value) for name, value in part.figures]
-        self._relate(made, "contains", [self._file(path, digest) for path, digest in part.files.items()])
-        return made
+        package.ai_metric = [spdx3.DictionaryEntry(key=name, value=value) for name, value in part.figures]
+        self._relate(package, "contains", [self._file(path, digest) for path, digest in part.files.items()])
+        return package
 
     def _network(self, number: int, network: dict[str, Any]) -> Any:
-        made = self._element(
+        element = self._element(
             spdx3.ai_AIPackage,
             f"network/{number}",
             name=str(network["title"]),
@@ -194,12 +196,12 @@ class _Writer:
             comment=f"A network of others that looked at {network['clips']} clips; no part of the model.",
         )
         files = sorted(network["files_sha256"].items())
-        self._relate(made, "contains", [self._file(f"network/{number}/{name}", digest) for name, digest in files])
-        self._licensed(made, str(network["licence"]))
-        return made
+        self._relate(element, "contains", [self._file(f"network/{number}/{name}", digest) for name, digest in files])
+        self._licensed(element, str(network["licence"]))
+        return element
 
     def _software(self, name: str, version: str, licence: str | None) -> Any:
-        made = self._element(
+        element = self._element(
             spdx3.software_Package,
             f"pkg/{name}",
             name=name,
@@ -207,8 +209,8 @@ class _Writer:
             software_packageUrl=f"pkg:pypi/{name.lower()}@{version}",
             software_primaryPurpose=spdx3.software_SoftwarePurpose.library,
         )
-        self._licensed(made, licence)
-        return made
+        self._licensed(element, licence)
+        return element
 
     def _file(self, path: str, digest: str) -> Any:
         hashed = spdx3.Hash(algorithm=spdx3.HashAlgorithm.sha256, hashValue=digest)

@@ -32,11 +32,11 @@ def attributions(facts: Records, _top: str = "") -> str:
     """Credits and obligations, one per line: those of films that the model was shown, then those of the others."""
     rows = count.obligations(facts)
     shown = [row["obligation"] for row in rows if row["shown"]]
-    held = [row["obligation"] for row in rows if not row["shown"]]
+    not_shown = [row["obligation"] for row in rows if not row["shown"]]
     parts = []
     for title, lines in (
         ("This model was trained on films that ask for:", shown),
-        ("Films in the dataset that this model was not shown ask for:", held),
+        ("Films in the dataset that this model was not shown ask for:", not_shown),
     ):
         if lines:
             parts += [title, "", *(f"- {line}" for line in lines), ""]

@@ -92,8 +92,8 @@ def _document(node: Node) -> dict[str, Any]:
     return {"kind": node.kind, "name": node.name, "facts": node.facts, "children": children}
 
 
-def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
-    """Walk from ``asked``: a path below ``root``, a film id, a clip id, or a model's name.
+def lineage(root: Path, target: str, *, rehash: bool = True) -> Lineage:
+    """Walk from ``target``: a path below ``root``, a film id, a clip id, or a model's name.
 
     Raises:
         AiprodError: nothing here is called that.
@@ -101,7 +101,7 @@ def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
     lock = Lock(root) if (root / "dvc.lock").is_file() else None
     facts = Records(root, strict=False, lock=lock)
     walker = Walker.of(facts, root, lock)
-    kind, name = resolve(facts, asked)
+    kind, name = resolve(facts, target)
     subject = walker.node(kind, name)
     clips = walker.clips_behind(kind, name)
     path = {"sample": f"{where.SAMPLES}/{name}", "model": f"models/{name}", "file": name}.get(kind)
@@ -125,39 +125,41 @@ def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
     )
 
 
-def resolve(facts: Records, asked: str) -> tuple[str, str]:
+def resolve(facts: Records, target: str) -> tuple[str, str]:
     """Kind (``film``, ``clip``, ``model``, ``sample``, ``file``, or one of voices.KINDS) and name of what was asked.
 
     Raises:
         AiprodError: nothing here is called that; names the nearest id.
     """
-    if asked in facts.films:
-        return "film", asked
-    if asked in facts.clips:
-        return "clip", asked
-    if asked in facts.models:
-        return "model", asked
-    if (voice := voices.kind_of(facts, asked)) is not None:
-        return voice, asked
-    path = next(_paths(facts.root, asked), None)
+    if target in facts.films:
+        return "film", target
+    if target in facts.clips:
+        return "clip", target
+    if target in facts.models:
+        return "model", target
+    if (voice := voices.kind_of(facts, target)) is not None:
+        return voice, target
+    path = next(_paths(facts.root, target), None)
     if path is not None:
         return _resolve_path(facts, path)
     samples = [f"{where.SAMPLES}/{sample.name}" for sample in facts.samples]
     known = [*facts.clips, *facts.films, *facts.models, *facts.utterances, *facts.faces, *samples]
     if not known:
-        raise AiprodError(f"{asked!r} is not known, and nothing has been made here yet", "run `make repro` first")
-    hint = nearest(asked, known)
+        raise AiprodError(f"{target!r} is not known, and nothing has been made here yet", "run `make repro` first")
+    hint = nearest(target, known)
     hint = hint if hint.startswith("did") else "give a path in the repository, a film id, a clip id or a model's name"
-    raise AiprodError(f"{asked!r} is not a film, clip, model, utterance, speaker, head or file of this workspace", hint)
+    raise AiprodError(
+        f"{target!r} is not a film, clip, model, utterance, speaker, head or file of this workspace", hint
+    )
 
 
-def _paths(root: Path, asked: str) -> Iterator[str]:
-    """What ``asked`` may mean as an existing path below ``root``; outputs may be links out of it, into DVC's cache."""
-    top, given = Path(os.path.abspath(root)), Path(asked)
+def _paths(root: Path, target: str) -> Iterator[str]:
+    """What ``target`` may mean as an existing path below ``root``; outputs may be links out of it, into DVC's cache."""
+    top, path = Path(os.path.abspath(root)), Path(target)
     for base, full in (
-        (top, Path(os.path.abspath(given))),
-        (root.resolve(), given.resolve()),
-        (top, Path(os.path.abspath(top / given))),
+        (top, Path(os.path.abspath(path))),
+        (root.resolve(), path.resolve()),
+        (top, Path(os.path.abspath(top / path))),
     ):
         if full != base and full.is_relative_to(base) and full.exists():
             yield full.relative_to(base).as_posix()

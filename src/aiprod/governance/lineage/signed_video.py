@@ -113,12 +113,12 @@ def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool 
         return None
     record, film = known.record, known.path.with_name(known.record["file"])
     if at is not None and known.later_s:
-        asked = parse_time(at, parse_rate(record["rate"]))
-        at = f"{asked + Fraction(known.later_s)}s"
+        time = parse_time(at, parse_rate(record["rate"]))
+        at = f"{time + Fraction(known.later_s)}s"
     walked = film_lineage(root, film, record, at=at, rehash=rehash)
     walked.subject.facts["known_by"] = "its fingerprint"
     name = film.relative_to(root).as_posix() if film.is_relative_to(root) else film.name
-    walked.notes.insert(0, f"{path.name} has no credentials, and shows {name}: {known.said}")
+    walked.notes.insert(0, f"{path.name} has no credentials, and shows {name}: {known.evidence}")
     if known.later_s:
         where = f"it begins {abs(known.later_s):g} s {'into' if known.later_s > 0 else 'before'} that film"
         walked.notes.insert(1, f"{where}, to a quarter of a second")
@@ -126,7 +126,7 @@ def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool 
 
 
 def lineage_of(
-    root: Path, asked: str, *, at: str | None = None, rehash: bool = True, shown: int | None = None
+    root: Path, target: str, *, at: str | None = None, rehash: bool = True, shown: int | None = None
 ) -> Lineage:
     """Lineage of whatever is asked: what the workspace knows, else what a file's credentials lead to.
 
@@ -137,22 +137,22 @@ def lineage_of(
     Raises:
         AiprodError: neither, or a time is asked of what is no finished film.
     """
-    path = Path(asked)
+    path = Path(target)
     record = record_beside(path) if path.suffix.lower() in (".mp4", ".mov") and path.is_file() else None
     if record is not None:
         return film_lineage(root, path, read_record(record), at=at, rehash=rehash)
     if at is not None:
         if not path.is_file():
-            raise AiprodError(f"{asked} does not exist", "give the path of a finished film")
+            raise AiprodError(f"{target} does not exist", "give the path of a finished film")
         credential = credential_of(root, path)
         if credential is not None and isinstance(credential.lineage.get("film"), str):
             return signed_lineage(root, path, credential, at=at, rehash=rehash)
         if credential is None and (known := _known_again(root, path, at=at, rehash=rehash)) is not None:
             return known
-        raise AiprodError(f"{asked} is not a film whose shots are known", "--at is for films of `aiprod film`")
+        raise AiprodError(f"{target} is not a film whose shots are known", "--at is for films of `aiprod film`")
     try:
-        brief = brief_lineage(root, asked, shown) if shown is not None and not rehash else None
-        walked = brief or lineage(root, asked, rehash=rehash)
+        brief = brief_lineage(root, target, shown) if shown is not None and not rehash else None
+        walked = brief or lineage(root, target, rehash=rehash)
     except AiprodError:
         credential = credential_of(root, path)
         if credential is None:

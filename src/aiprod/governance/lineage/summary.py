@@ -38,7 +38,7 @@ _TABLES: dict[str, type[Row]] = {
 _RIGHT = ("source_id", "media_license", "effective_right")
 
 
-def brief_lineage(root: Path, asked: str, shown: int) -> Lineage | None:
+def brief_lineage(root: Path, target: str, shown: int) -> Lineage | None:
     """What ``lineage`` says of a thing without hashing, with so many of what it came from.
 
     None where it is neither a sample nor a model of films, or where a manifest is not the one that dvc.lock records:
@@ -51,7 +51,7 @@ def brief_lineage(root: Path, asked: str, shown: int) -> Lineage | None:
     facts = ColumnRecords(root, strict=False, lock=lock)
     if lock is None or not facts.as_recorded:
         return None
-    kind, name = resolve(facts, asked)
+    kind, name = resolve(facts, target)
     if kind != "sample" and (kind != "model" or name not in where.OF_FILM):
         return None
     walker = replace(_BriefWalker.of(facts, root, lock), columns=facts, shown=shown)

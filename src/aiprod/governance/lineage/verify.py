@@ -100,10 +100,10 @@ def _outs(facts: Records, lock: Lock, kind: str, name: str) -> list[str]:
 def _shard(root: Path, path: str) -> str | None:
     """The shard that an object is in, relative to the root; None for a file of its own, or a damaged index."""
     try:
-        found = None if (root / path).is_file() else locate(root / path)
+        located = None if (root / path).is_file() else locate(root / path)
     except AiprodError:
         return None
-    shard = found[0].shard_of(found[1]) if found is not None else None
+    shard = located[0].shard_of(located[1]) if located is not None else None
     return shard.relative_to(root).as_posix() if shard is not None else None
 
 

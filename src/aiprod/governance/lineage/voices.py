@@ -13,13 +13,13 @@ KINDS = ("utterance", "speaker", "head")
 MODELS = (*OF_SPEECH, LIPS)
 
 
-def kind_of(facts: Records, asked: str) -> str | None:
+def kind_of(facts: Records, target: str) -> str | None:
     """Whether an utterance, a head or a speaker is called that."""
-    if asked in facts.utterances:
+    if target in facts.utterances:
         return "utterance"
-    if asked in facts.faces:
+    if target in facts.faces:
         return "head"
-    return "speaker" if any(row.speaker == asked for row in facts.utterances.values()) else None
+    return "speaker" if any(row.speaker == target for row in facts.utterances.values()) else None
 
 
 def node(facts: Records, kind: str, name: str) -> Node:
@@ -47,18 +47,18 @@ def model(facts: Records, name: str, erasures: list[str] | None) -> Node:
 def used_by(facts: Records, kind: str, name: str) -> list[Node]:
     """The models that heard an utterance, any of a speaker's, or saw a head that says one."""
     mine = [key for key, row in facts.utterances.items() if name in (key, row.speaker)]
-    found = []
+    models = []
     for heard_by in OF_SPEECH if kind != "head" else ():
         heard = facts.ledger(heard_by)
         times = [heard[key].times for key in mine if key in heard]
         if times:
-            found.append(Node("model", heard_by, {"times_heard": sum(times), "utterances_heard": len(times)}))
+            models.append(Node("model", heard_by, {"times_heard": sum(times), "utterances_heard": len(times)}))
     seen = facts.ledger(LIPS)
     heads = [key for key, row in facts.faces.items() if (kind == "head" and key == name) or row.utterance_id in mine]
     shown = [seen[key].times for key in heads if key in seen]
     if shown:
-        found.append(Node("model", LIPS, {"times_shown": sum(shown), "heads_seen": len(shown)}))
-    return found
+        models.append(Node("model", LIPS, {"times_shown": sum(shown), "heads_seen": len(shown)}))
+    return models
 
 
 def sounds_of(facts: Records, kind: str, name: str) -> list[Any]:

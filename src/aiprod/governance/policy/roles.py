@@ -118,12 +118,12 @@ def require(
     if person is not None and (role := next((r for r in person[1] if r in able), None)) is not None:
         return Actor(person[0], role)
     needed = " or ".join(able) or "a role that nobody was given"
-    held = f"has the roles {', '.join(person[1]) or 'none'}" if person else f"is not in {ROLES}"
+    status = f"has the roles {', '.join(person[1]) or 'none'}" if person else f"is not in {ROLES}"
     people = sorted(n for n, roles in declared.people.items() if set(roles) & set(able))
     hint = f"ask {', '.join(people)}" if people else f"give somebody such a role in {ROLES}"
     raise refuse(
         Refusal(
-            f"{name!r} may not {action}: it takes {needed}, and {name!r} {held}",
+            f"{name!r} may not {action}: it takes {needed}, and {name!r} {status}",
             f"{hint}; --as NAME says who you are",
             lack="role",
             action=action,

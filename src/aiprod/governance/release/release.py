@@ -18,7 +18,7 @@ from aiprod.errors import AiprodError
 from aiprod.film.ingredients import MADE
 from aiprod.film.record import changed, place_of, record_beside
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.credentials.content_credentials import Part, read_credential, sign_video
+from aiprod.governance.credentials.content_credentials import IngredientFile, read_credential, sign_video
 from aiprod.governance.credentials.signing_identity import Identity, identity
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.releases import note
@@ -84,10 +84,10 @@ def release(
     compared = _compared(videos, person.name, cleared=copies_cleared)
     _refuse_overwriting(described, folder)
     signer = identity(root)
-    made = []
+    paths = []
     for video, about in described:
         sign_video(video, folder / video.name, about, signer, _parts(root, video, about))
-        made.append(folder / video.name)
+        paths.append(folder / video.name)
     documents = {
         "ATTRIBUTIONS.txt": attributions(facts),
         "MODEL_CARD.md": model_card(facts),
@@ -95,15 +95,15 @@ def release(
     }
     for name, text in documents.items():
         write_text(folder / name, text)
-    digests = {path.name: sha256_file(path) for path in made}
-    event = Event("export", "release", {"videos": len(made)}, {"by": person.name, "files": digests})
+    digests = {path.name: sha256_file(path) for path in paths}
+    event = Event("export", "release", {"videos": len(paths)}, {"by": person.name, "files": digests})
     AuditLog().append([event])
     time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     register = [
         note(root, path, digests[path.name], time=time, role=person.role, about=read_json(_beside(video)))
-        for (video, _), path in zip(described, made, strict=True)
+        for (video, _), path in zip(described, paths, strict=True)
     ]
-    return ReleaseResult(made, [folder / name for name in documents], register, signer, compared)
+    return ReleaseResult(paths, [folder / name for name in documents], register, signer, compared)
 
 
 def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]:
@@ -141,7 +141,7 @@ def _as_delivered(video: Path, record: dict[str, Any]) -> None:
         raise AiprodError(f"{video} cannot be released: {wrong[0]} ({count} files compared)", "make the film again")
 
 
-def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[Part] | None:
+def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[IngredientFile] | None:
     """What a film is made of, as far as the files are here; None of what is no film."""
     if "film" not in about:
         return None
@@ -153,7 +153,7 @@ def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[Part] | None:
         if path is None or is_private(each["name"]) or each["kind"] == "grade":
             continue  # the record, which is signed too, names it
         actions = ["c2pa.placed", *(["c2pa.color_adjustments"] if number in graded else [])]
-        parts.append(Part(each["name"], path, each["kind"] in MADE, tuple(actions)))
+        parts.append(IngredientFile(each["name"], path, each["kind"] in MADE, tuple(actions)))
     return parts
 
 

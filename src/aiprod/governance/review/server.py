@@ -128,8 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
         token, slash, path = self.path.partition("?")[0].removeprefix("/").partition("/")
         return path if slash and self._is_token(token) else None
 
-    def _is_token(self, given: str) -> bool:
-        return secrets.compare_digest(given.encode("utf-8", "surrogateescape"), self.server.token.encode())
+    def _is_token(self, token: str) -> bool:
+        return secrets.compare_digest(token.encode("utf-8", "surrogateescape"), self.server.token.encode())
 
     def _is_own_page(self) -> bool:
         """Whether a browser says that our page sent this; what is no browser need not say so."""
@@ -175,14 +175,14 @@ class _Handler(BaseHTTPRequestHandler):
         with decrypted_copy(path) as clear, open(clear, "rb") as file:
             size = clear.stat().st_size
             try:
-                asked = byte_range(self.headers.get("Range"), size)
+                requested = byte_range(self.headers.get("Range"), size)
             except Unsatisfiable:
                 return self._head(416, "video/mp4", 0, {"Content-Range": f"bytes */{size}"})
-            start, end = asked or (0, size - 1)
+            start, end = requested or (0, size - 1)
             more = {"Accept-Ranges": "bytes"}
-            if asked is not None:
+            if requested is not None:
                 more["Content-Range"] = f"bytes {start}-{end}/{size}"
-            self._head(200 if asked is None else 206, "video/mp4", end - start + 1, more)
+            self._head(200 if requested is None else 206, "video/mp4", end - start + 1, more)
             if self.command == "HEAD":
                 return None
             file.seek(start)

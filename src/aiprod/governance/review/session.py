@@ -36,7 +36,7 @@ class Desk:
     actor: Actor
     sample: str | None = None
     log: AuditLog = field(default_factory=AuditLog)
-    _made: list[Review] = field(default_factory=list, init=False)
+    _reviews: list[Review] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._facts = Records(self.root, vault=Vault())
@@ -80,14 +80,14 @@ class Desk:
         known = {"clip_id", "verdict", "note", "basis", "basis_ref"}
         if not set(values) <= known or not all(isinstance(v, str | None) for v in values.values()):
             raise AiprodError("the page sent something else than a decision", "reload it")
-        given = {name: value for name, value in values.items() if value}
-        if given.get("clip_id") not in self._clips:
+        filled = {name: value for name, value in values.items() if value}
+        if filled.get("clip_id") not in self._clips:
             raise AiprodError("the page sent a clip that is not on this desk", "reload it")
-        if given.get("verdict") == "REJECTED" and not given.get("note", "").strip():
+        if filled.get("verdict") == "REJECTED" and not filled.get("note", "").strip():
             raise AiprodError("a rejection takes a reason", "write it into the note (N), then reject again")
-        decision = Decision(**{"verdict": "", **given}, sample=self.sample)
+        decision = Decision(**{"verdict": "", **filled}, sample=self.sample)
         review = record(self.root, decision, self.actor.name, self.log)
-        self._made.append(review)
+        self._reviews.append(review)
         return {"clip_id": review.clip_id, "verdict": review.verdict, "number": review.number}
 
     def undo(self) -> dict[str, Any]:
@@ -96,10 +96,10 @@ class Desk:
         Raises:
             AiprodError: there is none, or somebody else decided since.
         """
-        if not self._made:
+        if not self._reviews:
             raise AiprodError("nothing decided in this session can be undone", "decide again instead")
-        undo(self.root, self._made[-1], self.log)
-        clip_id = self._made.pop().clip_id
+        undo(self.root, self._reviews[-1], self.log)
+        clip_id = self._reviews.pop().clip_id
         return {"clip_id": clip_id, "decided": self._decided().get(clip_id)}
 
     def _clip(self, clip_id: str, decided: str | None) -> dict[str, Any]:

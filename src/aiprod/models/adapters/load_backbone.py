@@ -113,16 +113,16 @@ def load_experts(
     boundary = read_json(index).get("boundary_ratio") if index.is_file() else None
     if isinstance(boundary, bool) or not isinstance(boundary, int | float) or not 0 < boundary < 1:
         raise AiprodError(f"{index} states no boundary_ratio between 0 and 1", "restore it")
-    made = []
+    models = []
     for name in EXPERT_PARTS:
         class_name = read_json(folder / name / "config.json").get("_class_name")
         if class_name != "WanTransformer3DModel":
             raise AiprodError(f"{folder / name} holds a {class_name}", "give two experts of Wan 2.2")
-        made.append(load_backbone(folder / name, compression, dtype=dtype).model)
-    sizes = [{k: dict(m.config)[k] for k in ("in_channels", "patch_size", "text_dim")} for m in made]
+        models.append(load_backbone(folder / name, compression, dtype=dtype).model)
+    sizes = [{k: dict(m.config)[k] for k in ("in_channels", "patch_size", "text_dim")} for m in models]
     if sizes[0] != sizes[1]:
         raise AiprodError(f"the experts in {folder} take different sizes", "give two of one checkpoint")
-    return WanBackbone(WanExperts(made[0], made[1], boundary), compression, text_tokens)
+    return WanBackbone(WanExperts(models[0], models[1], boundary), compression, text_tokens)
 
 
 def _read(folder: Path, name: str, dtype: torch.dtype) -> Any:

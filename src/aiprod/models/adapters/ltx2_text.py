@@ -151,12 +151,12 @@ def _connectors(folder: Path) -> Any:
 
     config, tensors = _read(folder)
     try:
-        made = LTX2TextConnectors.from_config(config)
+        connectors = LTX2TextConnectors.from_config(config)
     except (TypeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"the connectors in {folder} cannot be made ({first[:160]})", "restore them") from None
-    strict_load(made, tensors, f"{folder}/connectors")
-    return made
+    strict_load(connectors, tensors, f"{folder}/connectors")
+    return connectors
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

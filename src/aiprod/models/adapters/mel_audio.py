@@ -144,11 +144,11 @@ def load_vocoder(folder: Path) -> Any:
     if name not in VOCODERS:
         raise CheckpointError(f"{place} holds a {name}, not one of {', '.join(VOCODERS)}", "give LTX-2's own vocoder")
     try:
-        made = getattr(ltx2, name).from_config(config)
+        vocoder = getattr(ltx2, name).from_config(config)
     except Exception as error:  # the class raises many kinds
         raise CheckpointError(f"{place} does not describe a {name} ({words_of(error)})", "restore it") from None
-    strict_load(made, {n: t.float() for n, t in tensors.items()}, str(place))
-    return made
+    strict_load(vocoder, {n: t.float() for n, t in tensors.items()}, str(place))
+    return vocoder
 
 
 def _described(model: Any) -> dict[str, Any]:

@@ -39,12 +39,12 @@ class WanExperts(nn.Module):
         from diffusers import WanTransformer3DModel
 
         own = {k: v for k, v in config.items() if k not in ("low", "boundary_ratio")}
-        made = [WanTransformer3DModel.from_config(said) for said in (own, config["low"])]
-        for model in made:
+        experts = [WanTransformer3DModel.from_config(config_of_part) for config_of_part in (own, config["low"])]
+        for model in experts:
             rope = model.rope
             with torch.device("cpu"):
                 model.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len)
-        return cls(made[0], made[1], config["boundary_ratio"])
+        return cls(experts[0], experts[1], config["boundary_ratio"])
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -66,9 +66,9 @@ class WanExperts(nn.Module):
     ) -> tuple[Tensor]:
         """Each sample through the expert of its noise level; of levels of its tokens, the highest counts."""
         levels = timestep if timestep.dim() == 1 else timestep.amax(dim=1)
-        asked = levels >= 1000 * self.boundary
+        high = levels >= 1000 * self.boundary
         result: Tensor | None = None
-        for model, rows in ((self.high, asked), (self.low, ~asked)):
+        for model, rows in ((self.high, high), (self.low, ~high)):
             if not bool(rows.any()):
                 continue
             part: Tensor = model(

@@ -136,14 +136,14 @@ def open_checkpoint(
         raise CheckpointError(f"{root / CONFIG} is not a JSON object", _RESTORE)
     refuse_unusual(root)
     shards = _find_shards(root)
-    found = config.pop(CLASS_KEY, None)
+    kind = config.pop(CLASS_KEY, None)
     config.pop(FORMAT_KEY, None)
-    if class_name is not None and found != class_name:
+    if class_name is not None and kind != class_name:
         raise CheckpointError(
-            f"{root} holds a {found or 'model of unknown kind'}, not a {class_name}",
+            f"{root} holds a {kind or 'model of unknown kind'}, not a {class_name}",
             f"give a folder that a {class_name} was saved to",
         )
-    return CheckpointFiles(root, str(found), config, _check_digest(root, require_digest), shards)
+    return CheckpointFiles(root, str(kind), config, _check_digest(root, require_digest), shards)
 
 
 @contextlib.contextmanager

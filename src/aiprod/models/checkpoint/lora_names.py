@@ -38,9 +38,9 @@ def published_names(layers: Iterable[str]) -> dict[str, str]:
     Args:
         layers: all of a model, by which its family is known.
     """
-    found = list(layers)
-    rules = _rules({name.split(".")[0] for name in found} | set(found))
-    renamed = {name: _apply(name, rules) for name in found}
+    names = list(layers)
+    rules = _rules({name.split(".")[0] for name in names} | set(names))
+    renamed = {name: _apply(name, rules) for name in names}
     return {name: new for name, new in renamed.items() if new != name}
 
 

@@ -86,5 +86,5 @@ def _refuse_quantised(path: Path) -> None:
 
 def some_of(names: Iterable[str], limit: int = 5) -> str:
     """The first names, and how many more there are."""
-    found = list(names)
-    return ", ".join(found[:limit]) + (f" and {len(found) - limit} more" if len(found) > limit else "")
+    every = list(names)
+    return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")

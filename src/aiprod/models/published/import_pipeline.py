@@ -109,11 +109,11 @@ def _parts_of(sources: Sequence[RecognisedWeights], states: int | None) -> tuple
     if of_ltx2:
         encoder = next((p for p in parts if p.name == "text_encoder"), None)
         states = _width(dict(encoder.config)) if encoder is not None else states
-        made, more = ltx2_parts(_together(of_ltx2), states)
-        names = {part.name for part in made}
+        converted, more = ltx2_parts(_together(of_ltx2), states)
+        names = {part.name for part in converted}
         if "transformer" in names and "connectors" not in names and more:
             raise CheckpointError(f"{of_ltx2[0].where}: {more[0]}", "give that file too")
-        parts, unread = [*made, *parts], [*unread, *more]
+        parts, unread = [*converted, *parts], [*unread, *more]
     return parts, unread
 
 
@@ -144,8 +144,8 @@ def _together(many: Sequence[Weights]) -> Weights:
         weights.renamed(lambda n: n if _projects(n) else None) if is_packed_gemma(weights) else as_one_file(weights)
         for weights in many
     ]
-    told = {name: text for weights in reversed(many) for name, text in weights.metadata.items()}
-    return join(named, {**told, "config": json.dumps(config)})
+    metadata = {name: text for weights in reversed(many) for name, text in weights.metadata.items()}
+    return join(named, {**metadata, "config": json.dumps(config)})
 
 
 def _refuse_two(parts: Sequence[Part]) -> None:

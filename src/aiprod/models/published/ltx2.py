@@ -62,13 +62,13 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
         CheckpointError: no configuration in the metadata, or one that diffusers' classes cannot express.
     """
     weights = as_one_file(weights)
-    metadata, where, names = _said(weights), weights.where, set(weights.tensors)
+    metadata, where, names = _stated_config(weights), weights.where, set(weights.tensors)
     taken: set[str] = set()
 
     def under(prefix: str) -> dict[str, str]:
-        found = {n.removeprefix(prefix): n for n in names if n.startswith(prefix)}
-        taken.update(found.values())
-        return found
+        part = {n.removeprefix(prefix): n for n in names if n.startswith(prefix)}
+        taken.update(part.values())
+        return part
 
     parts: list[Part] = []
     unread = []
@@ -100,8 +100,8 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
         parts.append(_part("audio_vae", "AutoencoderKLLTX2Audio", config, weights, _audio_keys(audio)))
     if vocoder := under("vocoder."):
         wide, config = vocoder_config(metadata, where)
-        made = "LTX2VocoderWithBWE" if wide else "LTX2Vocoder"
-        parts.append(_part("vocoder", made, config, weights, _vocoder_keys(vocoder)))
+        class_name = "LTX2VocoderWithBWE" if wide else "LTX2Vocoder"
+        parts.append(_part("vocoder", class_name, config, weights, _vocoder_keys(vocoder)))
     if under(_DURATION):
         unread.append("duration_head: nothing here uses it")
     left = sorted(names - taken)
@@ -110,7 +110,7 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
     return parts, unread
 
 
-def _said(weights: Weights) -> dict[str, Any]:
+def _stated_config(weights: Weights) -> dict[str, Any]:
     text = weights.metadata.get("config", "")
     try:
         read = json.loads(text)

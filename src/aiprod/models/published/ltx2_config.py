@@ -205,8 +205,8 @@ def _blocks(
     """Residual blocks, and the resampling between them: its axes and its settings."""
     residual, types, between = [], [], []
     try:
-        for number, (name, given) in enumerate(blocks):
-            about = {"num_layers": given} if isinstance(given, int) else dict(given)
+        for number, (name, channels) in enumerate(blocks):
+            about = {"num_layers": channels} if isinstance(channels, int) else dict(channels)
             if number % 2 == 0 and name == "res_x":
                 residual.append({**about, "num_layers": int(about["num_layers"])})
             elif number % 2 and name in kinds:

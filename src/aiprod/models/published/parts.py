@@ -72,21 +72,21 @@ class Part:
             if n in wanted and about.shape != wanted[n]
         )
         kinds = (("not known:", unknown), ("missing:", missing), ("of another shape:", shapes))
-        said = [f"{label} {some_of(names)}" for label, names in kinds if names]
-        if said:
-            what = f"{self.weights.where}: the {self.name} does not fit {self.class_name}; tensors {'; '.join(said)}"
+        wrong = [f"{label} {some_of(names)}" for label, names in kinds if names]
+        if wrong:
+            what = f"{self.weights.where}: the {self.name} does not fit {self.class_name}; tensors {'; '.join(wrong)}"
             raise CheckpointError(what, _NOT_READ)
 
     def _wanted(self) -> dict[str, tuple[int, ...]]:
         try:
             with torch.device("meta"):
-                made = make(self.class_name, dict(self.config))
+                model = make(self.class_name, dict(self.config))
         except Exception as error:  # the classes raise many kinds
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             what = f"{self.weights.where} does not describe a {self.class_name} ({first[:200]})"
             raise CheckpointError(what, _NOT_READ) from None
-        shapes = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
-        tied = getattr(made, "_tied_weights_keys", None) or ()
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        tied = getattr(model, "_tied_weights_keys", None) or ()
         return {name: shape for name, shape in shapes.items() if name not in tied or name in self.keys}
 
 

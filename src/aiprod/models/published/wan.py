@@ -64,7 +64,7 @@ def wan_transformer(weights: Weights, name: str = "transformer") -> Part:
     where = weights.where
     try:
         dim, taken, *patch = shapes["patch_embedding.weight"]
-        given = shapes["head.head.weight"][0] // (patch[0] * patch[1] * patch[2])
+        out_channels = shapes["head.head.weight"][0] // (patch[0] * patch[1] * patch[2])
         ffn, freq, text = (
             shapes["blocks.0.ffn.0.weight"][0],
             shapes["time_embedding.0.weight"][1],
@@ -72,28 +72,26 @@ def wan_transformer(weights: Weights, name: str = "transformer") -> Part:
         )
     except (KeyError, ValueError, IndexError, ZeroDivisionError):
         raise CheckpointError(f"{where} lacks weights that every Wan transformer has", _REFUSED) from None
-    if extra or taken != given:
-        what = (
-            f"{where} takes more than noise and text ({extra[0] if extra else f'{taken} channels, and gives {given}'})"
-        )
-        raise CheckpointError(what, _REFUSED)
-    said = _config_beside(where)
-    heads = said.get("num_heads", dim // _HEAD)
-    if type(heads) is not int or heads < 1 or dim % heads or (not said and dim % _HEAD):
+    if extra or taken != out_channels:
+        more = extra[0] if extra else f"{taken} channels, and gives {out_channels}"
+        raise CheckpointError(f"{where} takes more than noise and text ({more})", _REFUSED)
+    stated = _config_beside(where)
+    heads = stated.get("num_heads", dim // _HEAD)
+    if type(heads) is not int or heads < 1 or dim % heads or (not stated and dim % _HEAD):
         raise CheckpointError(f"{where} has {dim} values per token, not a whole number of heads", _REFUSED)
     config = {
         "patch_size": patch,
         "num_attention_heads": heads,
         "attention_head_dim": dim // heads,
         "in_channels": taken,
-        "out_channels": given,
+        "out_channels": out_channels,
         "text_dim": text,
         "freq_dim": freq,
         "ffn_dim": ffn,
         "num_layers": len({n.split(".")[1] for n in names if n.startswith("blocks.")}),
         "cross_attn_norm": "blocks.0.norm3.weight" in names,
         "qk_norm": "rms_norm_across_heads",
-        "eps": said.get("eps", 1e-6),
+        "eps": stated.get("eps", 1e-6),
         "added_kv_proj_dim": None,
     }
     keys = dict(convert_wan_transformer_to_diffusers(dict(names)))

@@ -178,5 +178,5 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 
 def _texts(values: Iterable[object]) -> list[str] | None:
-    found = list(values)
-    return [v for v in found if isinstance(v, str)] if all(isinstance(v, str) for v in found) else None
+    items = list(values)
+    return [v for v in items if isinstance(v, str)] if all(isinstance(v, str) for v in items) else None

@@ -39,7 +39,7 @@ _Box = tuple[float, float, float, float, float]
 """Left, top, width, height in pixels, and the score."""
 
 
-def told() -> dict[str, str]:
+def identity() -> dict[str, str]:
     """How faces are looked for."""
     return {"method": METHOD, "version": f"{VERSION}-{BUNDLED['faces'].identity()}"}
 
@@ -50,7 +50,7 @@ def find(rgb: Plane) -> list[dict[str, Any]]:
     hits: list[_Box] = []
     for x, y, part in _squares(rgb):
         hits += [(x + a, y + b, c, d, score) for a, b, c, d, score in _short(part) if score >= _found_min(d)]
-    found = []
+    faces = []
     for box in _merged(hits):
         confirmed = _confirmation(rgb, box)
         if confirmed >= CONFIRMED_MIN and box[4] + confirmed >= _TOGETHER_MIN - 1e-9:
@@ -58,16 +58,16 @@ def find(rgb: Plane) -> list[dict[str, Any]]:
             low = np.clip([box[0] / w, box[1] / h], 0, 1)
             high = np.clip([(box[0] + box[2]) / w, (box[1] + box[3]) / h], 0, 1)
             place = [round(float(value), 3) for value in (*low, *(high - low))]
-            found.append({"box": place, "confidence": confidence})
-    return sorted(found, key=lambda face: (-face["confidence"], face["box"]))
+            faces.append({"box": place, "confidence": confidence})
+    return sorted(faces, key=lambda face: (-face["confidence"], face["box"]))
 
 
 def faces_in(still: Still) -> list[dict[str, Any]]:
     """Faces of a still by the bundled networks, which several checks ask for: ``box`` and ``confidence`` of each."""
     if "faces" not in still.shared:
         still.shared["faces"] = find(still.upright_rgb(SIDE_PX))
-    found: list[dict[str, Any]] = still.shared["faces"]
-    return found
+    faces: list[dict[str, Any]] = still.shared["faces"]
+    return faces
 
 
 def _found_min(size_px: float) -> float:
@@ -136,20 +136,20 @@ def _answers(part: Plane, name: str, side: int, outputs: tuple[str, str]) -> lis
     scale = side / max(h, w)
     tall, wide = max(1, round(h * scale)), max(1, round(w * scale))
     top, left = (side - tall) // 2, (side - wide) // 2
-    given = np.zeros((side, side, 3), np.float32)
+    batch = np.zeros((side, side, 3), np.float32)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(part, (wide, tall), interpolation=method)
-    given[top : top + tall, left : left + wide] = small / np.float32(127.5) - np.float32(1)
-    logits, offsets = tflite(BUNDLED["faces"].file(name))(given, outputs)
+    batch[top : top + tall, left : left + wide] = small / np.float32(127.5) - np.float32(1)
+    logits, offsets = tflite(BUNDLED["faces"].file(name))(batch, outputs)
     scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
     likely = np.flatnonzero(scores >= min(_SMALL_FOUND_MIN, CONFIRMED_MIN))
-    found: list[_Box] = []
+    boxes: list[_Box] = []
     for i in likely.tolist():
         x, y, box_w, box_h = (float(value) for value in offsets[0, i, :4])
         centre_x, centre_y = x + side * _anchors(side)[i, 0], y + side * _anchors(side)[i, 1]
         corner = (centre_x - box_w / 2 - left) / scale, (centre_y - box_h / 2 - top) / scale
-        found.append((*corner, box_w / scale, box_h / scale, float(scores[i])))
-    return found
+        boxes.append((*corner, box_w / scale, box_h / scale, float(scores[i])))
+    return boxes
 
 
 @lru_cache(maxsize=2)

@@ -73,8 +73,8 @@ class BundledNetwork:
         """The licence texts that come with it."""
         folder = _HERE
         if self.package:
-            found = metadata.distribution(self.package).files or []
-            (record,) = [path for path in found if path.name == "METADATA"]
+            files = metadata.distribution(self.package).files or []
+            (record,) = [path for path in files if path.name == "METADATA"]
             folder = Path(str(record.locate())).parent / "licenses"
         return "\n".join((folder / name).read_text(encoding="utf-8") for name in self.licence_files)
 
@@ -183,9 +183,9 @@ def _checked(package: str, version: str, name: str, sha256: str) -> Path:
     whose = f"{package} {version}" if package else "this package"
     hint = f"pip install --force-reinstall --no-deps {package}=={version}" if package else "install aiprod again"
     try:
-        found = sha256_file(path)
+        digest = sha256_file(path)
     except OSError as error:
         raise AiprodError(f"{path.name} of {whose} cannot be read ({error.strerror})", hint) from None
-    if found != sha256:
-        raise AiprodError(f"{path.name} is not that of {whose} (its SHA-256 is {found[:16]}…)", hint)
+    if digest != sha256:
+        raise AiprodError(f"{path.name} is not that of {whose} (its SHA-256 is {digest[:16]}…)", hint)
     return path

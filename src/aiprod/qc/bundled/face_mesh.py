@@ -54,8 +54,8 @@ class Face:
     @property
     def centre(self) -> Points:
         """Between the eyes."""
-        found: Points = (self.points[_RIGHT_EYE] + self.points[_LEFT_EYE]) / 2
-        return found
+        middle: Points = (self.points[_RIGHT_EYE] + self.points[_LEFT_EYE]) / 2
+        return middle
 
     @property
     def angle(self) -> float:
@@ -98,13 +98,13 @@ class Face:
 def faces_in(picture: Picture) -> list[Face]:
     """Every face of a picture, the largest first."""
     height, width = picture.shape[:2]
-    found = []
+    faces = []
     for hit in blazeface.find(picture):
         x, y, w, h = np.array(hit["box"]) * (width, height, width, height)
         face = _mesh(picture, x + w / 2, y + h / 2, _ROOM * max(w, h), 0.0)
         if face is not None:
-            found.append(face)
-    return sorted(found, key=lambda face: -face.eyes)
+            faces.append(face)
+    return sorted(faces, key=lambda face: -face.eyes)
 
 
 def follow(pictures: Iterable[Picture], which: int = 0) -> Iterator[Face | None]:
@@ -135,8 +135,8 @@ def _mesh(picture: Picture, x: float, y: float, side: float, angle: float) -> Fa
     """The points of the face in a turned square; None where the network sees none."""
     matrix = cv2.getRotationMatrix2D((float(x), float(y)), float(np.rad2deg(angle)), _SIDE / max(side, 1.0))
     matrix[:, 2] = matrix[:, 2] + _SIDE / 2 - np.array([x, y])
-    given = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    points, present = tflite(MESH.file("face_landmark.tflite"))(given / np.float32(255), ("conv2d_20", "conv2d_30"))
+    crop = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    points, present = tflite(MESH.file("face_landmark.tflite"))(crop / np.float32(255), ("conv2d_20", "conv2d_30"))
     if 1 / (1 + np.exp(-np.clip(float(present.reshape(-1)[0]), -50, 50))) < _PRESENT_MIN:
         return None
     back = cv2.invertAffineTransform(matrix)

@@ -75,11 +75,11 @@ class OpenCVNetwork:
     def __init__(self, path: Path) -> None:
         self._network: Any = cv2.dnn.readNetFromTFLite(str(path))
 
-    def __call__(self, given: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+    def __call__(self, image: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """The named outputs for a picture [side, side, channels]."""
-        self._network.setInput(given.astype(np.float32, copy=False).transpose(2, 0, 1)[None])
-        found: list[NDArray[np.float32]] = self._network.forward(list(outputs))
-        return found
+        self._network.setInput(image.astype(np.float32, copy=False).transpose(2, 0, 1)[None])
+        results: list[NDArray[np.float32]] = self._network.forward(list(outputs))
+        return results
 
     def layers(self) -> list[str]:
         """The names of all layers, each of which can be an output."""
@@ -96,11 +96,11 @@ class LiteRTNetwork:
             self._network: Any = Interpreter(str(path), num_threads=1)  # the engine runs clips side by side
             self._network.allocate_tensors()
         self._input = self._network.get_input_details()[0]["index"]
-        self._outputs = {found["name"]: found["index"] for found in self._network.get_output_details()}
+        self._outputs = {output["name"]: output["index"] for output in self._network.get_output_details()}
 
-    def __call__(self, given: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+    def __call__(self, image: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """The named outputs for a picture [side, side, channels]."""
-        self._network.set_tensor(self._input, given.astype(np.float32, copy=False)[None])
+        self._network.set_tensor(self._input, image.astype(np.float32, copy=False)[None])
         self._network.invoke()
         return [self._network.get_tensor(self._outputs[name]) for name in outputs]
 

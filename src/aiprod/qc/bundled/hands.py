@@ -39,35 +39,35 @@ class _Palm:
 def find(rgb: Plane) -> list[dict[str, Any]]:
     """Hands of an upright picture [h, w, 3] RGB: ``box`` as shares of it, and ``confidence``; the surest first."""
     h, w = rgb.shape[:2]
-    found = []
+    hands = []
     for palm in _palms(rgb):
         if (score := _is_hand(rgb, palm)) >= HAND_MIN:
             side = palm.size * _HAND / 2  # a hand's own square has room for stretched fingers
             x, y = _middle(palm)
             box = np.array([(x - side / 2) / w, (y - side / 2) / h, side / w, side / h])
-            found.append({"box": box_of(box), "confidence": round(min(palm.score, score), 2)})
-    return sorted(found, key=lambda hand: (-hand["confidence"], hand["box"]))
+            hands.append({"box": box_of(box), "confidence": round(min(palm.score, score), 2)})
+    return sorted(hands, key=lambda hand: (-hand["confidence"], hand["box"]))
 
 
 def _palms(rgb: Plane) -> list[_Palm]:
     """The surest palms, each once."""
-    given = fitted(rgb, _PALM_PX)
+    fitted_image = fitted(rgb, _PALM_PX)
     network = tflite(BUNDLED["persons"].file("palm_detection_full.tflite"))
-    logits, offsets = network(given.square / np.float32(255), ("Identity_1", "Identity"))
+    logits, offsets = network(fitted_image.square / np.float32(255), ("Identity_1", "Identity"))
     scores = 1 / (1 + np.exp(-np.clip(logits.ravel(), -50, 50)))
-    found: list[_Palm] = []
+    palms: list[_Palm] = []
     for i in np.argsort(-scores, kind="stable").tolist():
-        if scores[i] < PALM_MIN or len(found) == _LOOKED_AT:
+        if scores[i] < PALM_MIN or len(palms) == _LOOKED_AT:
             break
-        scale = given.width / rgb.shape[1]
-        anchor, corner = _anchors()[i] * _PALM_PX, np.array([given.left, given.top])
+        scale = fitted_image.width / rgb.shape[1]
+        anchor, corner = _anchors()[i] * _PALM_PX, np.array([fitted_image.left, fitted_image.top])
         x, y = ((anchor + offsets[0, i, :2] - corner) / scale).tolist()
         wrist, knuckle = offsets[0, i, 4:6], offsets[0, i, 8:10]  # and the middle finger's
         turn = float(np.arctan2(knuckle[0] - wrist[0], wrist[1] - knuckle[1]))
         palm = _Palm(float(scores[i]), x, y, float(offsets[0, i, 2]) / scale, turn)
-        if all(np.hypot(x - other.x, y - other.y) >= max(palm.size, other.size) / 2 for other in found):
-            found.append(palm)
-    return found
+        if all(np.hypot(x - other.x, y - other.y) >= max(palm.size, other.size) / 2 for other in palms):
+            palms.append(palm)
+    return palms
 
 
 def _middle(palm: _Palm) -> tuple[float, float]:

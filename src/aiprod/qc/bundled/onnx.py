@@ -25,14 +25,14 @@ class Network:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._first = self._session.get_inputs()[0].name
 
-    def __call__(self, given: np.ndarray | dict[str, np.ndarray]) -> list[Any]:
+    def __call__(self, inputs: np.ndarray | dict[str, np.ndarray]) -> list[Any]:
         """The outputs.
 
         Raises:
             AiprodError: it cannot work on this.
         """
         try:
-            outputs: list[Any] = self._session.run(None, given if isinstance(given, dict) else {self._first: given})
+            outputs: list[Any] = self._session.run(None, inputs if isinstance(inputs, dict) else {self._first: inputs})
         except MemoryError:
             raise
         except Exception as error:  # onnxruntime raises a kind of its own for each fault

@@ -35,18 +35,18 @@ def answers(rgb: Plane) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Boxes [1917, 4] of left, top, width and height as shares of the picture, and scores [1917, 24] of ``LABELS``.
     """
-    given = fitted(rgb, SIDE_PX)
+    fitted_image = fitted(rgb, SIDE_PX)
     network = tflite(BUNDLED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
-    raw, logits = _outputs(network, given.square / np.float32(127.5) - np.float32(1))
+    raw, logits = _outputs(network, fitted_image.square / np.float32(127.5) - np.float32(1))
     middles = _anchors()
     scores = 1 / (1 + np.exp(-np.clip(logits.reshape(len(middles), -1), -50, 50)))
     size = np.exp(raw[:, [3, 2]] / _SIZE) * middles[:, 2:]
     centre = raw[:, [1, 0]] / _CENTRE * middles[:, 2:] + middles[:, :2]
-    return given.shares(np.hstack([centre - size / 2, size]) * SIDE_PX), scores
+    return fitted_image.shares(np.hstack([centre - size / 2, size]) * SIDE_PX), scores
 
 
 def _outputs(
-    network: OpenCVNetwork | LiteRTNetwork, given: NDArray[np.floating]
+    network: OpenCVNetwork | LiteRTNetwork, image: NDArray[np.floating]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What it says of boxes [1917, 4] and labels [1, 1917, 24].
 
@@ -54,10 +54,10 @@ def _outputs(
     so the layers themselves are asked.
     """
     if isinstance(network, LiteRTNetwork):
-        raw, logits = network(given, (_BOXES, _CLASSES))
+        raw, logits = network(image, (_BOXES, _CLASSES))
         return raw[0], logits
     layers = [name for name in network.layers() if "/BoxEncodingPredictor/BiasAdd" in name]
-    *boxes, logits = network(given, (*layers, _CLASSES))
+    *boxes, logits = network(image, (*layers, _CLASSES))
     return np.concatenate([part.transpose(0, 2, 3, 1).reshape(-1, 4) for part in boxes]), logits
 
 

@@ -79,8 +79,8 @@ def _things(boxes: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
     )
 
 
-def _surest_first(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(found, key=lambda one: (-one["confidence"], one["box"]))
+def _surest_first(persons: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(persons, key=lambda one: (-one["confidence"], one["box"]))
 
 
 def _squares(rgb: Plane) -> Iterator[tuple[Plane, tuple[np.ndarray, np.ndarray]]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import mono_of, window_power
 from aiprod.qc.checks.loudness import mean_square
-from aiprod.qc.clip_context import Sound
+from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.measurement import OfSound
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def dropouts(samples: NDArray[np.float32], rate_hz: int) -> list[tuple[float, fl
         for channel in samples[:, at : at + _BLOCK]:
             quiet[at : at + _BLOCK] &= np.abs(channel) < 2.0**-15
     edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False))
-    found = []
+    spans = []
     for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         if not _ZERO_S * rate_hz <= b - a <= _LONGEST_S * rate_hz or a == 0 or b == quiet.size:
             continue
         if _is_cut(samples[:, :a][:, ::-1], rate_hz) and _is_cut(samples[:, b:], rate_hz):
-            found.append((a / rate_hz, (b - a) / rate_hz))
-    return found
+            spans.append((a / rate_hz, (b - a) / rate_hz))
+    return spans
 
 
 def _is_cut(beside: NDArray[np.float32], rate_hz: int) -> bool:
@@ -78,7 +78,7 @@ def sudden_holes(samples: NDArray[np.float32], rate_hz: int) -> list[tuple[float
     if n < 8:
         return []
     edges = np.flatnonzero(np.diff(level < -75.0, prepend=False, append=False))
-    found = []
+    spans = []
     for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         if not 2 <= b - a <= 200 or a < 4 or b > n - 4:
             continue
@@ -86,8 +86,8 @@ def sudden_holes(samples: NDArray[np.float32], rate_hz: int) -> list[tuple[float
         # what is faded out within 20 ms is lower there than 30 ms earlier.
         before, after = level[max(0, a - 8) : a][::-1], level[b : b + 8]
         if all(side[1:3].min() > -35.0 and side[1] >= _mean_db(side[3:]) - _HOLE_STEADY_DB for side in (before, after)):
-            found.append((a * hop / rate_hz, (b - a) * hop / rate_hz))
-    return found
+            spans.append((a * hop / rate_hz, (b - a) * hop / rate_hz))
+    return spans
 
 
 def _mean_db(level: NDArray[np.float64]) -> float:
@@ -177,7 +177,7 @@ class Defects(OfSound):
     version = VERSION
     method = METHOD
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Drop-outs, channel identity, bandwidth."""
         return measure(
             sound.span,

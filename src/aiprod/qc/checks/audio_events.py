@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.clip_context import Sound
+from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.measurement import OfSound
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def onsets(level_db: NDArray[np.float64]) -> NDArray[np.int64]:
         before = np.maximum(before, shifted)
     rising = (level_db - before >= 6.0) & (level_db >= max(float(level_db.max()) - 30.0, -60.0))
     rising[:5] = False
-    found: list[int] = []
+    peaks: list[int] = []
     for i in np.flatnonzero(rising).tolist():
-        if not found or i - found[-1] > 8:
-            found.append(i)
-    return np.array(found, np.int64)
+        if not peaks or i - peaks[-1] > 8:
+            peaks.append(i)
+    return np.array(peaks, np.int64)
 
 
 def pitch_hz(part: NDArray[np.float32], rate_hz: int) -> tuple[float, float] | None:
@@ -100,10 +100,10 @@ def measure(
     shares: list[float] = []
     for start in starts[:64].tolist():
         a = int(start * HOP_S * rate_hz)
-        found = pitch_hz(mono[a : a + round(0.12 * rate_hz)], rate_hz)
-        if found is not None:
-            pitches.append(round(found[0], 1))
-            shares.append(found[1])
+        pitch = pitch_hz(mono[a : a + round(0.12 * rate_hz)], rate_hz)
+        if pitch is not None:
+            pitches.append(round(pitch[0], 1))
+            shares.append(pitch[1])
     # One figure for the whole clip too: a held note has no onset but is a tone.
     whole = pitch_hz(mono[: min(mono.size, 4 * rate_hz)], rate_hz)
     tonal = float(np.median(shares)) if shares else (whole[1] if whole else 0.0)
@@ -137,6 +137,6 @@ class Events(OfSound):
     version = VERSION
     method = METHOD
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Onset times and pitches, and the sound's kind."""
         return measure(sound.span, sound.rate_hz, sound.start_s, sound.mono_span)

@@ -75,9 +75,9 @@ class Black(OfFrames):
         }
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Sum of black stretches."""
-    figures, limit = found["black"], params.video.black_max_s
+    figures, limit = measurements["black"], params.video.black_max_s
     total, share = figures.number("black_s"), figures.number("black_fraction")
     return judged(
         figures,

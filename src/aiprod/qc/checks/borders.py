@@ -173,10 +173,10 @@ def is_turned(geometry: FigureColumns) -> Mask:
     return np.isin(geometry.number("rotation_deg"), (90, 270))
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Shape of the picture within its black borders against the allowed ones."""
-    figures = found["geometry"]
-    bars = bars_of(figures, found["borders"])
+    figures = measurements["geometry"]
+    bars = bars_of(figures, measurements["borders"])
     shape = figures.number("aspect") * bars.width / bars.height
     cases = []
     for name in params.video.aspects:

@@ -11,7 +11,7 @@ import numpy as np
 
 from aiprod.qc.checks import tracking
 from aiprod.qc.checks.standing_edges import Standing, standing
-from aiprod.qc.clip_context import Evidence, Plane
+from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 
 VERSION = "4"
@@ -67,7 +67,7 @@ def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | No
     rank = np.arange(order.size) - np.searchsorted(cells[order], cells[order])
     keep = np.sort(order[rank < _PER_CELL])
     points, cells = points[keep], cells[keep]
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # its stubs do not know None
+    moved, tracked, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # its stubs do not know None
         first,
         second,
         points,
@@ -76,7 +76,7 @@ def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | No
         maxLevel=3,
         criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.03),
     )
-    good = found.ravel() == 1
+    good = tracked.ravel() == 1
     a, b, cells = points[good], moved[good], cells[good]
     if len(a) < 8 or np.unique(cells).size < 4:
         return None
@@ -126,9 +126,9 @@ def measure(
 
     Where the camera follows something, the figures are the ground's, and ``subject`` says where what it follows is.
     """
-    held = {"standing": round(stands.share, 4)} if stands is not None else {}
+    standing_figures = {"standing": round(stands.share, 4)} if stands is not None else {}
     nothing = dict.fromkeys(("dx_per_s", "dy_per_s", "zoom_per_s", "roll_per_s", "speed_per_s", "travel"), 0.0)
-    still = {"status": "ok", "movement": "static", "movements": ["static"], **nothing, **held}
+    still = {"status": "ok", "movement": "static", "movements": ["static"], **nothing, **standing_figures}
     if stands is not None and stands.scene:  # what passes before it may outvote it in every pair
         return still
     fitted = [
@@ -137,7 +137,12 @@ def measure(
         if gap > 0 and (fit := pair_motion(a, b, max(0.12, STATIC * a.shape[1] * gap / max(frame_s, 1e-3)))) is not None
     ]
     if len(fitted) < max(2, len(pairs) // 3):
-        return {"status": "unmeasurable", "reason": "too few corners to follow", "movement": "undetermined", **held}
+        return {
+            "status": "unmeasurable",
+            "reason": "too few corners to follow",
+            "movement": "undetermined",
+            **standing_figures,
+        }
     rates = np.array([[fit.dx, fit.dy, fit.zoom, fit.roll] for fit, _ in fitted])
     gaps, inliers = np.array([gap for _, gap in fitted]), np.array([fit.inliers for fit, _ in fitted])
     if stands is not None and stands.half and float(np.median(inliers)) < _CAMERA_MOVES:
@@ -158,7 +163,7 @@ def measure(
             "reason": "no single movement explains the picture",
             "movement": "undetermined",
             "inliers": float(np.median(inliers)),
-            **held,
+            **standing_figures,
         }
     per_s = rates[trusted] / gaps[trusted, None]
     names = [*([followed.movement] if followed else []), *classify(per_s, frame_s)]
@@ -169,7 +174,7 @@ def measure(
             "reason": "things in the picture move in several ways",
             "movement": "undetermined",
             "inliers": float(np.median(inliers)),
-            **held,
+            **standing_figures,
         }
     medians = np.median(per_s, axis=0)
     speed = np.hypot(per_s[:, 0], per_s[:, 1])
@@ -189,7 +194,7 @@ def measure(
         "agreement_x": _agreement(per_s[:, 0]),
         "agreement_y": _agreement(per_s[:, 1]),
         "agreement_zoom": _agreement(per_s[:, 2]),
-        **held,
+        **standing_figures,
         **({"subject": followed.subject, "following": followed.share} if followed else {}),
     }
 
@@ -203,7 +208,7 @@ def classify(per_s: np.ndarray, frame_s: float) -> list[str]:
     moving = float(np.median(np.sqrt((reach**2).sum(axis=1))))
     if moving < still:
         return ["static"]
-    found: list[tuple[float, str]] = []
+    moves: list[tuple[float, str]] = []
     labels = (  # the camera goes where the content comes from; content that grows means that it moves in
         ("pans left", "pans right"),
         ("tilts up", "tilts down"),
@@ -213,9 +218,9 @@ def classify(per_s: np.ndarray, frame_s: float) -> list[str]:
     for axis, (positive, negative) in enumerate(labels):
         if strength[axis] >= max(still, 0.3 * strength.max()) and _agreement(per_s[:, axis]) > _AGREE:
             up = float(np.median(per_s[:, axis])) > 0
-            found.append((float(strength[axis]), positive if up else negative))
-    if found:
-        return [name for _, name in sorted(found, reverse=True)]
+            moves.append((float(strength[axis]), positive if up else negative))
+    if moves:
+        return [name for _, name in sorted(moves, reverse=True)]
     return ["handheld"]
 
 
@@ -233,7 +238,7 @@ class Camera(Measurement):
     method = METHOD
     needs = ("borders",)
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Movement by name and figures."""
-        stands = standing(seen.planes, found["borders"], seen.slopes if seen.planes else None)
+        stands = standing(seen.planes, measurements["borders"], seen.slopes if seen.planes else None)
         return measure(seen.pairs, seen.frame_s, seen.shown_s, stands)

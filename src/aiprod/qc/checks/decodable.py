@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Every packet decoded, and the film as long as its file states; unweighted."""
-    packets, timing = found["encoding"], found["timing"]
+    packets, timing = measurements["encoding"], measurements["timing"]
     bad, stretches = or_else(packets.number("bad_packets"), 0.0), packets.values("torn_s")
     torn = np.array([bool(stretch) for stretch in stretches], np.bool_)
     stated, missing = packets.number("stated_s"), packets.number("missing_s")
@@ -30,7 +30,7 @@ def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
         return [_torn(stretches[i]) if torn[i] else "" for i in places.tolist()]
 
     return answered(
-        found,
+        measurements,
         Case(bad != 0, 0.0, "{bad:.0f} of {total:.0f} picture packets do not decode ({error}){torn}"),
         Case(torn, 0.0, "{only_torn}"),
         Case(short, 0.0, "{truncated}"),

@@ -16,23 +16,23 @@ def measurements_of(modules: Sequence[ModuleType]) -> dict[str, type[Measurement
     Raises:
         ValueError: two have one name, or one needs what is not there, or itself.
     """
-    found: dict[str, type[Measurement]] = {}
+    kinds: dict[str, type[Measurement]] = {}
     for module in modules:
         for kind in vars(module).values():
             own = isinstance(kind, type) and issubclass(kind, Measurement) and kind.__module__ == module.__name__
             if not own:
                 continue
-            if kind.name in found:
+            if kind.name in kinds:
                 raise ValueError(f"two measurements are named {kind.name!r}")
-            found[kind.name] = kind
-    for name, kind in found.items():
-        if unknown := set(kind.needs) - found.keys():
+            kinds[kind.name] = kind
+    for name, kind in kinds.items():
+        if unknown := set(kind.needs) - kinds.keys():
             raise ValueError(f"the measurement {name!r} needs {sorted(unknown)}, which no module defines")
     try:
-        order = list(TopologicalSorter({name: sorted(found[name].needs) for name in sorted(found)}).static_order())
+        order = list(TopologicalSorter({name: sorted(kinds[name].needs) for name in sorted(kinds)}).static_order())
     except CycleError as error:
         raise ValueError(f"measurements need each other: {' → '.join(error.args[1])}") from None
-    return {name: found[name] for name in order}
+    return {name: kinds[name] for name in order}
 
 
 def rules_of(modules: Sequence[ModuleType]) -> dict[str, Rule]:
@@ -42,8 +42,8 @@ def rules_of(modules: Sequence[ModuleType]) -> dict[str, Rule]:
         ValueError: two have one name, or one reads a measurement that is not there.
     """
     rules: list[Rule] = [rule for module in modules for rule in getattr(module, "RULES", ())]
-    found = {rule.name: rule for rule in rules}
-    if len(found) < len(rules):
+    by_name = {rule.name: rule for rule in rules}
+    if len(by_name) < len(rules):
         raise ValueError("two rules have the same name")
     measured = measurements_of(modules)
     for rule in rules:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, Worst, answered, judged, ramp
-from aiprod.qc.clip_context import CHANGES_TOLD, Evidence, Plane, Still
+from aiprod.qc.clip_context import CHANGES_TOLD, ClipContext, Plane, Still
 from aiprod.qc.measurement import Figures, OfStills
 from aiprod.qc.metric_table import FigureTable
 
@@ -103,7 +103,7 @@ class Encoding(OfStills):
             "blockiness": float(np.median(self._blocks)) if self._blocks else None,
         }
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Artefacts, bit rate, and what is damaged or missing."""
         figures = {**measure(seen, self.figures()), **seen.ending}
         if seen.torn_s:
@@ -113,7 +113,7 @@ class Encoding(OfStills):
         return figures
 
 
-def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
+def measure(evidence: ClipContext, artefacts: dict[str, Any]) -> dict[str, Any]:
     """Join the artefacts with the bit rate of the range.
 
     ``bitrate_bps`` counts the video packets of the range only; ``bits_per_pixel`` is per coded pixel and frame.
@@ -134,9 +134,9 @@ def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """The worst of bits per pixel, blur and blockiness."""
-    figures, limits = found["encoding"], params.video
+    figures, limits = measurements["encoding"], params.video
     spent, blur, blocks = (figures.number(name) for name in ("bits_per_pixel", "blur", "blockiness"))
     # Not NumPy's logarithm, whose last digit depends on the processor.
     logs = np.array([math.log(max(bits, 1e-9)) for bits in spent.tolist()], np.float64)
@@ -163,13 +163,13 @@ def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     )
 
 
-def judge_codec(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_codec(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Picture codec against the allowed ones; unweighted."""
-    known, which = found["encoding"].distinct("vcodec")
+    known, which = measurements["encoding"].distinct("vcodec")
     names = [name or "unknown" for name in known]
     codec = np.array(names, object)[which]
     return answered(
-        found,
+        measurements,
         Case(np.array([name in params.video.codecs for name in names])[which], 1.0, "{codec}"),
         Case(True, 0.0, "codec {codec} is none of {allowed}"),
         value=codec,

@@ -56,14 +56,14 @@ class Faces(OfStills):
     method = METHOD
 
     def __init__(
-        self, height_px: int, stills: int, of: int, find: Find | None = None, told: dict[str, str] | None = None
+        self, height_px: int, stills: int, of: int, find: Find | None = None, identity: dict[str, str] | None = None
     ) -> None:
         """Search ``stills`` evenly chosen ones ``of`` those that will be fed, at ``height_px``.
 
         Args:
-            find: another detector than the cascades, whose method and version are ``told``.
+            find: another detector than the cascades, whose method and version are ``identity``.
         """
-        self._height, self._find, self._told = height_px, find or find_faces, told or {}
+        self._height, self._find, self._identity = height_px, find or find_faces, identity or {}
         self._fed = 0
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._seen: list[list[tuple[float, float, float, float]]] = []
@@ -75,13 +75,13 @@ class Faces(OfStills):
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
         """The search by the network whose file is named, else by the bundled ones, else by the cascades."""
         upright = video.orientation.turned  # a cascade knows faces that stand
-        find, told = (lambda luma, height_px: find_faces(upright(luma), height_px)), None
+        find, identity = (lambda luma, height_px: find_faces(upright(luma), height_px)), None
         if onnx := params.face_yunet_onnx:
-            find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
-        found = cls(params.face_height_px, params.face_stills, params.stills, find, told)
+            find, identity = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
+        measurement = cls(params.face_height_px, params.face_stills, params.stills, find, identity)
         if not params.face_yunet_onnx and "faces" in params.uses:
-            found._bundled = _ByBundled()
-        return found
+            measurement._bundled = _ByBundled()
+        return measurement
 
     def feed(self, still: Still) -> None:
         """Find faces in one still; the cascades stop as soon as the answer can no longer change."""
@@ -114,7 +114,7 @@ class Faces(OfStills):
         if self._bundled is not None:
             return self._bundled.figures()
         if not self._seen:
-            return {"status": "unmeasurable", "reason": "no stills", **self._told}
+            return {"status": "unmeasurable", "reason": "no stills", **self._identity}
         hits = sum(1 for boxes in self._seen if boxes)
         largest = max((w * h for boxes in self._seen for _, _, w, h in boxes), default=0.0)
         return {
@@ -124,7 +124,7 @@ class Faces(OfStills):
             "found": bool(hits >= self._need),
             "faces_max": max(len(boxes) for boxes in self._seen),
             "largest_fraction": largest,
-            **self._told,
+            **self._identity,
         }
 
 
@@ -133,30 +133,30 @@ class _ByBundled:
 
     def __init__(self) -> None:
         self._times_s: list[float] = []
-        self._found: list[list[dict[str, Any]]] = []
+        self._faces_of_stills: list[list[dict[str, Any]]] = []
 
     def feed(self, still: Still) -> None:
         """Look at one still."""
-        self._found.append(blazeface.faces_in(still))
+        self._faces_of_stills.append(blazeface.faces_in(still))
         self._times_s.append(round(still.time_s, 3))
 
     def figures(self) -> dict[str, Any]:
         """As with the cascades, and the boxes."""
-        told = blazeface.told()
+        identity = blazeface.identity()
         if not self._times_s:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
-        hits = sum(1 for faces in self._found if faces)
-        boxes = [{"still": i, **face} for i, faces in enumerate(self._found) for face in faces]
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
+        hits = sum(1 for faces in self._faces_of_stills if faces)
+        boxes = [{"still": i, **face} for i, faces in enumerate(self._faces_of_stills) for face in faces]
         return {
             "status": "ok",
-            "stills": len(self._found),
+            "stills": len(self._faces_of_stills),
             "stills_with_faces": hits,
             "found": hits > 0,
-            "faces_max": max(len(faces) for faces in self._found),
+            "faces_max": max(len(faces) for faces in self._faces_of_stills),
             "largest_fraction": max((box["box"][2] * box["box"][3] for box in boxes), default=0.0),
             "times_s": self._times_s,
             "boxes": boxes[:_BOXES_MAX],
-            **told,
+            **identity,
         }
 
 
@@ -171,12 +171,12 @@ def find_faces(luma: Plane, height_px: int) -> list[tuple[float, float, float, f
     width = max(16, round(luma.shape[1] * scale))
     small = cv2.resize(luma, (width, max(16, round(luma.shape[0] * scale))), interpolation=cv2.INTER_AREA)
     hints = _hints(small, max(_WINDOW, height_px // 11))
-    found = [box for hint in hints for box in _looked_at(small, hint)]
+    merged = [box for hint in hints for box in _looked_at(small, hint)]
     if len(hints) > 1:  # what two hints have led to is one face
-        found = _merged(found, 0.3)
+        merged = _merged(merged, 0.3)
     tall, wide = small.shape
     boxes: list[tuple[float, float, float, float]] = []
-    for box in found:
+    for box in merged:
         x, y, w, h = box
         if _confirmed(_cut_out(small, box, w // 3), w):
             boxes.append((x / wide, y / tall, w / wide, h / tall))
@@ -259,9 +259,9 @@ def _smooth(grow: float) -> int:
     return cv2.INTER_LINEAR if grow >= 1 else cv2.INTER_AREA
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Weak evidence: a hit asks for a review, no hit never means that there are none."""
-    figures = found["faces"]
+    figures = measurements["faces"]
     hits, stills = figures.number("stills_with_faces"), figures.number("stills")
     return judged(
         figures,

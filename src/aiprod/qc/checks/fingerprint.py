@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import mono_of
 from aiprod.qc.checks.borders import active_area
-from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
+from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
 
 VERSION = "2"
@@ -100,9 +100,9 @@ class Fingerprint(OfFrames):
             self._samples.append(self._samples[-1] if self._samples else small)
         self._samples.append(small)
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The words of pictures and sound."""
-        pictures = self.figures(active_area(found["borders"]))
+        pictures = self.figures(active_area(measurements["borders"]))
         return measure(pictures, seen.sound.mono[None] if seen.sound else None, seen.sound.rate_hz if seen.sound else 0)
 
     def figures(self, area: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def turning_points(
     """The points between which the values swing by ``least`` or more, both ends of the series among them."""
     high = low = 0
     rising: bool | None = None
-    found = []
+    points = []
     series = values.tolist()
     for n, value in enumerate(series):
         if rising is not False and value > series[high]:
@@ -195,14 +195,14 @@ def turning_points(
         if rising is not True and value < series[low]:
             low = n
         if rising is not False and series[high] - value >= least:
-            found.append(high)
+            points.append(high)
             rising, low = False, n
         elif rising is not True and value - series[low] >= least:
-            found.append(low)
+            points.append(low)
             rising, high = True, n
     if rising is not None:
-        found.append(high if rising else low)
-    return times_s[found], values[found]
+        points.append(high if rising else low)
+    return times_s[points], values[points]
 
 
 class FlickerLimits(Params):
@@ -212,9 +212,9 @@ class FlickerLimits(Params):
     pumping_max: float = Field(default=0.05, gt=0, le=1, description="amplitude of slower swings, down to 0.1 Hz")
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Both amplitudes against their limits; unweighted, a failure asks for a review."""
-    figures, limits = found["flicker"], params.limits(FlickerLimits)
+    figures, limits = measurements["flicker"], params.limits(FlickerLimits)
     flicker, pumping = figures.number("flicker"), figures.number("pumping")
     flickers = flicker >= limits.flicker_max
     pumps = ~flickers & (pumping >= limits.pumping_max)

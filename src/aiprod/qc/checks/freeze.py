@@ -80,9 +80,9 @@ class Freeze(OfFrames):
         }
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Frozen picture; unweighted, a failure asks for a review."""
-    figures = found["freeze"]
+    figures = measurements["freeze"]
     total = figures.number("frozen_s")
     return judged(
         figures,

@@ -11,7 +11,7 @@ import numpy as np
 from aiprod.qc.checks.borders import READ_BY_RULES as BORDERS
 from aiprod.qc.checks.borders import bars_of, is_turned
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, judged, or_else
-from aiprod.qc.clip_context import CHANGES_TOLD, Evidence
+from aiprod.qc.clip_context import CHANGES_TOLD, ClipContext
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable
 
@@ -54,7 +54,7 @@ class Geometry(Measurement):
     version = VERSION
     method = METHOD
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Of the pictures that the clip shows; what changes within it, in words."""
         figures = measure(seen.video)
         if seen.changes:
@@ -62,17 +62,19 @@ class Geometry(Measurement):
         return figures
 
 
-def judge_resolution(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_resolution(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Shorter side of the picture between black bars against the minimum.
 
     Lines and columns count as they are stored: a player that makes pixels square adds none.
     """
-    figures, least = found["geometry"], params.video.height_min_px
-    bars = bars_of(figures, found["borders"])
+    figures, least = measurements["geometry"], params.video.height_min_px
+    bars = bars_of(figures, measurements["borders"])
     shown = np.trunc(figures.number("display_width")), np.trunc(figures.number("display_height"))
-    held = tuple(np.trunc(np.where(figures.has(n), figures.number(n), s)) for n, s in zip(_STORED, shown, strict=True))
+    stored_sides = tuple(
+        np.trunc(np.where(figures.has(n), figures.number(n), s)) for n, s in zip(_STORED, shown, strict=True)
+    )
     turned = is_turned(figures) & figures.has("width")
-    stored = np.where(turned, held[1], held[0]), np.where(turned, held[0], held[1])
+    stored = np.where(turned, stored_sides[1], stored_sides[0]), np.where(turned, stored_sides[0], stored_sides[1])
     width, height = np.minimum(shown[0], stored[0]), np.minimum(shown[1], stored[1])
     between = np.rint(shown[0] * bars.width), np.rint(shown[1] * bars.height)
     side = np.minimum(np.rint(width * bars.width), np.rint(height * bars.height))
@@ -115,13 +117,13 @@ _NEAR = {5: "BT.601 (625 lines)", 6: "BT.601 (525 lines)"}
 _NEAR_CURVES = {4: "gamma 2.2", 5: "gamma 2.8", 7: "SMPTE 240M"}
 
 
-def judge_colour(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_colour(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Primaries and transfer against sRGB / Rec. 709; unweighted.
 
     Wide gamut and high dynamic range pass and are said: ingest brings them to Rec. 709, which training reads. What it
     does not convert asks for a review. The matrix does not count: sRGB has that of BT.601 as sYCC (IEC 61966-2-1).
     """
-    figures = found["geometry"]
+    figures = measurements["geometry"]
     codes = [or_else(figures.number(name), 0.0).astype(np.int64) for name in ("primaries", "transfer")]
     pairs, which = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)
     names, words, scores, remarks = zip(*[_colour(*pair) for pair in pairs.tolist()], strict=True)

@@ -24,5 +24,5 @@ def durations_s(flags: NDArray[np.bool_], times_s: NDArray[np.float64]) -> list[
 
 def total_duration_s(flags: NDArray[np.bool_], times_s: NDArray[np.float64]) -> tuple[float, float]:
     """Sum and maximum of the runs' durations."""
-    found = durations_s(flags, times_s)
-    return (float(sum(found)), float(max(found))) if found else (0.0, 0.0)
+    durations = durations_s(flags, times_s)
+    return (float(sum(durations)), float(max(durations))) if durations else (0.0, 0.0)

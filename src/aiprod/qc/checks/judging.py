@@ -93,13 +93,13 @@ class Judgements:
     def reasons(self, places: Places | None = None) -> list[str]:
         """The words for the clips at these places, or for all."""
         at = np.arange(self.count) if places is None else np.asarray(places, np.int64)
-        made = np.empty(at.size, object)
+        texts = np.empty(at.size, object)
         codes = self.code[at]
         for code in np.unique(codes).tolist():
             mine = codes == code
             words, _, fields = self._cases[code]
-            made[mine] = _words(words, fields, at[mine])
-        return list(made)
+            texts[mine] = _words(words, fields, at[mine])
+        return list(texts)
 
     def flags(self) -> list[tuple[Mask, tuple[str, ...]]]:
         """Privacy flags, each with the clips that have them."""
@@ -107,20 +107,20 @@ class Judgements:
 
     def replaced(self, mask: Mask, other: Judgements) -> Judgements:
         """These answers, and others for some clips."""
-        made = copy(self)
-        made._cases = [*self._cases, *other._cases]
-        made.code = np.where(mask, other.code + len(self._cases), self.code).astype(np.int16)
+        result = copy(self)
+        result._cases = [*self._cases, *other._cases]
+        result.code = np.where(mask, other.code + len(self._cases), self.code).astype(np.int16)
         for name in ("status", "score", "caps", "remark", "value"):
-            setattr(made, name, np.where(mask, getattr(other, name), getattr(self, name)))
-        return made
+            setattr(result, name, np.where(mask, getattr(other, name), getattr(self, name)))
+        return result
 
     def _of(self, values: Sequence[Any], kind: Any) -> NDArray[Any]:
         """What the case of each clip has."""
-        found = np.empty(self.count, kind)
+        column = np.empty(self.count, kind)
         for code, value in enumerate(values):
             mine = self.code == code
-            found[mine] = value[mine] if isinstance(value, np.ndarray) else value
-        return compact(found)
+            column[mine] = value[mine] if isinstance(value, np.ndarray) else value
+        return compact(column)
 
 
 def _compact(value: Any) -> Any:
@@ -131,13 +131,13 @@ def _words(template: str, fields: Mapping[str, Field], places: Places) -> Any:
     names = list(dict.fromkeys(_NAMED.findall(template)))
     if not names:
         return template.format()
-    numbered = _NAMED.sub(lambda found: f"{{{names.index(found[1])}", template)
+    numbered = _NAMED.sub(lambda match: f"{{{names.index(match[1])}", template)
     columns = [_field(fields[name], places) for name in names]
     if all(isinstance(column, repeat) for column in columns):
         return numbered.format(*map(next, columns))
-    made = np.empty(places.size, object)
-    made[:] = list(map(numbered.format, *columns))
-    return made
+    texts = np.empty(places.size, object)
+    texts[:] = list(map(numbered.format, *columns))
+    return texts
 
 
 def _field(values: Field, places: Places) -> Any:
@@ -221,11 +221,11 @@ def rounded(values: Floats, digits: int) -> Floats:
     """Each number rounded as Python rounds it; NumPy's may differ where it lies about halfway."""
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is rounded below
         scaled = values * 10.0**digits
-        found = np.asarray(np.rint(scaled) / 10.0**digits)
+        result = np.asarray(np.rint(scaled) / 10.0**digits)
         unsure = (np.abs(scaled) >= _SURE_MAX) | (np.abs(np.abs(scaled - np.trunc(scaled)) - 0.5) < _HALFWAY)
     for i in np.flatnonzero(unsure).tolist():
-        found[i] = round(float(values[i]), digits)
-    return found
+        result[i] = round(float(values[i]), digits)
+    return result
 
 
 def or_else(values: Floats, other: float) -> Floats:
@@ -250,11 +250,11 @@ class Worst:
 
     def words(self, places: Places) -> list[str]:
         """The words of some clips; where several scores are the lowest, of the part that is named first."""
-        found: list[str | None] = [None] * places.size
+        texts: list[str | None] = [None] * places.size
         low = self.score[places]
         for score, words, figure in self._parts:
             at = np.flatnonzero(score[places] == low)
             for i, value in zip(at.tolist(), figure[places[at]].tolist(), strict=True):
-                if found[i] is None:
-                    found[i] = words.format(value)
-        return [words or "" for words in found]
+                if texts[i] is None:
+                    texts[i] = words.format(value)
+        return [words or "" for words in texts]

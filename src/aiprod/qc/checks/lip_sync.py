@@ -28,7 +28,7 @@ from aiprod.speech.voice import TimedUnit
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts
-    from aiprod.qc.clip_context import Evidence
+    from aiprod.qc.clip_context import ClipContext
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
@@ -72,18 +72,18 @@ class LipSync(Measurement):
             return cls("where somebody speaks is not looked for → name speech beside lips in qc_measure.models")
         return cls(missing("lips") or missing("speech"))
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The offset, or why there is none."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
         identities = f"{face_mesh.MESH.identity()}-{BUNDLED['lips'].identity()}"
-        return {**_measured(seen, found), "method": _BY_NETWORKS, "version": f"{VERSION}-{identities}"}
+        return {**_measured(seen, measurements), "method": _BY_NETWORKS, "version": f"{VERSION}-{identities}"}
 
 
-def _measured(seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+def _measured(seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
     if seen.sound is None:
         return seen.without_sound()
-    faces, voices = found["faces"], found["voices"]
+    faces, voices = measurements["faces"], measurements["voices"]
     for figures in (faces, voices):
         if figures["status"] != "ok":
             return {"status": figures["status"], "reason": figures["reason"]}
@@ -93,53 +93,53 @@ def _measured(seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         return {"status": "unmeasurable", "reason": "no face is seen in the stills"}
     spans = spoken(voices["spans"])
     mouth = _mouth(seen, spans)
-    told: dict[str, float] = {
+    counts: dict[str, float] = {
         "pictures": int(mouth.aperture.size),
         "pictures_with_face": int(np.isfinite(mouth.aperture).sum()),
     }
-    if told["pictures_with_face"] < max(1.0, _FACE_MIN * told["pictures"]):
-        return {"status": "unmeasurable", "reason": "the face is seen in too few of the pictures", **told}
+    if counts["pictures_with_face"] < max(1.0, _FACE_MIN * counts["pictures"]):
+        return {"status": "unmeasurable", "reason": "the face is seen in too few of the pictures", **counts}
     phones = _phones(resampled(seen.sound.mono, seen.sound.rate_hz), spans)
-    told["phones"] = len(phones)
+    counts["phones"] = len(phones)
     offset = offset_of(mouth, phones, ENGLISH)
     if offset is None:
-        return {"status": "unmeasurable", "reason": "the mouth hardly moves, or hardly anything is said", **told}
-    told |= {"correlation": offset.correlation, "rival": offset.rival}
+        return {"status": "unmeasurable", "reason": "the mouth hardly moves, or hardly anything is said", **counts}
+    counts |= {"correlation": offset.correlation, "rival": offset.rival}
     if offset.correlation < _FOLLOWS_MIN or offset.rival > _RIVAL_MAX * offset.correlation:
-        return {"status": "unmeasurable", "reason": "the mouth does not clearly do what is heard", **told}
+        return {"status": "unmeasurable", "reason": "the mouth does not clearly do what is heard", **counts}
     late_s = offset.late_frames * mouth.step_s
     late_frames = offset.late_frames * _every(seen)
-    return {"status": "ok", "sound_late_s": late_s, "sound_late_frames": late_frames, "auc": offset.auc, **told}
+    return {"status": "ok", "sound_late_s": late_s, "sound_late_frames": late_frames, "auc": offset.auc, **counts}
 
 
 def spoken(spans: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
     """Stretches of speech with some room, those that meet as one, of so many seconds in all at most."""
-    found: list[tuple[float, float]] = []
+    stretches: list[tuple[float, float]] = []
     left = _SPEECH_MAX_S
     for span in spans:
         if span["kind"] != "speech" or left <= 0:
             continue
         start, end = max(0.0, span["start_s"] - _ROOM_S), min(span["end_s"], span["start_s"] + left) + _ROOM_S
         left -= span["end_s"] - span["start_s"]
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], end)
+        if stretches and start <= stretches[-1][1]:
+            stretches[-1] = (stretches[-1][0], end)
         else:
-            found.append((start, end))
-    return found
+            stretches.append((start, end))
+    return stretches
 
 
 def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:
     """Phones on the clip's clock, of each stretch apart."""
     rate = phone_recognition.RATE_HZ
-    found: list[TimedUnit] = []
+    phones: list[TimedUnit] = []
     for start, end in spans:
         first = round(start * rate)
         heard = phone_recognition.recognise(sound[first : round(end * rate)])
-        found += [TimedUnit(p.name, p.start_s + first / rate, p.end_s + first / rate) for p in heard]
-    return found
+        phones += [TimedUnit(p.name, p.start_s + first / rate, p.end_s + first / rate) for p in heard]
+    return phones
 
 
-def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
+def _mouth(seen: ClipContext, spans: _Spans) -> MouthTrack:
     """How far the lips are apart in the pictures of the stretches and of what offsets reach, on the clip's clock."""
     times: list[float] = []
     aperture: list[float] = []
@@ -157,7 +157,7 @@ def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
     return MouthTrack(np.array(times) + seen.frame_s / 2, np.array(aperture), seen.frame_s * _every(seen))
 
 
-def _every(seen: Evidence) -> int:
+def _every(seen: ClipContext) -> int:
     """Which pictures lips are looked for in: 1 is each, 2 every second."""
     return max(1, int(1 / (_PICTURES_HZ * max(seen.frame_s, 1e-3)) + 1e-6))
 
@@ -179,9 +179,9 @@ class LipSyncLimits(Params):
     )
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Lips against sound; unweighted, a failure asks for a review."""
-    figures, limits = found["lip_sync"], params.limits(LipSyncLimits)
+    figures, limits = measurements["lip_sync"], params.limits(LipSyncLimits)
     late = figures.number("sound_late_s")
     good = (late <= limits.sound_late_max_s + EPSILON_S) & (late >= -limits.sound_early_max_s - EPSILON_S)
     return judged(

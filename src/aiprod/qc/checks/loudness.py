@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aiprod.media.k_weighting import k_weighting
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, Worst, answered, judged, or_else, ramp, rounded
-from aiprod.qc.clip_context import Sound
+from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.codec_names import sound_codec as codec_of
 from aiprod.qc.measurement import OfSound
 from aiprod.qc.metric_table import FigureColumns, FigureTable, Floats, Mask
@@ -188,14 +188,14 @@ class Loudness(OfSound):
     version = VERSION
     method = METHOD
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Loudness in LUFS, range in LU, peaks in dBFS and dBTP, clipped share."""
         return {**measure(sound.span, sound.rate_hz), "acodec": audio.codec, "bitrate_bps": audio.bitrate_bps}
 
 
-def judge_audio(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_audio(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """The worst of sampling rate, channels, noise, clipping, drop-outs, bandwidth and level."""
-    level, faults, noise, limits = found["loudness"], found["defects"], found["snr"], params.sound
+    level, faults, noise, limits = measurements["loudness"], measurements["defects"], measurements["snr"], params.sound
     rate, channels = np.trunc(faults.number("sample_rate_hz")), np.trunc(faults.number("channels"))
     silent = (level.number("integrated_lufs") < limits.silent_below_lufs) & (level.number("sample_peak_dbfs") < -50.0)
     mono, dual = channels == 1, (channels != 1) & faults.flag("dual_mono")
@@ -237,13 +237,13 @@ _LOSSLESS = frozenset({"pcm", "flac", "alac"})
 _ASKED = 0.9  # encoders that are asked for a rate spend less on film with pauses: 242 kbps of 256 in the demo corpus
 
 
-def judge_codec(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_codec(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Sound codec against the allowed ones; unweighted, another one asks for a review (ingest makes AAC of any)."""
-    figures, allowed = found["loudness"], params.sound.codecs
+    figures, allowed = measurements["loudness"], params.sound.codecs
     names, which = _codecs(figures)
     codec = np.array(names, object)[which]
     return answered(
-        found,
+        measurements,
         _unheard(figures),
         Case(np.array([name in allowed for name in names])[which], 1.0, "{codec}"),
         Case(True, 0.0, "sound codec {codec} is none of {allowed}"),
@@ -254,20 +254,20 @@ def judge_codec(found: FigureTable, params: QcDecideParams) -> Judgements:
     )
 
 
-def judge_bitrate(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_bitrate(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Bit rate of the sound, as its file states it, against the least; unweighted. What is lossless passes at any.
 
     Less than the least is said; how far the sound suffers from it is for ``audio`` to hear. Less than half asks for a
     review, as a score below ``fail_below`` does of any check.
     """
-    figures, least = found["loudness"], params.sound.bitrate_min_bps
+    figures, least = measurements["loudness"], params.sound.bitrate_min_bps
     names, which = _codecs(figures)
     lossless = np.array([name in _LOSSLESS for name in names])[which]
     rate = np.trunc(or_else(figures.number("bitrate_bps"), 0.0))
     score = np.minimum(1.0, rate / (_ASKED * least)) if least else np.ones(rate.size)
     below = f", below the {least / 1000:g} of the policy"
     return answered(
-        found,
+        measurements,
         _unheard(figures),
         Case(lossless, 1.0, "{codec} is lossless"),
         Case(rate == 0, None, "the file states no bit rate of its {codec} sound", remark=True, status="unmeasurable"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from aiprod.data.ingest.cuts import displaced
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
+from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
 from aiprod.qc.metric_table import FigureTable
 
@@ -81,16 +81,16 @@ class Motion(OfFrames):
     def cuts_s(self) -> list[float]:
         """Times of frames that begin a new shot: a difference that stands out over its neighbours on both sides."""
         energy = np.array(self.energy)
-        found: list[float] = []
+        cuts: list[float] = []
         for i in np.flatnonzero(energy >= CUT_FLOOR):
             if i < WINDOW or int(i) in self._no_cuts:
                 continue
             around = np.concatenate((energy[max(1, i - WINDOW) : i], energy[i + 1 : i + 1 + WINDOW]))
             if around.size and energy[i] >= CUT_RATIO * max(float(around.mean()), 1e-4):
-                found.append(self.times[int(i)])
-        return found
+                cuts.append(self.times[int(i)])
+        return cuts
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The figures, and for other measurements the series that they are of."""
         return {**self.figures(), "_energy": self.energy, "_reversal": self.reversal}
 
@@ -118,12 +118,12 @@ class Motion(OfFrames):
         }
 
 
-def judge_shots(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_shots(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Cuts left inside the clip: recorded, neither weighted nor a cap (splitting is ingest's work).
 
     Pictures of several sizes, shapes or colours in one clip ask for a review.
     """
-    figures, changes = found["motion"], found["geometry"].values("changes")
+    figures, changes = measurements["motion"], measurements["geometry"].values("changes")
     cuts = figures.number("cuts")
     return judged(
         figures,

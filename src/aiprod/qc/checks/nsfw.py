@@ -11,7 +11,7 @@ import numpy as np
 from aiprod.qc.bundled.catalogue import BUNDLED, missing
 from aiprod.qc.checks import opennsfw
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.clip_context import Evidence, Still
+from aiprod.qc.clip_context import ClipContext, Still
 from aiprod.qc.measurement import Figures, OfStills
 from aiprod.qc.metric_table import FigureTable
 
@@ -55,47 +55,47 @@ class Nsfw(OfStills):
             side_px = _SIDE_PX if self._params.checkpoint else opennsfw.SIDE_PX
             self._pictures.append(still.upright_rgb(side_px).copy())
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Probabilities [still][label]; no threshold and no judgement of what a label means."""
         if seen.classifier is None:
             return self._by_bundled()
         classifier = seen.classifier()
-        told = {
+        identity = {
             "method": f"transformers image classifier ({classifier.kind}) on the stills",
             "version": f"{VERSION}-{classifier.version}",
         }
         if not self._pictures:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
         return {
             "status": "ok",
             "labels": list(classifier.labels),
             "several": classifier.several,
             "probabilities": classifier.probabilities(self._pictures),
-            **told,
+            **identity,
         }
 
     def _by_bundled(self) -> dict[str, Any]:
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": opennsfw.METHOD, "version": f"{VERSION}-{BUNDLED['nsfw'].identity()}"}
+        identity = {"method": opennsfw.METHOD, "version": f"{VERSION}-{BUNDLED['nsfw'].identity()}"}
         if not self._pictures:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
         shares = [opennsfw.probabilities(picture) for picture in self._pictures]
-        return {"status": "ok", "labels": list(opennsfw.LABELS), "several": False, "probabilities": shares, **told}
+        return {"status": "ok", "labels": list(opennsfw.LABELS), "several": False, "probabilities": shares, **identity}
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """A still that a classifier finds unsafe asks for a review; unweighted. Without a classifier its status stands."""
-    figures, policy = found["nsfw"], params.nsfw
+    figures, policy = measurements["nsfw"], params.nsfw
     labels, several, stills = (figures.values(name) for name in ("labels", "several", "probabilities"))
-    share = np.full(found.count, np.nan)
+    share = np.full(measurements.count, np.nan)
     known: dict[tuple[int, bool, int], float | None] = {}  # equal figures are one object
     for i in np.flatnonzero(figures.ok).tolist():
         key = id(labels[i]), bool(several[i]), id(stills[i])
         if key not in known:
             known[key] = unsafe_probability(labels[i], key[1], stills[i], policy)
-        told = known[key]
-        share[i] = np.nan if told is None else told
+        value = known[key]
+        share[i] = np.nan if value is None else value
     return judged(
         figures,
         Case(

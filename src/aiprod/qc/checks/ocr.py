@@ -44,7 +44,7 @@ class Text(OfStills):
         self._why_not = why_not
         self._times_s: list[float] = []
         self._lines: list[list[dict[str, Any]]] = []
-        self._reader = text_reader.Reader()
+        self._reader = text_reader.TextReader()
 
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
@@ -64,9 +64,9 @@ class Text(OfStills):
         """The lines, which of them last, and the kinds of personal data in them."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['text'].identity()}"}
+        identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['text'].identity()}"}
         if not self._times_s:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
         lines = [line for still in self._lines for line in still]
         texts = [{line["text"] for line in still} for still in self._lines]
         return {
@@ -77,16 +77,16 @@ class Text(OfStills):
             "lasting": sorted(set.intersection(*texts)) if len(texts) > 1 else [],
             "personal": personal_data.kinds_of(line["text"] for line in lines),
             "lines": lines[:_LINES_MAX],
-            **told,
+            **identity,
         }
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Personal data in text asks for a review; other text is told. Unweighted. The words stay in the figures.
 
     A verdict is read by more people than the figures of a private film, which are encrypted with it.
     """
-    figures = found["text"]
+    figures = measurements["text"]
     shown = figures.number("stills_with_text")
     kinds = [tuple(several or ()) for several in figures.values("personal")]
     cases = [

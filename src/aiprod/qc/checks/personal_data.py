@@ -28,12 +28,12 @@ _MONTH = re.compile(r"\b(JAN|FEB|MAR|APR|MAY|MAI|JUN|JUL|AUG|SEP|OCT|OKT|NOV|DEC
 
 def kinds_of(lines: Iterable[str]) -> list[str]:
     """``e-mail``, ``phone``, ``plate``: which of them the lines hold, sorted."""
-    found: set[str] = set()
+    kinds: set[str] = set()
     for line in lines:
         if _EMAIL.search(line):
-            found.add("e-mail")
+            kinds.add("e-mail")
         if any(sum(letter.isdigit() for letter in hit[0]) in _PHONE_DIGITS for hit in _PHONE.finditer(line)):
-            found.add("phone")
+            kinds.add("phone")
         if _PLATE.fullmatch(line.strip().replace("·", " ").replace("•", " ")) and not _MONTH.search(line):
-            found.add("plate")
-    return sorted(found)
+            kinds.add("plate")
+    return sorted(kinds)

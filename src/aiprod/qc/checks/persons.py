@@ -42,13 +42,13 @@ class Persons(OfStills):
     version = VERSION
     method = METHOD
 
-    def __init__(self, asked: bool, stills: int, of: int, faces: bool = False) -> None:
+    def __init__(self, requested: bool, stills: int, of: int, faces: bool = False) -> None:
         """Search ``stills`` evenly chosen ones ``of`` those that will be fed, if it is asked for.
 
         Args:
             faces: whether faces are looked for by networks anyway: a face is a person, and costs nothing more.
         """
-        self._asked, self._faces = asked, faces
+        self._requested, self._faces = requested, faces
         self._fed, self._decided, self._whole = 0, False, False
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._times_s: list[float] = []
@@ -65,19 +65,19 @@ class Persons(OfStills):
     def feed(self, still: Still) -> None:
         """Look at one still."""
         index, self._fed = self._fed, self._fed + 1
-        if not self._asked or index not in self._chosen or (self._decided and self._whole):
+        if not self._requested or index not in self._chosen or (self._decided and self._whole):
             return
         picture, squares = still.upright_rgb(_SIDE_PX), len(self._times_s) % 2 == 0
         seen = list(blazeface.faces_in(still)) if self._faces else []
-        found: list[dict[str, Any]] = []
+        boxes: list[dict[str, Any]] = []
         if self._decided or seen:  # only things are still asked for, and squares tell none
             things, hinted = ([] if squares else persons.things(picture)), False
         else:
-            found, things, hinted = persons.find(picture, sure=_SURE, squares=squares)
+            boxes, things, hinted = persons.find(picture, sure=_SURE, squares=squares)
         self._whole |= not squares
-        self._decided |= bool(seen) or any(one["confidence"] >= _SURE for one in found)
+        self._decided |= bool(seen) or any(one["confidence"] >= _SURE for one in boxes)
         self._persons.append(
-            _joined([*({**face, "confidence": max(_SURE, face["confidence"])} for face in seen), *found])
+            _joined([*({**face, "confidence": max(_SURE, face["confidence"])} for face in seen), *boxes])
         )
         self._things.append(things)
         self._hands.append(hands.find(picture) if hinted and not self._decided else [])
@@ -85,34 +85,34 @@ class Persons(OfStills):
 
     def figures(self) -> dict[str, Any]:
         """Whether persons are seen, and boxes of persons, hands and things."""
-        if not self._asked:
+        if not self._requested:
             return {"status": "not_evaluated", "reason": "no detector of persons is configured"}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['persons'].identity()}"}
+        identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['persons'].identity()}"}
         if not self._times_s:
-            return {"status": "unmeasurable", "reason": "no stills", **told}
-        best = [found[0]["confidence"] if found else 0.0 for found in self._persons]
+            return {"status": "unmeasurable", "reason": "no stills", **identity}
+        best = [boxes[0]["confidence"] if boxes else 0.0 for boxes in self._persons]
         together = len(best) >= _SEVERAL and float(np.mean(best)) >= _TOGETHER
-        found = max(best) >= _SURE or together
-        kept = [[one for one in still if found and one["confidence"] >= _TOGETHER] for still in self._persons]
+        present = max(best) >= _SURE or together
+        kept = [[one for one in still if present and one["confidence"] >= _TOGETHER] for still in self._persons]
         sure = [sum(one["confidence"] >= _SURE for one in still) for still in kept]
         return {
             "status": "ok",
             "stills": len(self._times_s),
             "stills_with_persons": sum(1 for still in kept if still),
-            "persons_max": max(*sure, 1) if found else 0,
+            "persons_max": max(*sure, 1) if present else 0,
             "stills_with_hands": sum(1 for still in self._hands if still),
             "times_s": self._times_s,
             "boxes": _numbered(kept),
             "hands": _numbered(self._hands),
             "things": _numbered(_likely(self._things)),
-            **told,
+            **identity,
         }
 
 
-def _joined(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _joined(everyone: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One box for those that touch: the network answers for a head, a trunk and a whole person alike."""
     joined: list[dict[str, Any]] = []
-    for one in found:
+    for one in everyone:
         box = np.array(one["box"])
         touching = [other for other in joined if overlap(box, np.array(other["box"])) > 0]
         boxes = np.array([one["box"], *(other["box"] for other in touching)])
@@ -139,9 +139,9 @@ def _numbered(stills: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return [{"still": number, **one} for number, still in enumerate(stills) for one in still][:_BOXES_MAX]
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """A person asks for a review, for that is a matter of privacy; hands are told. Unweighted."""
-    figures = found["persons"]
+    figures = measurements["persons"]
     persons_seen, hands_seen = figures.number("stills_with_persons"), figures.number("stills_with_hands")
     stills = figures.number("stills")
     return judged(

@@ -36,9 +36,9 @@ def recognise(samples: NDArray[np.float32]) -> list[TimedUnit]:
     decoder.process_raw(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
     decoder.end_utt()
     end_s = samples.size / RATE_HZ
-    found = []
+    phones = []
     for part in decoder.seg() or []:
         name = part.word if part.word in PHONES[ENGLISH] else SILENCE
         start, end = (min(frame * _FRAME / RATE_HZ, end_s) for frame in (part.start_frame, part.end_frame + 1))
-        found.append(TimedUnit(name, start, end))
-    return found
+        phones.append(TimedUnit(name, start, end))
+    return phones

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import window_power
-from aiprod.qc.clip_context import Sound
+from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.measurement import OfSound
 
 if TYPE_CHECKING:
@@ -77,6 +77,6 @@ class Snr(OfSound):
     version = VERSION
     method = METHOD
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Signal-to-noise ratio in dB."""
         return measure(sound.solid, sound.rate_hz)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import HOP_S, envelope_db, onsets
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged, or_else
-from aiprod.qc.clip_context import Evidence, Sound
+from aiprod.qc.clip_context import ClipContext, ClipSound
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable
 
@@ -85,7 +85,7 @@ def content_offset(
 
 
 def measure(
-    seen: Evidence, energy: Sequence[float], reversal: Sequence[float], starts: NDArray[np.int64] | None = None
+    seen: ClipContext, energy: Sequence[float], reversal: Sequence[float], starts: NDArray[np.int64] | None = None
 ) -> dict[str, Any]:
     """Offsets in seconds, positive when sound is late, and how long before the pictures of the clip the sound ends.
 
@@ -111,13 +111,13 @@ def measure(
         starts = onsets(envelope_db(sound.span, sound.rate_hz)) if starts is None else starts
         heard = sound.start_s + np.asarray(starts * HOP_S)
         series = [(np.array(energy), JUMP_FRAMES), (np.array(reversal), TURN_FRAMES)]
-        found = content_offset(heard, seen.times_s, series)
-        if found is not None:
-            figures["content_offset_s"], figures["content_share"] = found
+        best = content_offset(heard, seen.times_s, series)
+        if best is not None:
+            figures["content_offset_s"], figures["content_share"] = best
     return {"status": "ok", **figures}
 
 
-def _missing_end_s(seen: Evidence, sound: Sound) -> float:
+def _missing_end_s(seen: ClipContext, sound: ClipSound) -> float:
     """Seconds at the end of the clip for which there are pictures and no sound, as far as sound was asked for."""
     shown_s = min(float(seen.times_s[-1]) + seen.frame_s, seen.end_s - seen.start_s)
     return max(0.0, min(shown_s, sound.samples.shape[1] / sound.rate_hz) - sound.end_s)
@@ -131,16 +131,16 @@ class Sync(Measurement):
     method = METHOD
     needs = ("motion", "events")
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Offsets in seconds."""
-        motion = found["motion"]
-        return measure(seen, motion["_energy"], motion["_reversal"], found["events"].get("_onsets"))
+        motion = measurements["motion"]
+        return measure(seen, motion["_energy"], motion["_reversal"], measurements["events"].get("_onsets"))
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Sound against picture and where it ends; unweighted, a failure asks for a review. Content evidence outranks the
     container's."""
-    figures, limits = found["sync"], params.sound
+    figures, limits = measurements["sync"], params.sound
     by_content = figures.has("content_offset_s")
     offset = np.where(by_content, figures.number("content_offset_s"), figures.number("container_offset_s"))
     good = np.abs(offset) <= limits.sync_max_s + EPSILON_S

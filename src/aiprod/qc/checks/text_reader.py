@@ -39,7 +39,7 @@ _SPREAD = np.array((0.229, 0.224, 0.225), np.float32)
 _UPRIGHT_MIN = 1.5  # what is this much taller than wide is a line that runs downwards
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line of text.
 
     Attributes:
@@ -53,7 +53,7 @@ class Line(NamedTuple):
     confidence: float
 
 
-class _Told(NamedTuple):
+class _KnownLine(NamedTuple):
     """What a region was read as: its corners, how it looked, what it says."""
 
     corners: np.ndarray
@@ -73,7 +73,7 @@ class _Told(NamedTuple):
         return bool(cv2.blur(apart, (_LETTER_PX // 4, _LETTER_PX // 4)).max() <= _APART_MAX)
 
 
-class Reader:
+class TextReader:
     """Reads pictures of one film in turn: what looks as it did in the picture before is not read again.
 
     Attributes:
@@ -82,28 +82,28 @@ class Reader:
 
     def __init__(self) -> None:
         self.regions = 0
-        self._read: list[_Told] = []
+        self._read: list[_KnownLine] = []
 
-    def lines(self, rgb: Plane) -> list[Line]:
+    def lines(self, rgb: Plane) -> list[TextLine]:
         """As :func:`read_lines`."""
         before, self._read = self._read, []
-        found: list[Line] = []
+        lines: list[TextLine] = []
         for corners in (regions := _regions(rgb)):
-            near = (told for told in before if told.looks_as(rgb, corners))
-            if (told := next(near, None)) is None:
+            near = (known for known in before if known.looks_as(rgb, corners))
+            if (known := next(near, None)) is None:
                 line = _fitted(_straightened(rgb, corners))
-                told = _Told(corners, line, *_read(line))
-            self._read.append(told)
-            text, confidence = told.text, told.confidence
+                known = _KnownLine(corners, line, *_read(line))
+            self._read.append(known)
+            text, confidence = known.text, known.confidence
             if confidence >= _READ_MIN and len(_WORD.findall(text)) >= 2:
-                found.append(Line(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
+                lines.append(TextLine(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
         self.regions = len(regions)
-        return sorted(found, key=lambda line: (round(line.box[1] + line.box[3] / 2, 2), line.box[0]))
+        return sorted(lines, key=lambda line: (round(line.box[1] + line.box[3] / 2, 2), line.box[0]))
 
 
-def read_lines(rgb: Plane) -> list[Line]:
+def read_lines(rgb: Plane) -> list[TextLine]:
     """The lines of a picture [h, w, 3] RGB, from top to bottom; two letters or digits at least in each."""
-    return Reader().lines(rgb)
+    return TextReader().lines(rgb)
 
 
 def may_hold_text(rgb: Plane) -> bool:
@@ -117,15 +117,15 @@ def _regions(rgb: Plane) -> list[np.ndarray]:
     scores = _text_map(rgb, SIDE_PX)
     h, w = scores.shape
     outlines, _ = cv2.findContours((scores > _PIXEL_MIN).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    found: list[tuple[float, np.ndarray]] = []
+    regions: list[tuple[float, np.ndarray]] = []
     for outline in outlines:
         centre, (a, b), angle = cv2.minAreaRect(outline)
         if min(a, b) < 3 or _mean_inside(scores, outline) < _REGION_MIN:
             continue
         grow = a * b * _GROW / (a + b)
         corners = cv2.boxPoints((centre, (a + grow, b + grow), angle)) * np.array((wide / w, tall / h), np.float32)
-        found.append((a * b, corners))
-    return [corners for _, corners in sorted(found, key=lambda item: -item[0])[:_REGIONS_MAX]]
+        regions.append((a * b, corners))
+    return [corners for _, corners in sorted(regions, key=lambda item: -item[0])[:_REGIONS_MAX]]
 
 
 def _text_map(rgb: Plane, side_px: int) -> NDArray[np.float32]:
@@ -135,8 +135,8 @@ def _text_map(rgb: Plane, side_px: int) -> NDArray[np.float32]:
     h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
     small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
     (scores,) = load(BUNDLED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
-    found: NDArray[np.float32] = scores[0, 0]
-    return found
+    text_map: NDArray[np.float32] = scores[0, 0]
+    return text_map
 
 
 def _mean_inside(scores: np.ndarray, outline: np.ndarray) -> float:
@@ -168,9 +168,9 @@ def _read(line: Plane) -> tuple[str, float]:
     """What a fitted line says, and the mean probability of its characters; 0 where it says nothing."""
     width = line.shape[1]
     small = line[:, :, ::-1].astype(np.float32)
-    given = np.zeros((1, 3, _LETTER_PX, max(_WIDTH_MIN, width)), np.float32)
-    given[0, :, :, :width] = (small / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)
-    (scores,) = load(BUNDLED["text"].file("rec.onnx"))(given)
+    batch = np.zeros((1, 3, _LETTER_PX, max(_WIDTH_MIN, width)), np.float32)
+    batch[0, :, :, :width] = (small / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)
+    (scores,) = load(BUNDLED["text"].file("rec.onnx"))(batch)
     best, probability = scores[0].argmax(axis=1), scores[0].max(axis=1)
     kept = (best != 0) & np.r_[True, best[1:] != best[:-1]]
     if not kept.any():
@@ -192,6 +192,6 @@ def _box(corners: np.ndarray, rgb: Plane) -> tuple[float, float, float, float]:
     return x, y, w, h
 
 
-def rows_of(lines: Iterable[Line], still: int) -> list[dict[str, Any]]:
+def rows_of(lines: Iterable[TextLine], still: int) -> list[dict[str, Any]]:
     """The lines of a still as a row keeps them."""
     return [{"still": still, "box": list(line.box), "text": line.text, "confidence": line.confidence} for line in lines]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, answered, judged, or_else, ramp, rounded
-from aiprod.qc.clip_context import Evidence
+from aiprod.qc.clip_context import ClipContext
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable
 
@@ -75,7 +75,7 @@ class Timing(Measurement):
         """Of a clip whose file states this rate."""
         return cls(video.fps or None)
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Rate, variability and order of frames; how much was decoded, where that is not all."""
         end_s = min(seen.end_s, seen.start_s + seen.shown_s)
         figures = measure(seen.times_s, self._header_fps, seen.start_s, end_s)
@@ -86,9 +86,9 @@ class Timing(Measurement):
         return figures
 
 
-def judge_fps(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_fps(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Measured rate within limits, and evenness of the intervals."""
-    figures, limits = found["timing"], params.video
+    figures, limits = measurements["timing"], params.video
     rate, off = figures.number("fps"), figures.number("off_fraction")
     low = limits.fps_min * 1000 / 1001 * (1 - 1e-3)  # NTSC's 24000/1001 counts as 24; times are rounded to ticks
     within = (low <= rate) & (rate <= limits.fps_max * (1 + 1e-3))
@@ -105,13 +105,13 @@ def judge_fps(found: FigureTable, params: QcDecideParams) -> Judgements:
     )
 
 
-def judge_duration(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge_duration(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Length of the clip within limits; unweighted."""
-    figures, limits = found["timing"], params.video
+    figures, limits = measurements["timing"], params.video
     length, rate = figures.number("clip_s"), or_else(figures.number("fps"), 0.0)
     slack = np.divide(0.5, rate, out=np.full(rate.size, EPSILON_S), where=rate != 0)
     return answered(
-        found,
+        measurements,
         Case(
             length < limits.duration_min_s - slack,
             0.0,

@@ -116,26 +116,26 @@ def measure(flows: Sequence[Flow], pairs: int) -> Following | None:
             looks[n] = seen
     if len(looks) < wanted:
         return None
-    found = list(looks.values())
-    ways = np.array([look.rates[:2] / np.hypot(*look.rates[:2]) for look in found])
+    tracks = list(looks.values())
+    ways = np.array([look.rates[:2] / np.hypot(*look.rates[:2]) for look in tracks])
     way = ways.mean(axis=0)
-    places = np.array([look.place for look in found])
+    places = np.array([look.place for look in tracks])
     middle = np.median(places, axis=0)
     h, w = flows[0].first.shape
     away = np.hypot(*((places - middle) * (1.0, h / w)).T)
-    drift = np.abs(np.mean([look.own for look in found], axis=0))
+    drift = np.abs(np.mean([look.own for look in tracks], axis=0))
     if (
         np.hypot(*way) < _ONE_WAY
         or drift[0] > _DRIFT_ALONG
         or drift[1] > _DRIFT_ACROSS
         or float(np.mean(away <= _NEAR)) < _NEAR_MOST
-        or float(np.median([look.own_px for look in found])) < _EXACT_PX
+        or float(np.median([look.own_px for look in tracks])) < _EXACT_PX
     ):
         return None
     sideways = abs(way[0]) >= abs(way[1])
     # The camera goes where the ground comes from.
     name = WAYS[int(way[0] <= 0)] if sideways else WAYS[2 + int(way[1] <= 0)]
-    size = np.median([look.size for look in found], axis=0)
+    size = np.median([look.size for look in tracks], axis=0)
     return Following(f"tracks {name}", looks, [float(v) for v in (*middle, *size)], len(looks) / pairs)
 
 
@@ -214,7 +214,7 @@ def _groups(start: NDArray[np.float32], staying: Mask, passing: Mask, w: int) ->
     with_it, against = staying[near].sum(axis=1), passing[near].sum(axis=1)
     left = staying & (with_it >= against) & (with_it >= 3)
     linked = apart <= _LINK * w
-    found = []
+    groups = []
     while left.any():
         group = np.zeros_like(left)
         group[np.argmax(left)] = True
@@ -222,8 +222,8 @@ def _groups(start: NDArray[np.float32], staying: Mask, passing: Mask, w: int) ->
             group = grown
         left &= ~group
         if group.sum() >= _CORNERS:
-            found.append(group)
-    yield from sorted(found, key=lambda group: -int(group.sum()))
+            groups.append(group)
+    yield from sorted(groups, key=lambda group: -int(group.sum()))
 
 
 def _is_a_thing(flows: Sequence[Flow], n: int, group: Mask, ahead: NDArray[np.float64]) -> bool:

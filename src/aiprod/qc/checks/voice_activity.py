@@ -22,9 +22,9 @@ def probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     padded[_CONTEXT : _CONTEXT + samples.size] = samples
     windows = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME]
     h = c = np.zeros((1, 1, 128), np.float32)
-    found = [np.zeros(0, np.float32)]
+    parts = [np.zeros(0, np.float32)]
     for first in range(0, count, _BLOCK):
         block = np.ascontiguousarray(windows[first : first + _BLOCK])
         shares, h, c = network({"input": block, "h": h, "c": c})
-        found.append(shares)
-    return np.concatenate(found)
+        parts.append(shares)
+    return np.concatenate(parts)

@@ -16,7 +16,7 @@ from aiprod.qc.measurement import Figures, OfSound
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import AudioFacts, VideoFacts
-    from aiprod.qc.clip_context import Evidence, Sound
+    from aiprod.qc.clip_context import ClipContext, ClipSound
     from aiprod.qc.measure_params import QcMeasureParams
 
 VERSION = "2"
@@ -62,14 +62,14 @@ class Voices(OfSound):
         """By the network, where the parameters ask for it."""
         return cls(missing("speech") if "speech" in params.uses else "no voice detector is configured")
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Says first whether anything listens: that there is no sound is told by other checks."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['speech'].identity()}"}
-        return {**super().measure(seen, found), **told}
+        identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['speech'].identity()}"}
+        return {**super().measure(seen, measurements), **identity}
 
-    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+    def hear(self, sound: ClipSound, audio: AudioFacts) -> dict[str, Any]:
         """Shares and spans of each kind."""
         kinds = kinds_of(resampled(mono_of(sound.span), sound.rate_hz))
         if not kinds:
@@ -114,7 +114,7 @@ def kinds_of(samples: NDArray[np.float32]) -> list[str]:
     voiced = voice_activity.probabilities(samples) > _VOICE_MIN
     speaks = loud & _spoken(voiced & np.repeat(loud, _WINDOW))
     other = loud & ~speaks
-    tonal = other & (_held(samples, count) >= _HELD_MIN) if other.any() else other
+    tonal = other & (_steady_peaks(samples, count) >= _HELD_MIN) if other.any() else other
     # A bee or a motor holds partials too, but seldom for long, and seldom in most of a clip.
     window_s = size / voice_activity.RATE_HZ
     music = tonal.sum() * window_s >= _MUSIC_MIN_S and tonal.sum() >= 0.5 * other.sum()
@@ -148,7 +148,7 @@ def _closed(tonal: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled
 
 
-def _held(samples: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+def _steady_peaks(samples: NDArray[np.float32], count: int) -> NDArray[np.float64]:
     """For each window, the share of its moments at which partials are held that have stood out for 0.2 s."""
     from scipy.fft import rfft
     from scipy.ndimage import median_filter
@@ -161,12 +161,12 @@ def _held(samples: NDArray[np.float32], count: int) -> NDArray[np.float64]:
     peak = stands_out & (level >= np.roll(level, 1, axis=1)) & (level >= np.roll(level, -1, axis=1))
     peak[:, :_LOWEST_BIN] = peak[:, -1:] = False
     near = peak | np.roll(peak, 1, axis=1) | np.roll(peak, -1, axis=1)  # a partial may waver by a bin
-    held = np.zeros(len(peak), np.int64)
+    counts = np.zeros(len(peak), np.int64)
     if len(peak) > _HELD_FRAMES:
         lasting = peak[: len(peak) - _HELD_FRAMES + 1].copy()
         for later in range(1, _HELD_FRAMES):
             lasting &= near[later : len(peak) - _HELD_FRAMES + 1 + later]
-        held[: len(lasting)] = lasting.sum(axis=1)
+        counts[: len(lasting)] = lasting.sum(axis=1)
     moments = np.zeros(count * _WINDOW, bool)
-    moments[: len(held)] = held[: count * _WINDOW] >= _PEAKS_MIN
+    moments[: len(counts)] = counts[: count * _WINDOW] >= _PEAKS_MIN
     return np.asarray(moments.reshape(count, _WINDOW).mean(axis=1))

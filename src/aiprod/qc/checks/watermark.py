@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay, slopes_of
-from aiprod.qc.clip_context import Evidence, Plane
+from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable, Floats
 from aiprod.qc.overlays.edge_sketch import LEAST, as_text
@@ -66,9 +66,9 @@ def measure(
     if len(planes) < 6:
         return {"status": "unmeasurable", "reason": "fewer than six frames to compare"}
     right, down = slopes or slopes_of(planes)
-    found = _overlay(planes, right, down, camera, borders)
+    figures = _overlay(planes, right, down, camera, borders)
     cells = cells_that_stay(right, down, borders)
-    return {**found, "sketch": as_text(cells)} if np.count_nonzero(cells) >= LEAST else found
+    return {**figures, "sketch": as_text(cells)} if np.count_nonzero(cells) >= LEAST else figures
 
 
 def _overlay(
@@ -127,10 +127,10 @@ def _inside(kept: NDArray[np.bool_], borders: Figures) -> NDArray[np.bool_]:
     top, bottom = (int(np.ceil((borders.get(k) or 0.0) * h)) for k in ("top", "bottom"))
     left, right = (int(np.ceil((borders.get(k) or 0.0) * w)) for k in ("left", "right"))
     margin_y, margin_x = max(2, int(_EDGE * h)), max(2, int(_EDGE * w))
-    found = np.zeros_like(kept)
+    inside = np.zeros_like(kept)
     inner = slice(top + margin_y, h - bottom - margin_y), slice(left + margin_x, w - right - margin_x)
-    found[inner] = kept[inner]
-    return found
+    inside[inner] = kept[inner]
+    return inside
 
 
 def motion_field(camera: Figures, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -254,15 +254,15 @@ class Watermark(Measurement):
     method = METHOD
     needs = ("camera", "borders")
 
-    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Area of what stays put."""
         slopes = seen.slopes if seen.planes else None
-        return measure(seen.planes, found["camera"], found["borders"], slopes)
+        return measure(seen.planes, measurements["camera"], measurements["borders"], slopes)
 
 
-def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:
     """Area of what stays on the picture while the camera moves."""
-    figures = found["watermark"]
+    figures = measurements["watermark"]
     area = figures.number("area_fraction")
     return judged(figures, *cases_of(area, params), value=np.maximum(area, 0.0), area=area)
 

@@ -77,10 +77,10 @@ class YuNet:
         detector = load_yunet(self._onnx)
         try:
             detector.setInputSize((wide, tall))
-            _, found = detector.detect(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
+            _, detections = detector.detect(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
         except cv2.error as error:
             if error.code == cv2.Error.STS_NO_MEM:
                 raise
             raise AiprodError(f"the face detector failed on a picture of {wide}x{tall} ({words_of(error)})") from None
-        boxes = np.zeros((0, 4)) if found is None else found[:, :4]
+        boxes = np.zeros((0, 4)) if detections is None else detections[:, :4]
         return [(float(x / wide), float(y / tall), float(w / wide), float(h / tall)) for x, y, w, h in boxes]

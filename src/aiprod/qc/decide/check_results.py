@@ -48,7 +48,7 @@ class CheckTable:
     count: int
     digest: str
     answers: Mapping[str, Judgements]
-    made: Mapping[str, MeasuredBy]
+    measured_by: Mapping[str, MeasuredBy]
     further: Sequence[CheckResult] = ()
     which: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -58,20 +58,20 @@ class CheckTable:
         sources = {rule.source for rule in RULES.values()}
         nobody = Judgements([], value=None, count=0, fields={})
         answers = {name: rule.judge(figures, params) if figures.count else nobody for name, rule in RULES.items()}
-        made = {source: _made(figures, source) for source in sources}
-        return cls(figures.count, params.digest()[:16], answers, {n: made[r.source] for n, r in RULES.items()})
+        by_source = {source: _measured_by(figures, source) for source in sources}
+        return cls(figures.count, params.digest()[:16], answers, {n: by_source[r.source] for n, r in RULES.items()})
 
     def replaced(self, check: str, mask: Mask, judgements: Judgements, method: str) -> CheckTable:
         """The same with other answers of one check on some clips, that another method gave."""
-        made = self.made[check]
-        others = MeasuredBy([method] * len(made.methods), made.versions, made.which)
+        measured_by = self.measured_by[check]
+        others = MeasuredBy([method] * len(measured_by.methods), measured_by.versions, measured_by.which)
         both = MeasuredBy(
-            [*made.methods, *others.methods],
-            [*made.versions, *others.versions],
-            np.where(mask, made.which + len(made.methods), made.which),
+            [*measured_by.methods, *others.methods],
+            [*measured_by.versions, *others.versions],
+            np.where(mask, measured_by.which + len(measured_by.methods), measured_by.which),
         )
         answers = {**self.answers, check: self.answers[check].replaced(mask, judgements)}
-        return replace(self, answers=answers, made={**self.made, check: both})
+        return replace(self, answers=answers, measured_by={**self.measured_by, check: both})
 
     def with_further(self, results: Sequence[CheckResult], which: NDArray[np.int64]) -> CheckTable:
         """The same with the results of one more check."""
@@ -99,8 +99,8 @@ class CheckTable:
         if known.size == places.size:
             return cells
         spread = np.cumsum(places >= 0) - 1
-        found = cells.take(from_numpy(spread, places < 0))
-        return found.fill_null(text("[]"))
+        values = cells.take(from_numpy(spread, places < 0))
+        return values.fill_null(text("[]"))
 
     def results(self, places: Places) -> list[list[CheckResult]]:
         """The results on the clips at these places."""
@@ -108,31 +108,31 @@ class CheckTable:
 
     def statuses(self) -> dict[str, Counter[str]]:
         """How often each check answered with which status."""
-        found: dict[str, Counter[str]] = {}
+        by_check: dict[str, Counter[str]] = {}
         for name, answers in self.answers.items():
             counts = np.bincount(answers.status, minlength=len(STATUSES)).tolist()
-            found[name] = Counter({status: n for status, n in zip(STATUSES, counts, strict=True) if n})
+            by_check[name] = Counter({status: n for status, n in zip(STATUSES, counts, strict=True) if n})
         for place, count in Counter(self.which[self.which >= 0].tolist()).items():
-            found.setdefault(self.further[place].check, Counter())[self.further[place].status] += count
-        return found
+            by_check.setdefault(self.further[place].check, Counter())[self.further[place].status] += count
+        return by_check
 
     def scored(self) -> dict[str, Floats]:
         """The scores of each check, in the order of the clips, without those that have none."""
-        found = {name: answers.score[~np.isnan(answers.score)] for name, answers in self.answers.items()}
+        by_check = {name: answers.score[~np.isnan(answers.score)] for name, answers in self.answers.items()}
         if self.further:
             known = np.array([np.nan if r.score is None else r.score for r in self.further])
             scores = known[self.which[self.which >= 0]]
-            found[self.further[0].check] = scores[~np.isnan(scores)]
-        return found
+            by_check[self.further[0].check] = scores[~np.isnan(scores)]
+        return by_check
 
     def _pieces(self, name: str, places: Places) -> list[Piece]:
         """The results of one check as canonical JSON."""
-        answers, made = self.answers[name], self.made[name]
+        answers, measured_by = self.answers[name], self.measured_by[name]
         methods, versions, params = (
             [canonical_json(value).decode() for value in values]
-            for values in (made.methods, made.versions, [self.digest])
+            for values in (measured_by.methods, measured_by.versions, [self.digest])
         )
-        which, score, status = made.which[places], answers.score[places], answers.status[places]
+        which, score, status = measured_by.which[places], answers.score[places], answers.status[places]
         members: dict[str, list[Piece]] = {
             "check": [canonical_json(name).decode()],
             "method": [_chosen(methods, which)],
@@ -153,7 +153,7 @@ def _chosen(texts: Sequence[str], which: NDArray[Any]) -> Piece:
     return column(texts, pa.string()).take(from_numpy(which))
 
 
-def _made(figures: FigureTable, source: str) -> MeasuredBy:
+def _measured_by(figures: FigureTable, source: str) -> MeasuredBy:
     (methods, by_method), (versions, by_version) = (figures[source].distinct(name) for name in ("method", "version"))
     pairs, which = np.unique(by_method * len(versions) + by_version, return_inverse=True)
     return MeasuredBy(

@@ -21,7 +21,7 @@ from aiprod.qc.decide.scoring import ClipVerdicts, erased, refused
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
 
 # An error caps a verdict at REVIEW_NEEDED: only what no decoder can read is the film's own fault.
@@ -29,7 +29,7 @@ _UNMEASURED: Mapping[str, Verdict] = {"error": "REJECTED", "unfinished": "REVIEW
 
 
 def answer_checks(
-    measured: MeasurementTable, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
+    measured: MeasurementTable, films: Sequence[FilmProjection], clips: Sequence[ClipProjection], params: QcDecideParams
 ) -> CheckTable:
     """The answers of every check on each clip that could be measured, with the overlays that clips share."""
     checks = with_shared_marks(CheckTable.of(measured.figures, params), measured, films, clips, params)
@@ -40,8 +40,8 @@ def answer_checks(
 def settle(
     checks: CheckTable,
     measured: MeasurementTable,
-    films: Sequence[Film],
-    clips: Sequence[Clip],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
     params: QcDecideParams,
     *,
     denied: Sequence[DeniedFilm] = (),
@@ -68,15 +68,17 @@ def settle(
 
 def judged(measured: MeasurementTable, checks: CheckTable, params: QcDecideParams) -> VerdictTable:
     """The verdict on each clip by itself, by what the checks answered."""
-    found = ClipVerdicts(checks, params)
-    flags = found.privacy_flags()
-    scores = np.array([round(score, 6) for score in found.score.tolist()] + [np.nan])
+    verdicts = ClipVerdicts(checks, params)
+    flags = verdicts.privacy_flags()
+    scores = np.array([round(score, 6) for score in verdicts.score.tolist()] + [np.nan])
     table = VerdictTable(
         list(measured.clip_ids),
         list(measured.film_ids),
-        [found.status[place] for place in measured.place.tolist()] if found.status else ["REJECTED"] * measured.count,
+        [verdicts.status[place] for place in measured.place.tolist()]
+        if verdicts.status
+        else ["REJECTED"] * measured.count,
         scores[measured.place],
-        [found.reasons[place] if place >= 0 else [] for place in measured.place.tolist()],
+        [verdicts.reasons[place] if place >= 0 else [] for place in measured.place.tolist()],
         [flags[place] if place >= 0 else [] for place in measured.place.tolist()],
         measured.place,
         checks,
@@ -92,7 +94,11 @@ def verdicts(
     films: Sequence[FilmRow], clips: Sequence[ClipRow], measured: Iterable[MeasureRow], params: QcDecideParams
 ) -> list[VerdictRow]:
     """A verdict with its checks for each clip, and one for each film that yielded none."""
-    known, some_films, some_clips = MeasurementTable.of(measured), list(map(Film.of, films)), list(map(Clip.of, clips))
+    known, some_films, some_clips = (
+        MeasurementTable.of(measured),
+        list(map(FilmProjection.of, films)),
+        list(map(ClipProjection.of, clips)),
+    )
     table = settle(answer_checks(known, some_films, some_clips, params), known, some_films, some_clips, params)
     return table.rows(range(len(table)))
 

@@ -17,20 +17,20 @@ from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.duplicates.clusters import other_of
 from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Film
+from aiprod.qc.projections import FilmProjection
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict
 
 
-def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[Film], params: QcDecideParams) -> None:
+def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[FilmProjection], params: QcDecideParams) -> None:
     """Change the verdicts where clips repeat each other, and give the answers of the check ``duplicates``."""
     carried, refused = _obligations(copies.heard, table, films), _denied(copies, params)
-    answers = _Answers(table, copies.compared, copies.made)
+    answers = _Answers(table, copies.compared, copies.measured_by)
     for i in sorted({*copies.repeated, *copies.same_sound, *carried, *refused}):
         if i >= copies.count or table.ids[i] not in copies.compared:  # a film that was denied has no verdict here
             continue
-        found = copies.repeated.get(i) or copies.same_sound.get(i)
-        if found is not None:
-            answers.repeats(i, _repeats(table, i, found, table.ids[other_of(found, i)], params))
+        match = copies.repeated.get(i) or copies.same_sound.get(i)
+        if match is not None:
+            answers.repeats(i, _repeats(table, i, match, table.ids[other_of(match, i)], params))
         if i in carried:
             table.obligations[i] = carried[i][0]
             if carried[i][1]:
@@ -45,13 +45,13 @@ def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[Film], par
 class _Answers:
     """The answers of the check ``duplicates``; most clips have one of two."""
 
-    def __init__(self, table: VerdictTable, prints: Container[str], made: Mapping[str, str]) -> None:
+    def __init__(self, table: VerdictTable, prints: Container[str], measured_by: Mapping[str, str]) -> None:
         alone = CheckResult(
             check="duplicates",
             score=1.0,
             status="ok",
-            method=str(made.get("method") or ""),
-            version=str(made.get("version") or ""),
+            method=str(measured_by.get("method") or ""),
+            version=str(measured_by.get("version") or ""),
             params_digest=table.checks.digest,
             reason="no other clip shows or sounds the same",
         )
@@ -63,9 +63,9 @@ class _Answers:
             if place >= 0:
                 self.which[place] = 0 if clip_id in prints else 1
 
-    def repeats(self, row: int, found: tuple[str, dict[str, Any]]) -> None:
+    def repeats(self, row: int, answer: tuple[str, dict[str, Any]]) -> None:
         """Answer with words and value on a clip that repeats another."""
-        words, value = found
+        words, value = answer
         self.which[self._place[row]] = len(self.results)
         self.results.append(self.results[0].model_copy(update={"value": value, "score": 0.0, "reason": words}))
 
@@ -123,7 +123,7 @@ def _words(match: Match, other: str, limit: float) -> str:
 
 def _denied(copies: Copies, params: QcDecideParams) -> dict[int, tuple[str, dict[str, Any]]]:
     """For each clip that is in a cluster with a denied film: why it is rejected, and what was found."""
-    found: dict[int, tuple[str, dict[str, Any]]] = {}
+    answers: dict[int, tuple[str, dict[str, Any]]] = {}
     for group in copies.groups:
         first = max(group)
         for i in group if first >= copies.count else ():
@@ -137,16 +137,16 @@ def _denied(copies: Copies, params: QcDecideParams) -> dict[int, tuple[str, dict
             if match is not None:
                 words = _words(match, other, params.duplicates.sound_error_max)
                 value = {"of": film.film_id, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
-            found[i] = (f"{words}: {film.why}", value)
-    return found
+            answers[i] = (f"{words}: {film.why}", value)
+    return answers
 
 
 def _obligations(
-    clusters: Sequence[Sequence[int]], table: VerdictTable, films: Sequence[Film]
+    clusters: Sequence[Sequence[int]], table: VerdictTable, films: Sequence[FilmProjection]
 ) -> dict[int, tuple[list[str], str]]:
     """For each clip of a cluster: what the films of the others oblige to beyond its own, and why training is denied."""
     by_id = {film.film_id: film for film in films}
-    found: dict[int, tuple[list[str], str]] = {}
+    inherited: dict[int, tuple[list[str], str]] = {}
     for group in clusters:
         members = [by_id[table.film_ids[i]] for i in group if table.film_ids[i] in by_id]
         everything = {line for film in members for line in film.obligations}
@@ -156,5 +156,5 @@ def _obligations(
             own = by_id.get(table.film_ids[i])
             more = sorted(everything - set(own.obligations if own else ()))
             if more or why:
-                found[i] = (more, why)
-    return found
+                inherited[i] = (more, why)
+    return inherited

@@ -20,7 +20,7 @@ from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.duplicates.picture_quality import picture_quality
 from aiprod.qc.metric_table import Floats
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip
+from aiprod.qc.projections import ClipProjection
 from aiprod.qc.rows import Verdict
 
 BETTER: Mapping[Verdict, int] = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
@@ -32,7 +32,7 @@ class Copies:
 
     Attributes:
         compared: clips that have a fingerprint; the others are compared with none.
-        made: method and version of the fingerprints.
+        measured_by: method and version of the fingerprints.
         repeated: for each clip that shows the same as a kept one, the match.
         same_sound: for each clip that sounds like a preferred one and looks otherwise, that match.
         with_denied: for each clip that is itself the same as a denied film, the match.
@@ -43,7 +43,7 @@ class Copies:
 
     count: int
     compared: frozenset[str]
-    made: Mapping[str, str]
+    measured_by: Mapping[str, str]
     repeated: Mapping[int, Match]
     same_sound: Mapping[int, Match]
     with_denied: Mapping[int, Match]
@@ -56,7 +56,7 @@ class Copies:
 def find_copies(
     table: VerdictTable,
     measured: MeasurementTable,
-    clips: Sequence[Clip],
+    clips: Sequence[ClipProjection],
     params: QcDecideParams,
     denied: Sequence[DeniedFilm] = (),
 ) -> Copies:
@@ -94,7 +94,7 @@ def find_copies(
     )
 
 
-def _in_order_of_preference(table: VerdictTable, clips: Sequence[Clip], qualities: Floats) -> list[int]:
+def _in_order_of_preference(table: VerdictTable, clips: Sequence[ClipProjection], qualities: Floats) -> list[int]:
     """The better picture comes first; of equal ones the better verdict, the higher score, the longer clip.
 
     What may not be used whatever its score comes last. A score does not: ruin raises it, where it hides what the score
@@ -106,7 +106,9 @@ def _in_order_of_preference(table: VerdictTable, clips: Sequence[Clip], qualitie
     scores = np.array([-1.0 if isnan(score) else round(score, 3) for score in table.score.tolist()], np.float64)
     verdicts = np.array([BETTER[status] for status in table.status], np.int64)
     out = zip(table.status, table.reasons, strict=True)
-    unusable = np.array([status in ("REJECTED", "erased") and not by_score(said) for status, said in out], np.bool_)
+    unusable = np.array(
+        [status in ("REJECTED", "erased") and not by_score(reasons) for status, reasons in out], np.bool_
+    )
     by_id = np.array(sorted(range(len(table)), key=table.ids.__getitem__), np.int64)
     keys = (-durations, -scores, verdicts, -pictures, unusable)  # the last one decides first
     order: list[int] = by_id[np.lexsort([key[by_id] for key in keys])].tolist()
@@ -115,15 +117,15 @@ def _in_order_of_preference(table: VerdictTable, clips: Sequence[Clip], qualitie
 
 def _same_sound(matches: Matches, preferred: Sequence[int], count: int) -> dict[int, Match]:
     """For each clip that sounds like a preferred one and looks otherwise: the match with the most preferred."""
-    found: dict[int, Match] = {}
+    by_clip: dict[int, Match] = {}
     for match in matches.sounds.values():
         if max(match.first, match.second) >= count or (match.first, match.second) in matches.pictures:
             continue
         worse = max(match.first, match.second, key=lambda i: preferred[i])
-        known = found.get(worse)
+        known = by_clip.get(worse)
         if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
-            found[worse] = match
-    return found
+            by_clip[worse] = match
+    return by_clip
 
 
 def _of_rows(clusters: Sequence[Sequence[int]], count: int) -> list[list[int]]:

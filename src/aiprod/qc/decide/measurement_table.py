@@ -85,8 +85,10 @@ class MeasurementTable:
             private |= not plain.all()
             good = pc.and_(pc.equal(batch["status"], text("ok")), from_numpy(plain))
             count = pc.sum(good).as_py() or 0
-            found = {name: _repeating(name, values) for name, values in batch.items() if name in _READ}
-            figures.append((count, found if count == len(good) else {n: v.filter(good) for n, v in found.items()}))
+            repeating = {name: _repeating(name, values) for name, values in batch.items() if name in _READ}
+            figures.append(
+                (count, repeating if count == len(good) else {n: v.filter(good) for n, v in repeating.items()})
+            )
             parts.append(_part_of(batch, plain))
         if private:
             rows = [r for r in iter_rows(folder, MeasureRow, vault, without={"measurements"}) if is_private(r.clip_id)]
@@ -118,9 +120,9 @@ class MeasurementTable:
         words = {name: self.of_each("fingerprint", name) for name in _PRINTS}
         status = self.of_each("fingerprint", "status")
         return {
-            clip_id: {name: found[clip_id] for name, found in words.items() if clip_id in found}
-            for clip_id, said in status.items()
-            if said == "ok"
+            clip_id: {name: texts[clip_id] for name, texts in words.items() if clip_id in texts}
+            for clip_id, stated in status.items()
+            if stated == "ok"
         }
 
 
@@ -168,13 +170,13 @@ def _joined(parts: Sequence[_Part], figures: FigureTable) -> MeasurementTable:
 
 def _concatenated(parts: Sequence[tuple[int, dict[str, pa.Array]]]) -> dict[str, pa.Array]:
     """One column of each figure, of a type that all parts have; null where a part has none."""
-    found: dict[str, pa.Array] = {}
+    whole: dict[str, pa.Array] = {}
     for name in dict.fromkeys(name for _, columns in parts for name in columns):
         kinds = {columns[name].type for _, columns in parts if name in columns}
         kind = kinds.pop() if len(kinds) == 1 else pa.float64() if kinds <= {pa.int64(), pa.float64()} else pa.json_()
         # Out of the parts, so that no column is in memory twice for long.
-        found[name] = pa.concat_arrays([_as(columns.pop(name, None), count, kind) for count, columns in parts])
-    return found
+        whole[name] = pa.concat_arrays([_as(columns.pop(name, None), count, kind) for count, columns in parts])
+    return whole
 
 
 def _as(values: pa.Array | None, count: int, kind: pa.DataType) -> pa.Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Film
+from aiprod.qc.projections import FilmProjection
 
 _HINT = (
     "name a classifier (qc_measure.nsfw.checkpoint), look at it (aiprod review), "
@@ -16,7 +16,7 @@ _HINT = (
 )
 
 
-def hold_unevaluated(table: VerdictTable, films: Sequence[Film], params: QcDecideParams) -> None:
+def hold_unevaluated(table: VerdictTable, films: Sequence[FilmProjection], params: QcDecideParams) -> None:
     """Hold verdicts at REVIEW_NEEDED where nothing looked for unsafe content and the source asks for it."""
     free = set(params.nsfw.unevaluated_sources)
     unjudged = np.flatnonzero(np.isnan(table.checks.scores("nsfw", table.place)))

@@ -13,7 +13,7 @@ from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.overlays.pools import shared_marks
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 
 METHOD = (
     "pooled: edges that stay in the same place in several clips of one film or source whose scenes differ, by the "
@@ -22,7 +22,11 @@ METHOD = (
 
 
 def with_shared_marks(
-    checks: CheckTable, measured: MeasurementTable, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
+    checks: CheckTable,
+    measured: MeasurementTable,
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
+    params: QcDecideParams,
 ) -> CheckTable:
     """The answers with the marks that clips share.
 
@@ -30,15 +34,15 @@ def with_shared_marks(
     is no answer: a clip may have one that no other has.
     """
     own = {clip_id for clip_id, status in measured.of_each("watermark", "status").items() if status == "ok"}
-    found = shared_marks(measured.of_each("watermark", "sketch"), own, films, clips)
-    if not found:
+    marks = shared_marks(measured.of_each("watermark", "sketch"), own, films, clips)
+    if not marks:
         return checks
     scored = np.logical_or.reduce([~np.isnan(checks.scores(name)) for name in WEIGHTED])
     mask, area = np.zeros(checks.count, np.bool_), np.full(checks.count, np.nan)
     where = np.full(checks.count, "", object)
     for clip_id, place in zip(measured.clip_ids, measured.place.tolist(), strict=True):
-        if clip_id in found and scored[place]:
-            mark = found[clip_id]
+        if clip_id in marks and scored[place]:
+            mark = marks[clip_id]
             mask[place], area[place] = True, mark.area
             pool = f"the {mark.compared} clips of its {mark.pool} that were compared"
             where[place] = f", in the same place in {mark.clips} of {pool}"

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from aiprod.data.rows import FilmRow
 from aiprod.qc.decide.verdict_table import VerdictTable
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 
 DECLARED = "people declared"
 REQUIRED = "consent or contract, with its record in consent_ref; or a privacy officer's review that names the basis"
 
 
-def has_basis(film: FilmRow | Film) -> bool:
+def has_basis(film: FilmRow | FilmProjection) -> bool:
     """Whether the people in a film agreed to it, by consent or contract; that the record holds is a layer of rights.
 
     A balance of interests (GDPR Art. 6(1)(f)) is not enough by itself: somebody has to have weighed it for this clip.
@@ -20,19 +20,21 @@ def has_basis(film: FilmRow | Film) -> bool:
     return film.consent_ref is not None or film.personal_data_basis in ("consent", "contract")
 
 
-def hold_people(table: VerdictTable, films: Sequence[Film], clips: Sequence[Clip]) -> None:
+def hold_people(table: VerdictTable, films: Sequence[FilmProjection], clips: Sequence[ClipProjection]) -> None:
     """Hold verdicts at REVIEW_NEEDED where people are seen or declared and no basis is on record."""
     bare = {film.film_id: film for film in films if not has_basis(film)}
     declared = {clip.clip_id for clip in clips if clip.declares_people}
     for row, (clip_id, film_id, seen) in enumerate(zip(table.ids, table.film_ids, table.privacy_flags, strict=True)):
-        told = clip_id in declared
-        if film_id not in bare or not (told or seen):
+        is_declared = clip_id in declared
+        if film_id not in bare or not (is_declared or seen):
             continue
         # A detector that finds no face does not outrank a source that says there is one.
-        flags = sorted({*seen, DECLARED}) if told else seen
+        flags = sorted({*seen, DECLARED}) if is_declared else seen
         table.privacy_flags[row] = flags
         if table.status[row] != "REJECTED":
-            shown = "the source says that people are shown" if told else f"people may be shown ({', '.join(flags)})"
+            shown = (
+                "the source says that people are shown" if is_declared else f"people may be shown ({', '.join(flags)})"
+            )
             basis = f"and the basis declared is {bare[film_id].personal_data_basis!r}; required: {REQUIRED}"
             table.object_to(row, f"privacy: {shown}, {basis}", "REVIEW_NEEDED")
 
@@ -41,8 +43,8 @@ def hold_people_of_copies(
     table: VerdictTable,
     seen: Sequence[Sequence[int]],
     heard: Sequence[Sequence[int]],
-    films: Sequence[Film],
-    clips: Sequence[Clip],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
 ) -> None:
     """Hold verdicts too where a copy shows people whom some film has no basis for.
 
@@ -59,9 +61,9 @@ def hold_people_of_copies(
     film_of = {film.film_id: film for film in films}
     declared = {clip.clip_id for clip in clips if clip.declares_people}
     members = {i for group in (*seen, *heard) for i in group}
-    told = {i: {DECLARED} if table.ids[i] in declared else set() for i in members}
-    shown = {i: told[i].union(table.privacy_flags[i]) for i in members}
-    for flags, clusters in ((shown, seen), (told, heard)):
+    declared_flags = {i: {DECLARED} if table.ids[i] in declared else set() for i in members}
+    shown = {i: declared_flags[i].union(table.privacy_flags[i]) for i in members}
+    for flags, clusters in ((shown, seen), (declared_flags, heard)):
         for group in clusters:
             teller = next((i for i in group if flags[i]), None)
             bare = [i for i in group if (film := film_of.get(table.film_ids[i])) is not None and not has_basis(film)]
@@ -80,6 +82,6 @@ def hold_people_of_copies(
 
 def _hold_copy(table: VerdictTable, row: int, flags: set[str], words: str, basis: str) -> None:
     table.privacy_flags[row] = sorted(flags.union(table.privacy_flags[row]))
-    if table.status[row] != "REJECTED" and not any(said.startswith("privacy:") for said in table.reasons[row]):
+    if table.status[row] != "REJECTED" and not any(reason.startswith("privacy:") for reason in table.reasons[row]):
         clear = " (and so its film lies in the clear)" if basis == "none" else ""
         table.object_to(row, f"privacy: {words} is {basis!r}{clear}; required for each: {REQUIRED}", "REVIEW_NEEDED")

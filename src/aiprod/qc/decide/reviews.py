@@ -19,7 +19,7 @@ from aiprod.base.files import write_bytes
 from aiprod.errors import AiprodError
 from aiprod.qc.decide.privacy_policy import has_basis
 from aiprod.qc.decide.verdict_table import VerdictTable
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 from aiprod.qc.rows import Verdict, VerdictRow
 
 REVIEWS = Path("datasets/reviews/verdicts.jsonl")
@@ -106,7 +106,9 @@ def latest(reviews: Iterable[Review]) -> dict[str, Review]:
     return {review.clip_id: review for review in sorted(reviews, key=_order)}
 
 
-def apply_reviews(table: VerdictTable, films: Sequence[Film], clips: Sequence[Clip], reviews: Sequence[Review]) -> None:
+def apply_reviews(
+    table: VerdictTable, films: Sequence[FilmProjection], clips: Sequence[ClipProjection], reviews: Sequence[Review]
+) -> None:
     """Change the verdicts of a table as :func:`with_reviews` does."""
     rows = [table.number_of[clip_id] for clip_id in latest(reviews) if clip_id in table.number_of]
     for row, verdict in zip(rows, with_reviews(list(map(table.row, rows)), films, clips, reviews), strict=True):
@@ -114,7 +116,10 @@ def apply_reviews(table: VerdictTable, films: Sequence[Film], clips: Sequence[Cl
 
 
 def with_reviews(
-    rows: Sequence[VerdictRow], films: Sequence[Film], clips: Sequence[Clip], reviews: Sequence[Review]
+    rows: Sequence[VerdictRow],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
+    reviews: Sequence[Review],
 ) -> list[VerdictRow]:
     """The verdicts as people changed them, each with a reason ``review: …``; rows without a review stay as they are."""
     if not reviews:
@@ -128,7 +133,7 @@ def with_reviews(
     return decided
 
 
-def _decided(row: VerdictRow, review: Review, clip: Clip, film: Film) -> VerdictRow:
+def _decided(row: VerdictRow, review: Review, clip: ClipProjection, film: FilmProjection) -> VerdictRow:
     if abs(review.start_s - clip.start_s) > _SPAN_S or abs(review.end_s - clip.end_s) > _SPAN_S:
         why = f"it was of {review.start_s:.2f} to {review.end_s:.2f} s, and the clip is another one now"
         return _noted(row, f"review: not applied: {why}")

@@ -14,7 +14,7 @@ from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.metric_table import STATUSES, Floats, Mask
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.policy_profiles import NOTE, ROLES
-from aiprod.qc.projections import Film
+from aiprod.qc.projections import FilmProjection
 from aiprod.qc.rows import Verdict, VerdictRow
 
 _SLACK = 1e-9  # rounding must not decide: 0.85 made of eight binary fractions may come out as 0.8499999
@@ -79,8 +79,8 @@ class ClipVerdicts:
         unscored = np.isnan(self.score)
         good, fair = self.score >= limits.approve - _SLACK, self.score >= limits.review - _SLACK
         objects = {name: self._objects(name) for name in RULES}
-        held = _any(objects.values(), checks.count)
-        codes = np.select([rejected, unscored, good & ~held, good | fair], [2, 1, 0, 1], 2)
+        objected = _any(objects.values(), checks.count)
+        codes = np.select([rejected, unscored, good & ~objected, good | fair], [2, 1, 0, 1], 2)
         names: tuple[Verdict, ...] = ("APPROVED", "REVIEW_NEEDED", "REJECTED")
         self.status = [names[code] for code in codes.tolist()]
         low = ~rejected & ~unscored & ~good
@@ -108,12 +108,12 @@ class ClipVerdicts:
 
     def privacy_flags(self) -> list[list[str]]:
         """What each clip is flagged for, sorted; lists may be shared."""
-        found: list[list[str]] = [_NONE] * self._checks.count
+        by_clip: list[list[str]] = [_NONE] * self._checks.count
         for answers in self._checks.answers.values():
             for mask, flags in answers.flags():
                 for i in np.flatnonzero(mask & (answers.status == 0)).tolist():
-                    found[i] = sorted({*found[i], *flags})
-        return found
+                    by_clip[i] = sorted({*by_clip[i], *flags})
+        return by_clip
 
     def _scores(self, name: str) -> Floats:
         """The scores of a check; full where the profile lets it cost nothing."""
@@ -157,15 +157,15 @@ class ClipVerdicts:
             return map(saying.words.format, self.score[places].tolist())
         answers = self._checks.answers[name]
         statuses = answers.status[places].tolist() if saying.complains else [0] * places.size
-        found = zip(answers.reasons(places), statuses, strict=True)
-        return [f"{name}: {STATUSES[status]}: {words}" if status else f"{name}: {words}" for words, status in found]
+        pairs = zip(answers.reasons(places), statuses, strict=True)
+        return [f"{name}: {STATUSES[status]}: {words}" if status else f"{name}: {words}" for words, status in pairs]
 
 
 def _any(masks: object, count: int) -> Mask:
-    found = np.zeros(count, np.bool_)
+    union = np.zeros(count, np.bool_)
     for mask in masks:  # type: ignore[attr-defined]
-        found |= mask
-    return found
+        union |= mask
+    return union
 
 
 def by_score(reasons: Sequence[str]) -> bool:
@@ -173,12 +173,12 @@ def by_score(reasons: Sequence[str]) -> bool:
     return bool(reasons) and reasons[0].startswith(_BY_SCORE)
 
 
-def refused(film: Film) -> VerdictRow:
+def refused(film: FilmProjection) -> VerdictRow:
     """The row of a film that yielded no clip."""
     reasons = [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"]
     return VerdictRow(clip_id=film.film_id, film_id=film.film_id, status="REJECTED", reasons=reasons)
 
 
-def erased(film: Film) -> VerdictRow:
+def erased(film: FilmProjection) -> VerdictRow:
     """The row of a film that was erased: nothing is judged."""
     return VerdictRow(clip_id=film.film_id, film_id=film.film_id, status="erased", reasons=list(film.reasons))

@@ -84,7 +84,7 @@ class VerdictTable:
     def rows(self, numbers: Sequence[int]) -> list[VerdictRow]:
         """Some rows, with their checks."""
         results = self.checks.results(self.place[np.asarray(numbers, np.int64)])
-        return [self.row(i).model_copy(update={"checks": found}) for i, found in zip(numbers, results, strict=True)]
+        return [self.row(i).model_copy(update={"checks": checks}) for i, checks in zip(numbers, results, strict=True)]
 
     def put(self, place: int, row: Any) -> None:
         """Take over what may change of a verdict: all but ids, score and checks."""

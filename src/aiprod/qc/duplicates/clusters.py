@@ -23,8 +23,8 @@ class Matches:
 
     def __init__(self, figures: Sequence[Mapping[str, Any]], params: DuplicateParams, preferred: Sequence[int]) -> None:
         prints = Prints(figures, params)
-        found = prints.pictures()
-        self.pictures: dict[tuple[int, int], Match] = {**found, **prints.pictures(_completed(found, preferred))}
+        matches = prints.pictures()
+        self.pictures: dict[tuple[int, int], Match] = {**matches, **prints.pictures(_completed(matches, preferred))}
         self.sounds = prints.same_sounds()
 
     def clusters(self, *, sounds: bool = True) -> list[list[int]]:
@@ -77,17 +77,17 @@ def _components(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     return [groups[key] for key in sorted(groups)]
 
 
-def _completed(found: Mapping[tuple[int, int], Match], preferred: Sequence[int]) -> Pairs:
+def _completed(matches: Mapping[tuple[int, int], Match], preferred: Sequence[int]) -> Pairs:
     """Pairs of every clip with the preferred ones of its cluster, shifted as the chain of matches between them says.
 
     The index proposes neighbours only, so in a cluster of many it may not propose the pair that decides.
     """
     beside: dict[int, list[tuple[int, int, bool]]] = {}
-    for match in found.values():
+    for match in matches.values():
         beside.setdefault(match.first, []).append((match.second, match.shift, match.mirrored))
         beside.setdefault(match.second, []).append((match.first, -match.shift, match.mirrored))
     wanted: set[tuple[int, int, int, bool]] = set()
-    for group in _components(list(found)):
+    for group in _components(list(matches)):
         if len(group) < 3:
             continue
         places: dict[int, tuple[int, bool]] = {group[0]: (0, False)}
@@ -102,7 +102,7 @@ def _completed(found: Mapping[tuple[int, int], Match], preferred: Sequence[int])
         for leader in sorted(group, key=lambda c: preferred[c])[:_LEADERS]:
             for clip in group:
                 a, b = min(leader, clip), max(leader, clip)
-                if a != b and (a, b) not in found:
+                if a != b and (a, b) not in matches:
                     shift, mirrored = places[b][0] - places[a][0], places[a][1] != places[b][1]
                     wanted.add((a, b, shift, mirrored))
     rows = np.array(sorted(wanted), np.int64).reshape(-1, 4)

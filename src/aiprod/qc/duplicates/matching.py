@@ -40,7 +40,7 @@ _NEAR = 3
 
 
 @dataclass(frozen=True)
-class Track:
+class FingerprintTrack:
     """Words of all clips one after the other: those of clip ``i`` are ``words[starts[i]:starts[i + 1]]``."""
 
     words: Words
@@ -52,11 +52,11 @@ class Track:
         return np.diff(self.starts)
 
 
-def track_of(figures: Sequence[Mapping[str, Any]], name: str) -> Track:
+def track_of(figures: Sequence[Mapping[str, Any]], name: str) -> FingerprintTrack:
     """The words that the measurements hold under ``name``; clips without any have none."""
     parts = [base64.b64decode(f[name]) if f.get(name) else b"" for f in figures]
     starts = np.concatenate(([0], np.cumsum([len(p) // 8 for p in parts], dtype=np.int64)))
-    return Track(np.frombuffer(b"".join(parts), "<u8").astype(np.uint64), starts.astype(np.int64))
+    return FingerprintTrack(np.frombuffer(b"".join(parts), "<u8").astype(np.uint64), starts.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Pairs:
     mirrored: NDArray[np.bool_]
 
 
-def propose(track: Track, *, mirrors: bool) -> Pairs:
+def propose(track: FingerprintTrack, *, mirrors: bool) -> Pairs:
     """Pairs of clips of which some words are close.
 
     Words that stand still (slides) say that two clips show the same, and not with which shift: where a picture begins
@@ -97,9 +97,9 @@ def propose(track: Track, *, mirrors: bool) -> Pairs:
     return _distinct(*twice, np.concatenate((shift, np.zeros_like(shift))), np.concatenate((mirrored, mirrored)))
 
 
-def _neighbours(track: Track, owner: Ints, index: Ints, *, mirrors: bool) -> Ints:
+def _neighbours(track: FingerprintTrack, owner: Ints, index: Ints, *, mirrors: bool) -> Ints:
     """Places [2, N] of words of two clips that are close, by sorting the words at ``index``."""
-    words, found = track.words[index], []
+    words, pairs = track.words[index], []
     keys = (words >> HALF).astype(np.uint32)
     for turn in _ROTATIONS:
         rotated = (keys << np.uint32(turn)) | (keys >> np.uint32(32 - turn)) if turn else keys
@@ -114,11 +114,11 @@ def _neighbours(track: Track, owner: Ints, index: Ints, *, mirrors: bool) -> Int
             at = np.flatnonzero(near)
             a, b = index[order[at]], index[order[at + step]]
             apart = owner[a] != owner[b]
-            found.append(np.stack((a[apart], b[apart])))
-    return np.concatenate(found, axis=1)
+            pairs.append(np.stack((a[apart], b[apart])))
+    return np.concatenate(pairs, axis=1)
 
 
-def _worth_looking_up(track: Track, owner: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _worth_looking_up(track: FingerprintTrack, owner: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Words that say something and are not about the same as the one before in the same clip (a standing picture).
 
     Returns:
@@ -171,7 +171,7 @@ class Agreement:
     differing: Floats
 
 
-def compare(track: Track, pairs: Pairs, *, sound: bool = False) -> Agreement:
+def compare(track: FingerprintTrack, pairs: Pairs, *, sound: bool = False) -> Agreement:
     """Count over the overlap of each pair, in bounded memory."""
     parts = [_compare(track, pairs, slice(at, at + _CHUNK), sound) for at in range(0, max(1, pairs.first.size), _CHUNK)]
     return Agreement(
@@ -182,7 +182,7 @@ def compare(track: Track, pairs: Pairs, *, sound: bool = False) -> Agreement:
     )
 
 
-def _compare(track: Track, pairs: Pairs, part: slice, sound: bool) -> Agreement:
+def _compare(track: FingerprintTrack, pairs: Pairs, part: slice, sound: bool) -> Agreement:
     first, second, shift = pairs.first[part], pairs.second[part], pairs.shift[part]
     lengths = track.lengths
     low = np.maximum(0, shift)
@@ -257,25 +257,25 @@ class Prints:
         moving = changes.count >= _MOVES
         still = (changes.either < _MOVES) & (looks.differing <= limits.still_bits_max)
         same = likely & enough & ((moving & (changes.differing <= limits.change_bits_max)) | still)
-        found: dict[tuple[int, int], Match] = {}
+        matches: dict[tuple[int, int], Match] = {}
         best: dict[tuple[int, int], float] = {}
         for i in np.flatnonzero(same).tolist():
             pair = int(pairs.first[i]), int(pairs.second[i])
-            told = float(changes.differing[i]) if moving[i] else None
-            badness = float(looks.differing[i]) + (told or 0.0)
+            change = float(changes.differing[i]) if moving[i] else None
+            badness = float(looks.differing[i]) + (change or 0.0)
             if badness >= best.get(pair, np.inf):
                 continue
             best[pair] = badness
             figures = {
                 "look_bits": round(float(looks.differing[i]), 2),
-                "change_bits": None if told is None else round(told, 2),
+                "change_bits": None if change is None else round(change, 2),
                 "overlap": round(float(looks.overlap[i]), 3),
             }
-            found[pair] = Match("picture", *pair, int(pairs.shift[i]), bool(pairs.mirrored[i]), figures)
-        sounds = self._sound_of(list(found.values()))
+            matches[pair] = Match("picture", *pair, int(pairs.shift[i]), bool(pairs.mirrored[i]), figures)
+        sounds = self._sound_of(list(matches.values()))
         return {
             pair: Match(m.kind, m.first, m.second, m.shift, m.mirrored, {**m.figures, "sound_error": error})
-            for (pair, m), error in zip(found.items(), sounds, strict=True)
+            for (pair, m), error in zip(matches.items(), sounds, strict=True)
         }
 
     def _sound_of(self, matches: Sequence[Match]) -> list[float | None]:
@@ -300,14 +300,14 @@ class Prints:
             & (heard.count >= 0.5 * heard.either)
             & (heard.differing <= limits.sound_error_max)
         )
-        found: dict[tuple[int, int], Match] = {}
+        matches: dict[tuple[int, int], Match] = {}
         for i in np.flatnonzero(same).tolist():
             pair = int(pairs.first[i]), int(pairs.second[i])
             error = round(float(heard.differing[i]), 3)
-            if pair not in found or error < found[pair].figures["sound_error"]:
+            if pair not in matches or error < matches[pair].figures["sound_error"]:
                 figures = {"sound_error": error, "overlap": round(float(heard.overlap[i]), 3)}
-                found[pair] = Match("sound", *pair, int(pairs.shift[i]), False, figures)
-        return found
+                matches[pair] = Match("sound", *pair, int(pairs.shift[i]), False, figures)
+        return matches
 
 
 def _only(pairs: Pairs, mask: np.ndarray) -> Pairs:

@@ -24,11 +24,11 @@ Versions = dict[str, str]
 
 def versions() -> Versions:
     """Each measurement → its version and those of what it needs: when one of them is raised, it is made again."""
-    found: Versions = {}
+    by_name: Versions = {}
     for name, kind in MEASUREMENTS.items():  # each after those that it needs
-        needs = "".join(f" {need}=({found[need]})" for need in kind.needs)
-        found[name] = f"{kind.version}{needs}"
-    return found
+        needs = "".join(f" {need}=({by_name[need]})" for need in kind.needs)
+        by_name[name] = f"{kind.version}{needs}"
+    return by_name
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,11 @@ class CachedResults:
         self.memo = memo
         self._now = versions()
         self._digest = digest_of(self._now)
-        sets = [found for found in self._read() if found != self._now]
-        ranked = [(tuple(n for n in self._now if found.get(n) != self._now[n]), digest_of(found)) for found in sets]
+        sets = [versions_made for versions_made in self._read() if versions_made != self._now]
+        ranked = [
+            (tuple(n for n in self._now if versions_made.get(n) != self._now[n]), digest_of(versions_made))
+            for versions_made in sets
+        ]
         self._others = sorted(ranked, key=lambda item: len(item[0]))
 
     def key(self, *parts: Any) -> str:
@@ -69,16 +72,16 @@ class CachedResults:
 
     def remember(self) -> None:
         """Note the present versions as the newest set."""
-        sets = [self._now, *(found for found in self._read() if found != self._now)]
+        sets = [self._now, *(versions_made for versions_made in self._read() if versions_made != self._now)]
         self.memo.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.memo.folder / _SETS, sets[:_SETS_MAX])
 
     def _read(self) -> list[Versions]:
         try:
-            found = json.loads((self.memo.folder / _SETS).read_text(encoding="utf-8"))
+            content = json.loads((self.memo.folder / _SETS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return []  # as if there had been no other set: everything that is not there is measured
-        return [s for s in found if isinstance(s, dict)] if isinstance(found, list) else []
+        return [s for s in content if isinstance(s, dict)] if isinstance(content, list) else []
 
 
 def merged(before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

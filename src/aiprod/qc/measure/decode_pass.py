@@ -18,7 +18,7 @@ from aiprod.media.media_info import MediaFacts, VideoFacts
 from aiprod.media.packets import PacketSizes
 from aiprod.media.rgb_frames import rgb_frames
 from aiprod.media.scaling import Scaler
-from aiprod.qc.clip_context import Evidence, Plane, SmallFrame, Sound, Still
+from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, Still
 from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.measurement import OfFrames, OfStills
@@ -109,7 +109,7 @@ def scattered(luma: Plane, factor: int) -> Plane:
     return lines[:, ::apart].copy()
 
 
-class Sampler:
+class FrameSampler:
     """Picks the first frame at or after each of evenly spaced times of the range.
 
     Attributes:
@@ -134,7 +134,7 @@ class Sampler:
 
 def read_clip_sound(
     path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams
-) -> tuple[Sound | None, str | None]:
+) -> tuple[ClipSound | None, str | None]:
     """The range's sound at its own rate, or why there is none."""
     if facts.audio is None or facts.video is None:
         return None, None
@@ -155,7 +155,7 @@ def read_clip_sound(
     begin_s = facts.audio.start_s + facts.audio.priming_s - facts.video.start_s - start_s
     first = round(begin_s * facts.audio.sample_rate)  # what decodes before it is no sound of the film
     ranges = tuple((max(a, first), b) for a, b in heard.ranges if b > first)
-    return Sound(heard.samples, facts.audio.sample_rate, ranges), None
+    return ClipSound(heard.samples, facts.audio.sample_rate, ranges), None
 
 
 def _again(path: Path, side: int, start_s: float, end_s: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
@@ -173,7 +173,7 @@ def observe(
     of_frames: Sequence[OfFrames],
     of_stills: Sequence[OfStills],
     sampled_s: float | None = None,
-) -> Evidence:
+) -> ClipContext:
     """Decode [start_s, end_s) once, up to the bound on pixels, and feed the measurements.
 
     Args:
@@ -191,8 +191,11 @@ def observe(
     pairs: list[tuple[Plane, Plane, float]] = []
     waiting: list[tuple[float, Plane]] = []
     spread_s = end_s if sampled_s is None else min(end_s, start_s + sampled_s)
-    stills, overlays = Sampler(params.stills, start_s, spread_s), Sampler(params.watermark_frames, start_s, spread_s)
-    flows = Sampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
+    stills, overlays = (
+        FrameSampler(params.stills, start_s, spread_s),
+        FrameSampler(params.watermark_frames, start_s, spread_s),
+    )
+    flows = FrameSampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
     asking = [costly for costly in of_stills if type(costly).wants is not OfStills.wants]
     known = 0
     pixels_left, bounded = round(params.decoded_gigapixels_max * 1e9), False
@@ -252,7 +255,7 @@ def observe(
     frame_s = float(np.median(steps)) if steps.size else (1 / video.fps if video.fps > 0 else 1 / 24)
     heard_s = min(end_s, start_s + times[-1] + frame_s + _SOUND_AFTER_S)
     sound, sound_error = read_clip_sound(path, facts, start_s, heard_s, params)
-    return Evidence(
+    return ClipContext(
         rgb=partial(_again, path),
         facts=facts,
         start_s=start_s,

@@ -75,7 +75,7 @@ def prints_of_film(path: Path, params: IngestParams) -> list[dict[str, Any]]:
     pieces = [_Piece(start, end, turn) for start, end in spans for turn in turns]
     _look(path, limits, pieces)
     heard_by = QcMeasureParams(sound_max_s=LONGEST_S)
-    found = []
+    prints = []
     for n, (start_s, end_s) in enumerate(spans):
         sound, _ = read_clip_sound(path, facts, start_s, end_s, heard_by)
         for piece in pieces[n * len(turns) : (n + 1) * len(turns)]:
@@ -86,8 +86,8 @@ def prints_of_film(path: Path, params: IngestParams) -> list[dict[str, Any]]:
                 LONGEST_S,
             )
             if figures["status"] == "ok":
-                found.append({**figures, "version": fingerprint.VERSION})
-    return found
+                prints.append({**figures, "version": fingerprint.VERSION})
+    return prints
 
 
 def _pieces(shot: Shot, shortest_s: float) -> Iterator[tuple[float, float]]:

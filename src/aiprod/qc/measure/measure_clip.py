@@ -16,7 +16,7 @@ from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.media.truncation import ending
 from aiprod.qc.checks import MEASUREMENTS
-from aiprod.qc.clip_context import Evidence
+from aiprod.qc.clip_context import ClipContext
 from aiprod.qc.image_classifier import load_classifier
 from aiprod.qc.measure.decode_pass import observe
 from aiprod.qc.measure_params import QcMeasureParams
@@ -38,11 +38,11 @@ def measure_file(path: Path, params: QcMeasureParams) -> tuple[dict[str, Any], l
     if video.frames and video.fps > 0:
         length = max(length, video.frames / video.fps)
     stated = length if length > 0 else float("inf")
-    found, thumbnails = measure_clip(path, facts, 0.0, stated, params, whole=True)
-    shown = found["timing"].get("measured_s", 0.0)
-    if 0 < shown < _SHOWN * stated and "bounded_at_s" not in found["timing"]:
+    measurements, thumbnails = measure_clip(path, facts, 0.0, stated, params, whole=True)
+    shown = measurements["timing"].get("measured_s", 0.0)
+    if 0 < shown < _SHOWN * stated and "bounded_at_s" not in measurements["timing"]:
         return measure_clip(path, facts, 0.0, shown, params, whole=True)
-    return found, thumbnails
+    return measurements, thumbnails
 
 
 def measure_clip(
@@ -91,9 +91,9 @@ def measure_clip(
     if whole and not seen.bounded:
         end = ending(facts, seen.pictures_end_s, lambda: sound_end_s(path, track))
         seen.ending = end._asdict() if end is not None else {}
-    found = figures_of(running, seen)
+    measurements = figures_of(running, seen)
     upright = [seen.video.orientation.turned(picture) for picture in seen.thumbnails]
-    return {name: found[name] for name in sorted(found) if only is None or name in only}, upright
+    return {name: measurements[name] for name in sorted(measurements) if only is None or name in only}, upright
 
 
 def with_needs(names: Collection[str] | None) -> list[str]:
@@ -105,15 +105,15 @@ def with_needs(names: Collection[str] | None) -> list[str]:
     return [name for name in MEASUREMENTS if name in wanted]
 
 
-def figures_of(running: Mapping[str, Measurement], seen: Evidence) -> dict[str, dict[str, Any]]:
+def figures_of(running: Mapping[str, Measurement], seen: ClipContext) -> dict[str, dict[str, Any]]:
     """The figures of each measurement with its method and version, as rows keep them."""
-    found: dict[str, dict[str, Any]] = {}
+    measurements: dict[str, dict[str, Any]] = {}
     for name, measurement in running.items():
-        figures = measurement.measure(seen, found)
-        found[name] = {"method": measurement.method, "version": measurement.version, **figures}
+        figures = measurement.measure(seen, measurements)
+        measurements[name] = {"method": measurement.method, "version": measurement.version, **figures}
     return {
         name: {key: _rounded(value) for key, value in figures.items() if not key.startswith("_")}
-        for name, figures in found.items()
+        for name, figures in measurements.items()
     }
 
 

@@ -77,14 +77,17 @@ def measure_job(job: MeasureJob) -> None:
             return {"error": before["error"], "measurements": {}}
         try:
             with decrypted_copy(job.path) as path:
-                found, thumbnails = measure_clip(
+                measurements, thumbnails = measure_clip(
                     path, MediaFacts.model_validate(job.facts), job.start_s, job.end_s, job.params, only=only
                 )
         except MediaError as error:  # final: the same bytes give the same answer
             return {"error": error.reason, "measurements": {}}
         if thumbnails:
             write_bytes(folder / STRIP, contact_strip(thumbnails))
-        return {"error": None, "measurements": merged(before["measurements"], found) if before is not None else found}
+        return {
+            "error": None,
+            "measurements": merged(before["measurements"], measurements) if before is not None else measurements,
+        }
 
     clip_id = job.private
     job.memo.put(job.key, build, Seal(clip_id, lambda _: f"thumb:{clip_id}") if clip_id is not None else None)

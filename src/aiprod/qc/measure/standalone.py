@@ -38,11 +38,11 @@ def examine(job: FileJob) -> tuple[MeasureRow, bytes | None]:
     if (problem := problem_of(job.path)) is not None:
         return job.failed(f"unreadable: {problem}"), None
     try:
-        found, thumbnails = measure_file(job.path, job.params)
+        measurements, thumbnails = measure_file(job.path, job.params)
     except MediaError as error:
         return job.failed(error.reason), None
     name = escape_controls(job.path.name)
-    row = MeasureRow(clip_id=name, film_id=name, status="ok", measurements=found)
+    row = MeasureRow(clip_id=name, film_id=name, status="ok", measurements=measurements)
     return row, contact_strip(thumbnails) if thumbnails else None
 
 
@@ -54,17 +54,17 @@ def expand(paths: Sequence[Path]) -> list[Path]:
     Raises:
         AiprodError: a path does not exist, a folder that is named cannot be read, or nothing is left.
     """
-    found: list[Path] = []
+    films: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += films_below(path)
+            films += films_below(path)
         elif path.exists() or path.is_symlink():
-            found.append(path)
+            films.append(path)
         else:
             raise AiprodError(f"{escape_controls(path)} does not exist", "check the path")
-    if not found:
+    if not films:
         raise AiprodError("no media files were given", "name a file or a folder with films")
-    return found
+    return films
 
 
 def params_here(models: str | None = None) -> tuple[QcMeasureParams, QcDecideParams]:
@@ -116,5 +116,5 @@ def networks_line(measure: QcMeasureParams) -> str:
     """Which bundled networks look at the films, and why others that were asked for do not."""
     lacking = {use: why for use in USES if use in measure.uses and (why := missing(use)) is not None}
     here = [use for use in USES if use in measure.uses and use not in lacking]
-    said = [f"bundled networks: {', '.join(here) or 'none'}", *(f"{use}: {why}" for use, why in lacking.items())]
-    return "; ".join(said)
+    parts = [f"bundled networks: {', '.join(here) or 'none'}", *(f"{use}: {why}" for use, why in lacking.items())]
+    return "; ".join(parts)

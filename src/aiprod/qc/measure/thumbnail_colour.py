@@ -48,16 +48,16 @@ class UprightColour:
         self._video = video
         self._scalers: dict[int, Scaler] = {}
         self._last: VideoFrame | None = None
-        self._made: dict[int, np.ndarray] = {}  # of the last picture, for several checks ask for one size
+        self._thumbnails: dict[int, np.ndarray] = {}  # of the last picture, for several checks ask for one size
 
     def take(self, frame: VideoFrame, side_px: int) -> np.ndarray:
         """The picture as uint8 [h, w, 3] that cannot be written to, its shorter side of so many pixels at most."""
         if frame is not self._last:
-            self._last, self._made = frame, {}
-        if side_px not in self._made:
-            self._made[side_px] = picture = np.ascontiguousarray(self._scaled(frame, side_px))
+            self._last, self._thumbnails = frame, {}
+        if side_px not in self._thumbnails:
+            self._thumbnails[side_px] = picture = np.ascontiguousarray(self._scaled(frame, side_px))
             picture.flags.writeable = False
-        return self._made[side_px]
+        return self._thumbnails[side_px]
 
     def _scaled(self, frame: VideoFrame, side_px: int) -> np.ndarray:
         if side_px not in self._scalers:

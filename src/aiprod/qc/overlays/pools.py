@@ -30,7 +30,7 @@ from aiprod.qc.overlays.edge_sketch import (
     read,
 )
 from aiprod.qc.overlays.search import INDEPENDENT, Mark, area_of, find_marks, judged, least_of
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 
 _SOURCE, _FILM = 96, 16  # clips that are searched
 _MOST = 0.75  # of the shots of a film
@@ -94,7 +94,10 @@ class _Clips:
 
 
 def shared_marks(
-    sketches: Mapping[str, str], measured: Collection[str], films: Sequence[Film], clips: Sequence[Clip]
+    sketches: Mapping[str, str],
+    measured: Collection[str],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
 ) -> dict[str, SharedMark]:
     """The marks that clips share with others of their film or source, by the ids of those that have no own answer.
 
@@ -110,9 +113,9 @@ def shared_marks(
     pooled = _pooled(sketches, measured, films, clips)
     of_sources = list(_of_sources(pooled))
     holds: dict[int, list[_PooledMark]] = {}
-    for found in [*of_sources, *_of_films(pooled, of_sources)]:
-        for place in found.carriers[~pooled.moves[found.carriers]].tolist():
-            holds.setdefault(place, []).append(found)
+    for mark in [*of_sources, *_of_films(pooled, of_sources)]:
+        for place in mark.carriers[~pooled.moves[mark.carriers]].tolist():
+            holds.setdefault(place, []).append(mark)
     areas: dict[tuple[int, ...], float] = {}
     answers: dict[str, SharedMark] = {}
     for place, marks in holds.items():
@@ -125,7 +128,10 @@ def shared_marks(
 
 
 def _pooled(
-    sketches: Mapping[str, str], measured: Collection[str], films: Sequence[Film], clips: Sequence[Clip]
+    sketches: Mapping[str, str],
+    measured: Collection[str],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
 ) -> _Clips:
     source_of = {film.film_id: film.source_id for film in films}
     known = sorted((c.film_id, c.clip_id) for c in clips if c.clip_id in sketches and c.film_id in source_of)
@@ -141,10 +147,10 @@ def _pooled(
 
 def _read(sketches: Mapping[str, str], ids: Sequence[str]) -> Planes:
     """The sketches of these clips, read some at a time: their texts are larger than what they say."""
-    found = np.empty((len(ids), 3, WORDS), np.uint64)
+    sketches_read = np.empty((len(ids), 3, WORDS), np.uint64)
     for at in range(0, len(ids), _AT_ONCE):
-        found[at : at + _AT_ONCE] = read([sketches[clip_id] for clip_id in ids[at : at + _AT_ONCE]])
-    return found
+        sketches_read[at : at + _AT_ONCE] = read([sketches[clip_id] for clip_id in ids[at : at + _AT_ONCE]])
+    return sketches_read
 
 
 def _of_sources(clips: _Clips) -> Iterator[_PooledMark]:
@@ -164,7 +170,7 @@ def _first_of_each(film: Places) -> Places:
     return np.argsort(rank, kind="stable")
 
 
-def _of_films(clips: _Clips, found: Sequence[_PooledMark]) -> Iterator[_PooledMark]:
+def _of_films(clips: _Clips, marks: Sequence[_PooledMark]) -> Iterator[_PooledMark]:
     """Marks of single films, beside those that were found already."""
     starts = np.flatnonzero(np.diff(clips.film, prepend=-1))
     sizes = np.diff(starts, append=clips.film.size)
@@ -177,7 +183,7 @@ def _of_films(clips: _Clips, found: Sequence[_PooledMark]) -> Iterator[_PooledMa
             spread = (np.arange(size) * sizes[part, None]) // size
             places = starts[part, None] + spread
             planes = clips.planes(places.ravel())
-            for one in found:
+            for one in marks:
                 bare = np.isin(places.ravel(), one.carriers)
                 planes[bare, 0] &= ~planes_of(one.mark.cells[None])[0, 0]
             for film, sketches, template in _common(planes.reshape(len(part), size, *planes.shape[1:]), size):
@@ -194,14 +200,14 @@ def _common(planes: Planes, size: int) -> Iterator[tuple[int, Planes, NDArray[np
         planes: uint64 [films, size, 3, 21].
     """
     least = ceil(_MOST * size) + (size < 6)  # of few shots, most have something in common by chance
-    common = held(planes, least)
+    common = common_cells(planes, least)
     count = np.bitwise_count(common).sum(axis=(1, 2), dtype=np.int64)
     edges = np.bitwise_count(planes[:, :, 0]).sum(axis=2, dtype=np.int64).mean(axis=1)
     for film in np.flatnonzero((count >= LEAST) & (count <= _SCENE * edges)).tolist():
         yield film, planes[film], cells_held(common[film : film + 1])[0]
 
 
-def held(planes: Planes, least: int) -> Planes:
+def common_cells(planes: Planes, least: int) -> Planes:
     """Cells in which the same edges stay in at least ``least`` of the clips of each of many films.
 
     Counts are kept as planes of bits and raised for 64 cells at a time.
@@ -231,7 +237,7 @@ def held(planes: Planes, least: int) -> Planes:
 
 
 def cells_held(planes: Planes) -> Cells:
-    """The cells of what ``held`` gives of some films, uint8 [films, 28, 48]."""
+    """The cells of what ``common_cells`` gives of some films, uint8 [films, 28, 48]."""
     bits = np.unpackbits(np.ascontiguousarray(planes.astype("<u8")).view(np.uint8), axis=-1, bitorder="little")
     numbers = np.arange(1, DIRECTIONS + 1, dtype=np.uint8)[:, None]
     return (bits * numbers).max(axis=1).reshape(-1, ROWS, COLUMNS)

@@ -66,15 +66,15 @@ def find_marks(cells: Cells, moves: Mask) -> list[Mark]:
         moves: whether the camera moves, so that nothing of the scene stays, bool [n].
     """
     left = cells.copy()
-    found: list[Mark] = []
-    while len(found) < _MARKS and len(left) >= INDEPENDENT:
+    accepted: list[Mark] = []
+    while len(accepted) < _MARKS and len(left) >= INDEPENDENT:
         marks = [judged(left, moves, template) for template in _templates(left)]
         best = min((mark for mark in marks if mark is not None), key=lambda mark: mark.chance, default=None)
         if best is None:
             break
-        found.append(best)
+        accepted.append(best)
         left[best.carriers] = np.where(best.cells > 0, 0, left[best.carriers])
-    return found
+    return accepted
 
 
 def judged(cells: Cells, moves: Mask, template: Cells) -> Mark | None:
@@ -88,8 +88,8 @@ def judged(cells: Cells, moves: Mask, template: Cells) -> Mark | None:
     scenes = _scenes(cells, template, carries(cells, template), moves)
     if len(scenes) < INDEPENDENT:
         return None
-    held = np.count_nonzero(cells[scenes] == template, axis=0) >= _HELD * len(scenes)
-    template = np.where(held, template, 0).astype(np.uint8)
+    lasting = np.count_nonzero(cells[scenes] == template, axis=0) >= _HELD * len(scenes)
+    template = np.where(lasting, template, 0).astype(np.uint8)
     if np.count_nonzero(template) < LEAST or _is_line(template):
         return None
     carriers = carries(cells, template)
@@ -259,7 +259,7 @@ def area_of(mask: Mask) -> float:
 
 def _parts(mask: Mask) -> list[Mask]:
     """The parts of a region that more than one empty cell separates."""
-    rest, found = mask.copy(), []
+    rest, parts = mask.copy(), []
     while rest.any():
         part = np.zeros_like(mask)
         part.flat[int(np.flatnonzero(rest)[0])] = True
@@ -268,6 +268,6 @@ def _parts(mask: Mask) -> list[Mask]:
             if (wider == part).all():
                 break
             part = wider
-        found.append(part)
+        parts.append(part)
         rest &= ~part
-    return found
+    return parts

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiprod.data.sources.demo.plan import FAULTS, Fault
-from aiprod.qc.projections import Film
+from aiprod.qc.projections import FilmProjection
 from aiprod.qc.rows import VerdictRow
 
 DEMO = "demo"
@@ -21,7 +21,7 @@ _NAMES = {
 }
 
 
-def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, Any] | None:
+def confusion(films: Sequence[FilmProjection], rows: Sequence[VerdictRow]) -> dict[str, Any] | None:
     """Counts over demo films: verdicts of clean and faulty ones, and which were judged wrongly. None without any.
 
     A film counts as approved when one of its clips is.
@@ -36,16 +36,16 @@ def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, An
     table = {kind: {"APPROVED": 0, "REVIEW_NEEDED": 0, "REJECTED": 0} for kind in ("clean", "faulty")}
     missed, blamed_otherwise, false_alarms = [], [], []
     for film in demo:
-        found = by_film.get(film.film_id, [])
+        verdicts = by_film.get(film.film_id, [])
         fault = faults.get(film.key.removeprefix("fault-")) if film.key.startswith("fault-") else None
-        best = _best(found)
+        best = _best(verdicts)
         table["clean" if fault is None else "faulty"][best] += 1
         if fault is None:
-            if any(row.status != "APPROVED" for row in found):
+            if any(row.status != "APPROVED" for row in verdicts):
                 false_alarms.append(film.key)
-        elif not caught(fault, film, found):
+        elif not caught(fault, film, verdicts):
             missed.append(film.key)
-        elif not _named(fault, film, found):
+        elif not _named(fault, film, verdicts):
             blamed_otherwise.append(film.key)
     faulty = sum(table["faulty"].values())
     return {
@@ -59,7 +59,7 @@ def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, An
     }
 
 
-def caught(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:
+def caught(fault: Fault, film: FilmProjection, rows: Sequence[VerdictRow]) -> bool:
     """Whether the verdicts on a film are what its fault calls for."""
     if fault.expected == "split":
         return film.n_clips == 2
@@ -70,7 +70,7 @@ def caught(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:
     return all(row.status == fault.expected for row in rows)
 
 
-def _named(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:
+def _named(fault: Fault, film: FilmProjection, rows: Sequence[VerdictRow]) -> bool:
     """Whether some reason names the check that should have found the fault."""
     if fault.expected in ("split", "duplicate"):
         return True
@@ -84,12 +84,12 @@ def _best(rows: Sequence[VerdictRow]) -> str:
     return next((s for s in ("APPROVED", "REVIEW_NEEDED") if s in statuses), "REJECTED")
 
 
-def summary(found: Mapping[str, Any] | None) -> str:
+def summary(results: Mapping[str, Any] | None) -> str:
     """One line for people."""
-    if found is None:
+    if results is None:
         return ""
-    clean = sum(found["verdicts"]["clean"].values())
+    clean = sum(results["verdicts"]["clean"].values())
     return (
-        f"demo corpus: {found['faults_caught']} of {found['faults']} planted faults caught, "
-        f"{len(found['clean_not_approved'])} of {clean} clean films not approved"
+        f"demo corpus: {results['faults_caught']} of {results['faults']} planted faults caught, "
+        f"{len(results['clean_not_approved'])} of {clean} clean films not approved"
     )

@@ -24,7 +24,7 @@ def common_notes(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
         for check in row["checks"]:
             scored = check.score is not None
             answers.setdefault(check.name, set()).add(("", "") if scored else (check.status, check.reason))
-    single = [(name, *found.pop()) for name, found in answers.items() if len(found) == 1]
+    single = [(name, *notes.pop()) for name, notes in answers.items() if len(notes) == 1]
     return [note for note in single if note[1]] if sum(1 for row in rows if row["checks"]) > 1 else []
 
 

@@ -18,7 +18,7 @@ from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.metric_table import Floats
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import ClipProjection, FilmProjection
 from aiprod.qc.report.confusion import DEMO, confusion, summary
 from aiprod.qc.report.notes import ShownCheck, common_notes, row_notes
 from aiprod.qc.rows import VerdictRow
@@ -30,8 +30,8 @@ _ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
 
 def write_reports(
     folder: Path,
-    films: Sequence[Film],
-    clips: Sequence[Clip],
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
     *,
     strips: Mapping[str, str],
     table: VerdictTable,
@@ -67,7 +67,7 @@ def clip_counts(table: VerdictTable) -> dict[str, int]:
     return {**{name: clips[status] for name, status in named.items()}, "kept_out": len(table) - clips.total()}
 
 
-def metrics(films: Sequence[Film], table: VerdictTable) -> dict[str, Any]:
+def metrics(films: Sequence[FilmProjection], table: VerdictTable) -> dict[str, Any]:
     """Counts and means; only figures that are measured, ``None`` where nothing was."""
     scores = table.score[~np.isnan(table.score)].tolist()
     values = table.checks.scored()
@@ -136,7 +136,10 @@ def _four_digits(values: Floats) -> list[str]:
 
 
 def page_rows(
-    films: Sequence[Film], clips: Sequence[Clip], rows: Sequence[VerdictRow], strips: Mapping[str, str]
+    films: Sequence[FilmProjection],
+    clips: Sequence[ClipProjection],
+    rows: Sequence[VerdictRow],
+    strips: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """What the page shows of each row; those that need a person come first."""
     of_films, of_clips = {row.film_id for row in rows}, {row.clip_id for row in rows}

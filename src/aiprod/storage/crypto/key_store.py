@@ -147,9 +147,9 @@ class KeyStore:
             data = canonical_json({"format": 1, "master": key.id, "keys": kept, "files": files})
             write_bytes(target, data)
             os.chmod(target, 0o600)
-            made = {"unix_time_s": round(time.time()), "master": key.id, "keys": len(kept) + len(files)}
-            made["sha256"] = hashlib.sha256(data).hexdigest()
-            write_json(self.folder / "backups.json", [*self.backups(), made])
+            record = {"unix_time_s": round(time.time()), "master": key.id, "keys": len(kept) + len(files)}
+            record["sha256"] = hashlib.sha256(data).hexdigest()
+            write_json(self.folder / "backups.json", [*self.backups(), record])
         return len(kept) + len(signing)
 
     def restore(self, source: Path, erased: set[str]) -> tuple[int, int]:

@@ -84,13 +84,13 @@ class _Service:
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
         """See :class:`MasterKey`."""
-        return self._asked(self.key.wrap, secret, context, "encrypt")
+        return self._call(self.key.wrap, secret, context, "encrypt")
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """See :class:`MasterKey`."""
-        return self._asked(self.key.unwrap, wrapped, context, "decrypt")
+        return self._call(self.key.unwrap, wrapped, context, "decrypt")
 
-    def _asked(self, ask: Callable[[bytes, bytes], bytes], data: bytes, context: bytes, action: str) -> bytes:
+    def _call(self, ask: Callable[[bytes, bytes], bytes], data: bytes, context: bytes, action: str) -> bytes:
         try:
             return ask(data, context)
         except Exception as error:  # no right, no such key, no connection: each service says it in its own class

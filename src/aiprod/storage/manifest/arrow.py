@@ -88,13 +88,13 @@ def to_numpy(values: pa.Array, missing: float) -> NDArray[Any]:
     data, kind, extent = values.buffers()[1], values.type, slice(values.offset, values.offset + len(values))
     if pa.types.is_boolean(kind):
         bits = np.frombuffer(data or b"", np.uint8)
-        found = np.unpackbits(bits, count=extent.stop, bitorder="little")[extent].view(np.bool_)
+        array = np.unpackbits(bits, count=extent.stop, bitorder="little")[extent].view(np.bool_)
     else:
         form = f"{'f' if pa.types.is_floating(kind) else 'i'}{kind.bit_width // 8}"
-        found = np.frombuffer(data or b"", form, extent.stop)[extent]
+        array = np.frombuffer(data or b"", form, extent.stop)[extent]
     if not values.null_count:
-        return found
-    return np.where(to_numpy(values.is_valid(), False), found, found.dtype.type(missing))
+        return array
+    return np.where(to_numpy(values.is_valid(), False), array, array.dtype.type(missing))
 
 
 def _text_buffer(cells: Sequence[Any]) -> tuple[NDArray[np.int64], bytes]:

@@ -30,7 +30,7 @@ from aiprod.storage.manifest.encrypted_columns import (
     sealed_root,
     write_sealed,
 )
-from aiprod.storage.manifest.parquet_reader import Reader
+from aiprod.storage.manifest.parquet_reader import ParquetReader
 from aiprod.storage.manifest.row_columns import RowColumns
 
 HEAD = "manifest.json"
@@ -80,7 +80,7 @@ def merkle_root(leaves: Sequence[bytes]) -> str:
     return root_of([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves])
 
 
-class Table(Protocol):
+class ColumnTable(Protocol):
     """Rows that are columns already, sorted by their ids."""
 
     @property
@@ -139,7 +139,7 @@ def write_manifest(
 
 def write_table(
     folder: Path | str,
-    table: Table,
+    table: ColumnTable,
     *,
     row_model: type[Row],
     stage: str,
@@ -294,7 +294,7 @@ def iter_batches(folder: Path | str, row_model: type[Row]) -> Iterator[Columns]:
     Raises:
         AiprodError: as :func:`read_rows`; after the last columns.
     """
-    yield from _checked(Path(folder), row_model, Reader.batches)
+    yield from _checked(Path(folder), row_model, ParquetReader.batches)
 
 
 def opened_rows(folder: Path | str, rows: Iterable[R], vault: Vault) -> Iterator[R]:
@@ -302,10 +302,10 @@ def opened_rows(folder: Path | str, rows: Iterable[R], vault: Vault) -> Iterator
     return open_rows(Path(folder), rows, read_head(folder).facts.get(SEALED_ROOT), vault)
 
 
-def _checked(folder: Path, row_model: type[Row], read: Callable[[Reader], Iterator[T]]) -> Iterator[T]:
+def _checked(folder: Path, row_model: type[Row], read: Callable[[ParquetReader], Iterator[T]]) -> Iterator[T]:
     """What is read of a manifest; after the last of it, the leaf hashes are compared with the root in the head."""
     head = read_head(folder)
-    reader = Reader(folder / ROWS, row_model, figures=row_model.FIGURES, former=head.format < FORMAT)
+    reader = ParquetReader(folder / ROWS, row_model, figures=row_model.FIGURES, former=head.format < FORMAT)
     yield from read(reader)
     if root_of(reader.leaves) != head.merkle_root:
         raise AiprodError(

@@ -25,7 +25,7 @@ _AT_ONCE = 4096
 M = TypeVar("M", bound=BaseModel)
 
 
-class Reader:
+class ParquetReader:
     """Reads the table of one manifest. ``leaves`` grows by the hashes of the rows that were read.
 
     Args:
@@ -96,17 +96,17 @@ class Reader:
             shared: whether values that are equal may be one object.
         """
         count = len(next(iter(columns.values())))
-        found: dict[str, list[Any]] = {}
+        by_field: dict[str, list[Any]] = {}
         for name in names:
             if name == self._figures:
-                found[name] = measurements_of({n: v for n, v in columns.items() if "." in n}, count)
+                by_field[name] = measurements_of({n: v for n, v in columns.items() if "." in n}, count)
             elif name in columns:
                 read = _shared_cells if shared else _cells
-                found[name] = read(columns[name], nested=name in self._nested)
+                by_field[name] = read(columns[name], nested=name in self._nested)
             else:
                 field = self._model.model_fields[name]
-                found[name] = [None if field.is_required() else field.get_default(call_default_factory=True)] * count
-        return found
+                by_field[name] = [None if field.is_required() else field.get_default(call_default_factory=True)] * count
+        return by_field
 
     def _leaves(self, columns: Columns) -> list[bytes]:
         if self._former:

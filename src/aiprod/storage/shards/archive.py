@@ -36,7 +36,7 @@ REMEDY = "`aiprod dataset shards verify` lists what is damaged; delete the shard
 
 
 @dataclass(frozen=True)
-class Member:
+class ShardMember:
     """One object in a shard; ``offset`` is that of its content, in bytes."""
 
     name: str
@@ -54,7 +54,7 @@ class Index:
     """
 
     prefix: str
-    members: dict[str, Member]
+    members: dict[str, ShardMember]
     key: str
     end: int
 
@@ -86,13 +86,13 @@ def write(
     """
     for name, size, sha256 in entries:
         target.write(_header(name, size))
-        found, digest = 0, hashlib.sha256()
+        written, digest = 0, hashlib.sha256()
         with opened(name) as source:
             while chunk := source.read(_CHUNK):
                 target.write(chunk)
                 digest.update(chunk)
-                found += len(chunk)
-        if (found, digest.hexdigest()) != (size, sha256):
+                written += len(chunk)
+        if (written, digest.hexdigest()) != (size, sha256):
             raise AiprodError(f"{name} changed while it was packed, or the disk gives other bytes", "run it again")
         target.write(bytes(-size % _BLOCK))
     target.write(_END)
@@ -114,17 +114,17 @@ def read_index(path: Path) -> Index:
     about = os.stat(path)
     mark = (str(path), about.st_ino, about.st_size, about.st_mtime_ns)
     with _lock:
-        found = _indexes.get(mark)
-        if found is not None:
+        index = _indexes.get(mark)
+        if index is not None:
             _indexes.move_to_end(mark)
-            return found
+            return index
     with open(path, "rb") as file:
-        found = parse_index(path.name, about.st_size, lambda start, size: os.pread(file.fileno(), size, start))
+        index = parse_index(path.name, about.st_size, lambda start, size: os.pread(file.fileno(), size, start))
     with _lock:
-        _indexes[mark] = found
+        _indexes[mark] = index
         while len(_indexes) > _KEPT:
             _indexes.popitem(last=False)
-    return found
+    return index
 
 
 def parse_index(name: str, size: int, read: Callable[[int, int], bytes]) -> Index:
@@ -146,13 +146,13 @@ def parse_index(name: str, size: int, read: Callable[[int, int], bytes]) -> Inde
         content = parse_json(data, name)
         if content["format"] != 1:
             raise AiprodError(f"{name} has format version {content['format']}, known is 1", "use a newer AIPROD")
-        prefix, members, offset = content["prefix"], dict[str, Member](), 0
+        prefix, members, offset = content["prefix"], dict[str, ShardMember](), 0
         for entry, size_, digest in content["members"]:
             if not isinstance(size_, int) or size_ < 0 or len(digest) != 64:
                 raise ValueError
             if not is_plain(entry) or not bits_of(entry).startswith(prefix) or entry in members:
                 raise _damaged(name, f"its index holds {entry!r}, which does not belong there")
-            members[entry] = Member(entry, size_, digest, offset + _BLOCK)
+            members[entry] = ShardMember(entry, size_, digest, offset + _BLOCK)
             offset += _BLOCK + size_ + -size_ % _BLOCK
     except (KeyError, TypeError, ValueError):
         raise _damaged(name, "its index is not one") from None
@@ -168,7 +168,7 @@ def indexes_changed() -> None:
     _indexes.clear()
 
 
-def read_member(path: Path, member: Member) -> bytes:
+def read_member(path: Path, member: ShardMember) -> bytes:
     """The bytes of an object, after comparing them with what the index says.
 
     Raises:
@@ -179,7 +179,7 @@ def read_member(path: Path, member: Member) -> bytes:
     return checked(path.name, member, data)
 
 
-def checked(shard: str, member: Member, data: bytes) -> bytes:
+def checked(shard: str, member: ShardMember, data: bytes) -> bytes:
     """The content in ``data``, which begins with the header of the object.
 
     Raises:

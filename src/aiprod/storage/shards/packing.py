@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from aiprod.base.files import atomic_path, contained, link_or_copy, sha256_once, write_bytes
 from aiprod.errors import AiprodError
-from aiprod.storage.shards.archive import Member, faults, file_name, index_bytes, read_index, write
+from aiprod.storage.shards.archive import ShardMember, faults, file_name, index_bytes, read_index, write
 from aiprod.storage.shards.params import LARGE, ShardParams
 from aiprod.storage.shards.placing import is_member, partition, room
 from aiprod.storage.shards.shards import SHARDS, Shards, forget
@@ -102,7 +102,7 @@ def planned(folder: Path, params: ShardParams) -> tuple[int, int]:
     return len(sizes), len(partition(_small(sizes, params), params.max_bytes)) if len(sizes) > params.above else 0
 
 
-def _objects(folder: Path) -> tuple[dict[str, int], dict[str, Member]]:
+def _objects(folder: Path) -> tuple[dict[str, int], dict[str, ShardMember]]:
     """Sizes of the objects that are files, and the others, which are packed."""
     loose = {name: size for name, size in _files(folder) if is_member(name)}
     return loose, {member.name: member for member in Shards(folder).members() if member.name not in loose}

@@ -68,18 +68,18 @@ def partition(sizes: Mapping[str, int], max_bytes: int) -> dict[str, list[str]]:
     order = sorted((place_of(name), name) for name in sizes)
     places = [place for place, _ in order]
     until = [0, *accumulate(room(name, sizes[name]) for _, name in order)]
-    found: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     waiting = [(0, len(order), "")] if order else []
     while waiting:
         first, last, prefix = waiting.pop()
         if until[last] - until[first] <= max_bytes or len(prefix) == BITS or last - first == 1:
-            found[prefix] = sorted(name for _, name in order[first:last])
+            members[prefix] = sorted(name for _, name in order[first:last])
             continue
         middle = bisect_left(places, _start(f"{prefix}1"), first, last)
         waiting += [
             (a, b, bits) for a, b, bits in ((first, middle, f"{prefix}0"), (middle, last, f"{prefix}1")) if a < b
         ]
-    return found
+    return members
 
 
 def _start(prefix: str) -> int:

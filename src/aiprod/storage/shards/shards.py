@@ -13,7 +13,7 @@ from pathlib import Path
 from aiprod.errors import AiprodError
 from aiprod.storage.shards.archive import (
     Index,
-    Member,
+    ShardMember,
     faults,
     file_name,
     indexes_changed,
@@ -63,7 +63,7 @@ class Shards:
         bits = bits_of(name)
         return next((self.place / file_name(bits[:n]) for n in lengths if bits[:n] in known), None)
 
-    def find(self, name: str) -> tuple[Path, Member] | None:
+    def find(self, name: str) -> tuple[Path, ShardMember] | None:
         """The shard and the entry of an object; None if it is not packed here.
 
         Raises:
@@ -84,7 +84,7 @@ class Shards:
         except AiprodError as error:
             raise AiprodError(f"{self.place}/{error.what}", error.hint) from None
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[ShardMember]:
         """Every packed object, shard by shard.
 
         Raises:
@@ -100,8 +100,8 @@ class Shards:
             AiprodError: an index is damaged.
         """
         start = bits_of(f"{film_id}.x")[:64]
-        found = [p for p in sorted(self.prefixes()) if p[:64] == start[: len(p)]]
-        names = (name for prefix in found for name in self.index(self.place / file_name(prefix)).members)
+        prefixes = [p for p in sorted(self.prefixes()) if p[:64] == start[: len(p)]]
+        names = (name for prefix in prefixes for name in self.index(self.place / file_name(prefix)).members)
         return [name for name in names if name.rsplit("/", 1)[-1][1:].startswith(film_id[1:])]
 
     def read(self, name: str) -> bytes:
@@ -111,10 +111,10 @@ class Shards:
             AiprodError: they are damaged.
             FileNotFoundError: it is not packed here.
         """
-        found = self.find(name)
-        if found is None:
+        place = self.find(name)
+        if place is None:
             raise FileNotFoundError(self.folder / name)
-        path, member = found
+        path, member = place
         try:
             return read_member(path, member)
         except AiprodError as error:
@@ -132,14 +132,14 @@ class Shards:
             if prefix_of(entry) is None:
                 yield f"{self.place}/{entry} is no shard"
         with ThreadPoolExecutor(2) as pool:  # hashing works outside Python's lock
-            for found in pool.map(lambda path: list(faults(path)), paths):
-                yield from (f"{self.place}/{what}" for what in found)
+            for texts in pool.map(lambda path: list(faults(path)), paths):
+                yield from (f"{self.place}/{what}" for what in texts)
 
 
 @lru_cache(16)
 def _prefixes(place: Path, changed: int) -> tuple[frozenset[str], tuple[int, ...]]:
-    found = frozenset(p for entry in os.scandir(place) if (p := prefix_of(entry.name)) is not None)
-    return found, tuple(sorted({len(prefix) for prefix in found}))
+    prefixes = frozenset(p for entry in os.scandir(place) if (p := prefix_of(entry.name)) is not None)
+    return prefixes, tuple(sorted({len(prefix) for prefix in prefixes}))
 
 
 def forget() -> None:

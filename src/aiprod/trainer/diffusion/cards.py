@@ -74,12 +74,12 @@ def card_of(name: str) -> Card:
     Raises:
         AiprodError: it is not there.
     """
-    found = CARDS.get(name.lower().replace("-", "").replace(" ", ""))
-    if found is None:
+    card = CARDS.get(name.lower().replace("-", "").replace(" ", ""))
+    if card is None:
         raise AiprodError(
             f"--card is {name}", f"give one of {', '.join(CARDS)}, or --memory-gib, --tflops, --bandwidth"
         )
-    return found
+    return card
 
 
 def this_processor() -> Card:

@@ -59,7 +59,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Batch:
+class StepInputs:
     """What a step is given: inputs of both streams and what outputs are compared with."""
 
     inputs: Sequence[ModalityInput | None]
@@ -99,7 +99,7 @@ class StepEstimate:
 
 
 def estimate_step(
-    build: Any, params: TrainDiffusionParams, batch: Batch, heldout: Batch | None = None, seed: int = 0
+    build: Any, params: TrainDiffusionParams, batch: StepInputs, heldout: StepInputs | None = None, seed: int = 0
 ) -> StepEstimate:
     """A training step under these settings.
 
@@ -134,13 +134,15 @@ def estimate_step(
                     count.leave(ema._average[name])
         weights = _bytes([*model.parameters(), *model.buffers()])
         averages = sum(a.nbytes for a in ema._average.values())
-        given = _faked(mode, batch, grids)
-        given_bytes = _bytes(t for t in tree_leaves((given.inputs, given.targets)) if isinstance(t, Tensor))
+        batch_on_device = _faked(mode, batch, grids)
+        given_bytes = _bytes(
+            t for t in tree_leaves((batch_on_device.inputs, batch_on_device.targets)) if isinstance(t, Tensor)
+        )
         standing = weights + state + averages + given_bytes
         count.begin()
         kind = _TYPES.get(params.precision)
         with torch.autocast("cpu", dtype=kind or torch.bfloat16, enabled=kind is not None):
-            losses = losses_of(model, given.inputs, given.targets)
+            losses = losses_of(model, batch_on_device.inputs, batch_on_device.targets)
             total = sum((batch_loss(one, torch.ones(len(one))) for one in losses if one is not None), torch.zeros(()))
         saved = count.now - standing
         total.backward()
@@ -153,9 +155,9 @@ def estimate_step(
         ema.update(model)
         operations = Counter(count.operations)
         if heldout is not None:
-            held = _faked(mode, heldout, held_grids)
+            heldout_batch = _faked(mode, heldout, held_grids)
             with ema.applied(model), torch.no_grad():
-                losses_of(model.eval(), held.inputs, held.targets)
+                losses_of(model.eval(), heldout_batch.inputs, heldout_batch.targets)
     return StepEstimate(
         weights=weights,
         gradients=_bytes(trained),
@@ -195,18 +197,18 @@ class _Count(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """As the operation does."""
-        made = func(*args, **(kwargs or {}))
-        results = [t for t in tree_leaves(made) if isinstance(t, Tensor)]
+        output = func(*args, **(kwargs or {}))
+        results = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
         for tensor in results:
             self._count(tensor.untyped_storage())
         self.most = max(self.most, self.now)
         self.most_on_device = max(self.most_on_device, self.now - self.away)
         if not _is_view(func):
-            given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-            moved = _bytes(given) + _bytes(results)
+            inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+            moved = _bytes(inputs) + _bytes(results)
             half = any(t.dtype in (torch.bfloat16, torch.float16) for t in results)
-            self.operations[Operation(_flops(func, args, kwargs or {}, made), moved, half)] += 1
-        return made
+            self.operations[Operation(_flops(func, args, kwargs or {}, output), moved, half)] += 1
+        return output
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         if storage in self._sizes:
@@ -228,7 +230,7 @@ def _is_view(func: Any) -> bool:
     return bool(returned) and all(r.alias_info is not None and not r.alias_info.is_write for r in returned)
 
 
-def _flops(func: Any, args: Any, kwargs: Any, made: Any) -> int:
+def _flops(func: Any, args: Any, kwargs: Any, output: Any) -> int:
     packet, aten = func._overloadpacket, torch.ops.aten
     if packet is aten._scaled_dot_product_flash_attention_for_cpu:  # which torch's own counter does not know
         return int(sdpa_flop_count(*(t.shape for t in args[:3])))
@@ -237,7 +239,7 @@ def _flops(func: Any, args: Any, kwargs: Any, made: Any) -> int:
     if packet is aten.convolution_backward and args[9] > 1:  # which torch's counter takes for one without groups
         return int(2 * args[0].numel() * args[2][0].numel() * (args[10][0] + args[10][1]))
     known = flop_registry.get(packet)
-    return 0 if known is None else int(known(*args, **kwargs, out_val=made))
+    return 0 if known is None else int(known(*args, **kwargs, out_val=output))
 
 
 def _freeze(model: Transformer, params: TrainDiffusionParams, seed: int) -> None:
@@ -251,17 +253,17 @@ def _freeze(model: Transformer, params: TrainDiffusionParams, seed: int) -> None
 
 def _on_cpu(model: nn.Module) -> None:
     """Put fake tensors in the place of those of the meta device; a tensor that two names have stays one."""
-    made: dict[int, Tensor] = {}
+    copies: dict[int, Tensor] = {}
     for module in model.modules():
-        for held in (module._parameters, module._buffers):
-            for name, tensor in held.items():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
                 if tensor is None:
                     continue
-                if id(tensor) not in made:
+                if id(tensor) not in copies:
                     new = torch.empty_like(tensor, device=_CPU)
                     parameter = isinstance(tensor, nn.Parameter)
-                    made[id(tensor)] = nn.Parameter(new, tensor.requires_grad) if parameter else new
-                held[name] = made[id(tensor)]  # type: ignore[assignment]
+                    copies[id(tensor)] = nn.Parameter(new, tensor.requires_grad) if parameter else new
+                tensors[name] = copies[id(tensor)]  # type: ignore[assignment]
 
 
 def _keep_at_home(blocks: Iterable[nn.Module], count: _Count) -> None:
@@ -283,14 +285,14 @@ def _optimizer(
 ) -> tuple[torch.optim.Optimizer, int]:
     """The optimizer with its states, as after a first step, and their bytes."""
     eight_bit = params.name == "adamw8bit"
-    made = make_optimizer(model, params.model_copy(update={"name": "adamw"}) if eight_bit else params)
+    optimizer = make_optimizer(model, params.model_copy(update={"name": "adamw"}) if eight_bit else params)
     home = {id(p) for block in swapped for p in block.parameters()}
     total = 0
-    for group in made.param_groups:
+    for group in optimizer.param_groups:
         for parameter in group["params"]:
             if eight_bit:
                 state = _eight_bit(parameter)
-            elif isinstance(made, Muon):
+            elif isinstance(optimizer, Muon):
                 names = ("momentum",) if group["orthogonal"] else ("first", "second")
                 state = {name: torch.zeros_like(parameter) for name in names}
             else:
@@ -299,9 +301,11 @@ def _optimizer(
             if id(parameter) in home:
                 for tensor in state.values():
                     count.leave(tensor)
-            step = 0 if isinstance(made, Muon) else torch.zeros(())  # Muon reads the number, and a fake one has none
-            made.state[parameter] = {"step": step, **state}
-    return made, total
+            step = (
+                0 if isinstance(optimizer, Muon) else torch.zeros(())
+            )  # Muon reads the number, and a fake one has none
+            optimizer.state[parameter] = {"step": step, **state}
+    return optimizer, total
 
 
 def _eight_bit(parameter: Tensor) -> dict[str, Tensor]:
@@ -326,7 +330,7 @@ def _grid(stream: ModalityInput | None) -> tuple[int, int, int] | None:
     return None
 
 
-def _faked(mode: FakeTensorMode, batch: Batch, grids: Sequence[tuple[int, int, int] | None]) -> Batch:
+def _faked(mode: FakeTensorMode, batch: StepInputs, grids: Sequence[tuple[int, int, int] | None]) -> StepInputs:
     def fake(value: Any) -> Any:
         # a copy, so that it is made by an operation and counted
         return mode.from_tensor(value).clone() if isinstance(value, Tensor) else value
@@ -335,7 +339,7 @@ def _faked(mode: FakeTensorMode, batch: Batch, grids: Sequence[tuple[int, int, i
         None if stream is None else ModalityInput(*(fake(v) for v in stream))._replace(grid=grid)
         for stream, grid in zip(batch.inputs, grids, strict=True)
     ]
-    return Batch(inputs, [None if t is None else tree_map(fake, t) for t in batch.targets])
+    return StepInputs(inputs, [None if t is None else tree_map(fake, t) for t in batch.targets])
 
 
 def _bytes(tensors: Iterable[Tensor] | Iterator[Tensor]) -> int:

@@ -74,7 +74,7 @@ def base_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def save_lora(weights: Mapping[str, Tensor], params: LoraParams, folder: Path) -> None:
     """Write ``adapter_model.safetensors`` and ``adapter_config.json``, which peft and our loader read."""
-    found = lora_weights(weights)
-    downs = {n.removesuffix(".lora_A.weight"): w for n, w in found.items() if n.endswith(".lora_A.weight")}
-    layers = {n: LoraLayer(w, found[f"{n}.lora_B.weight"], params.alpha) for n, w in downs.items()}
+    matrices = lora_weights(weights)
+    downs = {n.removesuffix(".lora_A.weight"): w for n, w in matrices.items() if n.endswith(".lora_A.weight")}
+    layers = {n: LoraLayer(w, matrices[f"{n}.lora_B.weight"], params.alpha) for n, w in downs.items()}
     write_lora(layers, folder, "peft")

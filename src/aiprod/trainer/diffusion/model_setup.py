@@ -44,7 +44,7 @@ class TrainableModel:
         model: with adapters where they are asked for.
         video, audio: patchifiers that fit it; the model takes no sound where ``sound`` is False.
         class_name, config: what its checkpoint says of it.
-        given: digest of the folder that it comes from; None for a new model.
+        start_digest: digest of the folder that it comes from; None for a new model.
         original: reads the weights that were put into 8 bits, named as in ``model`` without adapters; None where none
             were.
     """
@@ -54,7 +54,7 @@ class TrainableModel:
     audio: AudioLatentPatchifier
     class_name: str
     config: dict[str, Any]
-    given: str | None = None
+    start_digest: str | None = None
     original: Callable[[], dict[str, Tensor]] | None = None
 
     @property
@@ -118,8 +118,8 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         if params.lora.quantize:
             quantise_frozen(model.blocks)
             original = functools.partial(_weights_in, folder, pictures, padded, params.transformer.sound)
-    given = digest_of([folder_digest(folder / n) for n in EXPERT_PARTS]) if pair else folder_digest(folder)
-    return TrainableModel(model, video, audio, name, described, given, original)
+    digest = digest_of([folder_digest(folder / n) for n in EXPERT_PARTS]) if pair else folder_digest(folder)
+    return TrainableModel(model, video, audio, name, described, digest, original)
 
 
 def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
@@ -130,9 +130,9 @@ def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
 def compression_of_video(folder: Path) -> VideoCompression:
     """What the video autoencoder in a folder makes of pictures."""
     try:
-        given = open_checkpoint(folder)
-        if given.class_name == "VideoVAE":
-            return VideoVAEConfig.model_validate(given.config).compression
+        files = open_checkpoint(folder)
+        if files.class_name == "VideoVAE":
+            return VideoVAEConfig.model_validate(files.config).compression
         return load_video_vae(folder).compression
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None
@@ -141,9 +141,9 @@ def compression_of_video(folder: Path) -> VideoCompression:
 def compression_of_audio(folder: Path) -> AudioCompression:
     """What the audio autoencoder in a folder makes of sound."""
     try:
-        given = open_checkpoint(folder)
-        if given.class_name == "AudioVAE":
-            return AudioVAEConfig.model_validate(given.config).compression
+        files = open_checkpoint(folder)
+        if files.class_name == "AudioVAE":
+            return AudioVAEConfig.model_validate(files.config).compression
         return load_audio_vae(folder).compression
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None

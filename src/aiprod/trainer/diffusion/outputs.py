@@ -29,7 +29,7 @@ from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.upsampler import TrainedUpsampler
 from aiprod.trainer.loop.block_swap import swap_blocks
 from aiprod.trainer.loop.curriculum import CurriculumConfig
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.stage import write_curve
 
 
@@ -37,7 +37,7 @@ from aiprod.trainer.stage import write_curve
 class TrainingResult:
     """What training leaves. ``weights`` are the averaged ones, whole, also where the model is sharded."""
 
-    run: Run
+    run: TrainingRun
     subject: TrainableModel
     curriculum: CurriculumConfig
     weights: dict[str, Tensor]
@@ -103,21 +103,21 @@ def write_reports(trained: TrainingResult, folder: Path, upsampler: TrainedUpsam
     rows = trained.run.curve
     first = ["step", "phase", "loss", "loss_video", "loss_audio", "lr", "grad_norm"]
     names = [*first, *sorted({name for row in rows for name in row} - set(first))]
-    held = {(r["step"], r["phase"]): r for r in trained.run.heldout if r["when"] != "start"}
-    extra = sorted({name for row in held.values() for name in row if name.startswith("heldout/")})
+    heldout = {(r["step"], r["phase"]): r for r in trained.run.heldout if r["when"] != "start"}
+    extra = sorted({name for row in heldout.values() for name in row if name.startswith("heldout/")})
     text = io.StringIO()
     writer = csv.DictWriter(text, [*names, *extra, "phase_starts"], restval="", lineterminator="\n")
     writer.writeheader()
     before = None
     for row in rows:
-        measured = {n: v for n, v in held.get((row["step"], row["phase"]), {}).items() if n.startswith("heldout/")}
+        measured = {n: v for n, v in heldout.get((row["step"], row["phase"]), {}).items() if n.startswith("heldout/")}
         whole = {**row, **measured, "phase_starts": int(row["phase"] != before)}
         writer.writerow({n: f"{v:.6g}" if isinstance(v, float) else v for n, v in whole.items()})
         before = row["phase"]
     write_text(folder / "curve.csv", text.getvalue())
 
 
-def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, float]) -> dict[str, Any]:
+def training_metrics(run: TrainingRun, subject: TrainableModel, baseline: Mapping[str, float]) -> dict[str, Any]:
     """Figures without times, so that equal training gives equal metrics.
 
     Args:
@@ -153,7 +153,7 @@ def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, f
     }
 
 
-def baseline_losses(run: Run, subject: TrainableModel, seed: int, *, swapped: int = 0) -> dict[str, float]:
+def baseline_losses(run: TrainingRun, subject: TrainableModel, seed: int, *, swapped: int = 0) -> dict[str, float]:
     """Held-out losses in the last phase before any training: of new weights, or of the public model that was given.
 
     Call it before :meth:`Run.train`, which changes the model.

@@ -21,7 +21,7 @@ from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.load_backbone import empty_backbone, experts_in
 from aiprod.models.artifacts import CLASS_NAME
 from aiprod.models.load_transformer import Transformer, has_sound
-from aiprod.trainer.diffusion.estimate import Batch, StepEstimate, estimate_step
+from aiprod.trainer.diffusion.estimate import StepEstimate, StepInputs, estimate_step
 from aiprod.trainer.diffusion.flow import slot_generator
 from aiprod.trainer.diffusion.model_setup import (
     compression_of_audio,
@@ -54,24 +54,26 @@ class PlannedStep:
     step: StepEstimate
 
 
-def planned_steps(read: Mapping[str, Any], *, text_tokens: int, given: Path | None = None) -> Iterator[PlannedStep]:
+def planned_steps(
+    read: Mapping[str, Any], *, text_tokens: int, checkpoint: Path | None = None
+) -> Iterator[PlannedStep]:
     """What training would take in each phase.
 
     Args:
         read: validated sections by name.
         text_tokens: of a caption.
-        given: folder of a transformer, or of a pipeline, in the place of all ``init``.
+        checkpoint: folder of a transformer, or of a pipeline, in the place of all ``init``.
 
     Raises:
         AiprodError: a folder holds no model, or a size does not fit.
     """
     params: TrainDiffusionParams = read["train_diffusion"]
     curriculum: CurriculumConfig = read["curriculum"]
-    pictures, sound = _pictures(read["train_video_vae"], given), _sound(read["train_audio_vae"], given)
+    pictures, sound = _pictures(read["train_video_vae"], checkpoint), _sound(read["train_audio_vae"], checkpoint)
     audio = AudioLatentPatchifier(sound)
-    build, video, text = _planned_model(params, pictures, audio, _text_width(read["train_text_encoder"]), given)
-    if given is not None:
-        params = params.model_copy(update={"init": str(given)})
+    build, video, text = _planned_model(params, pictures, audio, _text_width(read["train_text_encoder"]), checkpoint)
+    if checkpoint is not None:
+        params = params.model_copy(update={"init": str(checkpoint)})
     if params.lora is not None and params.init is None:
         raise AiprodError("train_diffusion.lora adapts a given model and init names none", "set init, or lora to null")
     with torch.device("meta"):
@@ -82,8 +84,8 @@ def planned_steps(read: Mapping[str, Any], *, text_tokens: int, given: Path | No
         item = _item(phase, pictures, sound, text_tokens, text)
         parts = own_parts(phase.batch, 0, max(1, params.launch.processes), params.loop.accumulation)
         task, streams, batch = _largest(strategy, strategy.collate([item]).clips[0], len(parts[0]))
-        held = _largest(strategy, strategy.collate([item]).clips[0], params.task.heldout_clips or 1)[2]
-        step = estimate_step(build, params, batch, held if params.task.heldout_clips else None)
+        heldout = _largest(strategy, strategy.collate([item]).clips[0], params.task.heldout_clips or 1)[2]
+        step = estimate_step(build, params, batch, heldout if params.task.heldout_clips else None)
         tokens = tuple(0 if s is None else s.clean.shape[1] for s in streams)
         yield PlannedStep(name, task, len(parts[0]), (tokens[0], tokens[1]), step)
 
@@ -103,10 +105,10 @@ def _planned_model(
     pictures: VideoCompression,
     audio: AudioLatentPatchifier,
     text: int,
-    given: Path | None,
+    checkpoint: Path | None,
 ) -> tuple[Callable[[], Transformer], VideoLatentPatchifier, int]:
     """How to build the model, its patches of pictures, and the width of its text."""
-    where = given or (init_folder(params.init) if params.init else None)
+    where = checkpoint or (init_folder(params.init) if params.init else None)
     if where is None:
         video = VideoLatentPatchifier(pictures, params.transformer.video_patch)
         config = transformer_config(params.transformer, video, audio, text)
@@ -150,7 +152,7 @@ def _refuse_other(have: int, takes: int, where: Path) -> None:
         )
 
 
-def _largest(strategy: TaskTrainer, clip: ClipTokens, batch: int) -> tuple[str, Streams, Batch]:
+def _largest(strategy: TaskTrainer, clip: ClipTokens, batch: int) -> tuple[str, Streams, StepInputs]:
     """The task with most tokens, or noise levels, for a clip; and a batch of it."""
     best: tuple[tuple[int, bool], str, Streams, int] | None = None
     for task in strategy.feeding(clip):
@@ -174,7 +176,7 @@ def _largest(strategy: TaskTrainer, clip: ClipTokens, batch: int) -> tuple[str, 
         generators=randoms,
         device=torch.device("cpu"),
     )
-    return task.name, streams, Batch(inputs, targets)
+    return task.name, streams, StepInputs(inputs, targets)
 
 
 def _batch_of(clip: ClipTokens, count: int) -> Any:
@@ -196,23 +198,23 @@ def _item(
     )
 
 
-def _pictures(section: Any, given: Path | None) -> VideoCompression:
-    for folder in (given / "video_vae", given / "vae") if given is not None else ():
+def _pictures(section: Any, checkpoint: Path | None) -> VideoCompression:
+    for folder in (checkpoint / "video_vae", checkpoint / "vae") if checkpoint is not None else ():
         if (folder / "config.json").is_file():
             return compression_of_video(folder)
     if section.init is None:
-        found: VideoCompression = section.model.compression
-        return found
+        compression: VideoCompression = section.model.compression
+        return compression
     return compression_of_video(part_of(init_folder(section.init), "vae"))
 
 
-def _sound(section: Any, given: Path | None) -> AudioCompression:
-    for folder in (given / "audio_vae",) if given is not None else ():
+def _sound(section: Any, checkpoint: Path | None) -> AudioCompression:
+    for folder in (checkpoint / "audio_vae",) if checkpoint is not None else ():
         if (folder / "config.json").is_file():
             return compression_of_audio(folder)
     if section.init is None:
-        found: AudioCompression = section.model.compression
-        return found
+        compression: AudioCompression = section.model.compression
+        return compression
     whole = init_folder(section.init)
     inner = whole / "audio_vae"
     return compression_of_audio(inner if (inner / "config.json").is_file() else part_of(whole, "vae"))
@@ -229,7 +231,7 @@ def _text_width(section: Any) -> int:
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None
     inner = config.get("text_config", config)
-    found = inner.get("hidden_size", inner.get("d_model"))
-    if not isinstance(found, int):
+    size = inner.get("hidden_size", inner.get("d_model"))
+    if not isinstance(size, int):
         raise AiprodError(f"{folder}/config.json states no hidden_size", "give the folder of a text encoder")
-    return found
+    return size

@@ -41,15 +41,15 @@ def check_feed(strategy: TaskTrainer, phases: list[str]) -> None:
         raise AiprodError(f"{hungry[0]} feeds none of the tasks: {_reasons(why, hungry[0])}", hint)
     if unfed:
         log(table)
-        told = sorted({str(reasons[unfed[0]]) for reasons in why.values()})
-        raise AiprodError(f"no bucket feeds the task {unfed[0]!r}: {'; '.join(told)}", hint)
+        texts = sorted({str(reasons[unfed[0]]) for reasons in why.values()})
+        raise AiprodError(f"no bucket feeds the task {unfed[0]!r}: {'; '.join(texts)}", hint)
     if len(strategy.tasks) > 1:
         log(table)
 
 
 def _reasons(why: dict[tuple[str, Bucket], dict[str, str | None]], bucket: str) -> str:
-    found = next(reasons for (phase, b), reasons in why.items() if f"{b} of phase {phase}" == bucket)
-    return "; ".join(f"{name}: {reason}" for name, reason in found.items())
+    by_task = next(reasons for (phase, b), reasons in why.items() if f"{b} of phase {phase}" == bucket)
+    return "; ".join(f"{name}: {reason}" for name, reason in by_task.items())
 
 
 def _extents(strategy: TaskTrainer, row: LatentRow) -> tuple[Extent, Extent | None]:

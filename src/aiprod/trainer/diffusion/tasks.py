@@ -67,7 +67,7 @@ class AVBatch:
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamBatch:
     """One stream of samples, padded to the longest.
 
     Attributes:
@@ -95,7 +95,7 @@ class Stream:
         return self.counts.any(-1)
 
 
-Streams = tuple[Stream | None, Stream | None]
+Streams = tuple[StreamBatch | None, StreamBatch | None]
 Target = tuple[Tensor, Tensor, Tensor]  # clean tokens, noise, and which tokens count
 
 
@@ -186,9 +186,9 @@ class TaskTrainer(BaseStrategy):
         tasks = [self.draw_task(clip, random) for clip, random in zip(batch.clips, chance, strict=True)]
         streams = self.streams(batch, tasks, chance)
         sigmas = (sigma_video, sigma_audio)
-        found = self._losses(model, streams, text, sigma=sigmas, generators=generators, device=device)
+        by_stream = self._losses(model, streams, text, sigma=sigmas, generators=generators, device=device)
         total, figures = torch.zeros((), device=device), {}
-        sums = zip(("video", "audio"), streams, sigmas, found, (1.0, self.params.audio_weight), strict=True)
+        sums = zip(("video", "audio"), streams, sigmas, by_stream, (1.0, self.params.audio_weight), strict=True)
         for name, stream, sigma, losses, weight in sums:
             if stream is None or losses is None:
                 continue
@@ -240,8 +240,10 @@ class TaskTrainer(BaseStrategy):
                 noise = [slot_generator(_HELDOUT_SEED, round(level * 1e6), n) for n in number]
                 chance = [slot_generator(f"{_HELDOUT_SEED}/{_TASK_SEED}", 0, n) for n in number]
                 streams = self.streams(batch, [task] * len(ids), chance)
-                found = self._losses(model, streams, batch.text, sigma=(sigma, sigma), generators=noise, device=device)
-                for name, stream, losses in zip(("video", "audio"), streams, found, strict=True):
+                by_stream = self._losses(
+                    model, streams, batch.text, sigma=(sigma, sigma), generators=noise, device=device
+                )
+                for name, stream, losses in zip(("video", "audio"), streams, by_stream, strict=True):
                     if stream is not None and losses is not None:
                         trained = stream.trained.tolist()
                         yield task.name, name, [x for x, there in zip(losses.tolist(), trained, strict=True) if there]
@@ -317,20 +319,20 @@ def losses_of(
     return losses[0], losses[1]
 
 
-def _stack(clips: Sequence[tuple[Tensor, Tensor] | None], samples: Sequence[LatentState | None]) -> Stream | None:
+def _stack(clips: Sequence[tuple[Tensor, Tensor] | None], samples: Sequence[LatentState | None]) -> StreamBatch | None:
     """Samples padded to the longest; one without the stream is absent throughout.
 
     The stream is None only where no clip has it: a batch is then the same on every rank whatever tasks were drawn.
     """
-    given = [clip for clip in clips if clip is not None]
-    if not given:
+    known = [clip for clip in clips if clip is not None]
+    if not known:
         return None
-    own = max(tokens.shape[1] for tokens, _ in given)
+    own = max(tokens.shape[1] for tokens, _ in known)
     pairs = list(zip(clips, samples, strict=True))
     behind = [0 if c is None or s is None else s.latent.shape[1] - c[0].shape[1] for c, s in pairs]
     size = (len(clips), own + max(behind))
-    clean = torch.zeros(*size, given[0][0].shape[2])
-    positions = torch.zeros(*size, given[0][1].shape[2])
+    clean = torch.zeros(*size, known[0][0].shape[2])
+    positions = torch.zeros(*size, known[0][1].shape[2])
     present, free = torch.zeros(size, dtype=torch.bool), torch.ones(size)
     for row, (clip, state) in enumerate(pairs):
         if clip is None or state is None:
@@ -341,4 +343,4 @@ def _stack(clips: Sequence[tuple[Tensor, Tensor] | None], samples: Sequence[Late
             positions[row, target] = state.positions[0, source]
             free[row, target] = state.denoise_mask[0, source]
             present[row, target] = True
-    return Stream(clean, positions, present, free, own)
+    return StreamBatch(clean, positions, present, free, own)

@@ -25,7 +25,7 @@ from aiprod.trainer.loop.checkpoints import PHASES
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.levels import Levels
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.loop.optimizers import make_optimizer
 from aiprod.trainer.loop.samplers import Draw
 from aiprod.trainer.loop.sharding import full_state_dict
@@ -75,13 +75,13 @@ def train_diffusion(
         params.model_dump(mode="json", exclude={"launch", "upsampler"}),
         curriculum=curriculum.model_dump(mode="json"),
         latents=dataset.head.merkle_root,
-        init=subject.given,
+        init=subject.start_digest,
         revocable=revocable.model_dump(mode="json"),
     )
     samplers, levels = _samplers(dataset, curriculum, params, revocable, settings, context.seed)
     strategy = _strategy(dataset, subject, params, context.seed)
     check_feed(strategy, list(curriculum.phases))
-    run = Run(
+    run = TrainingRun(
         strategy=strategy,
         model=model,
         optimizer=make_optimizer(model, params.optimizer),
@@ -106,7 +106,7 @@ def train_diffusion(
     return TrainingResult(run, subject, curriculum, weights, training_metrics(run, subject, baseline), settings)
 
 
-def phase_samples(run: Run) -> Path:
+def phase_samples(run: TrainingRun) -> Path:
     """Where a run keeps what it generated at the ends of its phases."""
     return run.store.folder / PHASES
 
@@ -142,7 +142,7 @@ def _samplers(  # noqa: PLR0917
     return joined(dataset, curriculum, revocable, settings, sampler)
 
 
-def _set_threads(run: Run, threads: int, engine: Engine) -> None:
+def _set_threads(run: TrainingRun, threads: int, engine: Engine) -> None:
     """On CPU: the given number, or the quicker one for a step of the last (costliest) phase."""
     if engine.device.type != "cpu":
         return

@@ -38,7 +38,7 @@ from aiprod.trainer.loop.accelerator import Engine, make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.exposure import ExposureLedger
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.loop.lr_schedule import LRSchedule
 from aiprod.trainer.loop.one_phase import AveragedTrainer
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
@@ -140,9 +140,9 @@ class Halving:
         if clip_id not in self._memory:
             pixels = self.vae.decode(self.vae.denormalize(whole[None].to(device))).clamp(-1, 1)
             self._memory[clip_id] = pixels.half().cpu()
-            held = sum(film.nbytes for film in self._memory.values())
-            while held > self._memory_bytes and len(self._memory) > 1:
-                held -= self._memory.popitem(last=False)[1].nbytes
+            used_bytes = sum(film.nbytes for film in self._memory.values())
+            while used_bytes > self._memory_bytes and len(self._memory) > 1:
+                used_bytes -= self._memory.popitem(last=False)[1].nbytes
         self._memory.move_to_end(clip_id)
         return self._memory[clip_id].to(device).float()
 
@@ -195,20 +195,20 @@ class UpsamplerStrategy(BaseStrategy):
         small, whole = torch.stack([pair.small for pair in pairs]), torch.stack([pair.whole for pair in pairs])
         vae = self.halving.vae
         published = not _config(model).shortcut
-        found = model(vae.denormalize(small)) if published else model(small)
-        return StepLoss(self._error(vae.normalize(found) if published else found, whole))
+        larger = model(vae.denormalize(small)) if published else model(small)
+        return StepLoss(self._error(vae.normalize(larger) if published else larger, whole))
 
     def heldout(self, model: nn.Module, phase: str, *, device: torch.device) -> dict[str, float]:
         """Of clips that are not trained on, beside interpolation without a network."""
         pairs = self.pairs(device)
         if not pairs:
             return {}
-        found: dict[str, list[float]] = {}
+        errors: dict[str, list[float]] = {}
         for pair in pairs:
             small, whole = pair.small[None].to(device), pair.whole[None].to(device)
             for name, larger in self.ways(model, small).items():
-                found.setdefault(name, []).append(float(self._error(larger, whole)))
-        means = {name: sum(values) / len(values) for name, values in found.items()}
+                errors.setdefault(name, []).append(float(self._error(larger, whole)))
+        means = {name: sum(values) / len(values) for name, values in errors.items()}
         return {"heldout/loss": means.pop("network"), **{f"heldout/{name}": value for name, value in means.items()}}
 
     def ways(self, model: nn.Module, small: Tensor) -> dict[str, Tensor]:
@@ -232,8 +232,8 @@ class UpsamplerStrategy(BaseStrategy):
         assert latent is not None  # every cached clip has a picture
         return latent.float()
 
-    def _error(self, found: Tensor, whole: Tensor) -> Tensor:
-        return ((found.float() - whole) * self._gains.to(whole.device)).square().mean()
+    def _error(self, output: Tensor, whole: Tensor) -> Tensor:
+        return ((output.float() - whole) * self._gains.to(whole.device)).square().mean()
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ class TrainedUpsampler:
     ledger: ExposureLedger
     curve: list[dict[str, Any]]
     metrics: dict[str, Any]
-    run: Run | None
+    run: TrainingRun | None
 
     def save(self, folder: Path) -> UpsamplerRecord:
         """Write the checkpoint; what the record of the diffusion model says of it."""
@@ -253,7 +253,7 @@ class TrainedUpsampler:
         return UpsamplerRecord(digest=save_upsampler(self.model, folder), space=space, time=time, steps=self.steps)
 
 
-def finish(run: Run, upsampler: TrainedUpsampler | None) -> None:
+def finish(run: TrainingRun, upsampler: TrainedUpsampler | None) -> None:
     """Say of the diffusion model's run, and of the upsampler's, that what they made is written."""
     run.store.finish()
     if upsampler is not None and upsampler.run is not None:
@@ -285,7 +285,7 @@ def train_upsampler(
         return None
     torch.manual_seed(context.seed)
     vae = load_video_vae(models / "video_vae").eval().requires_grad_(False)
-    model, given = _begun(params, vae)
+    model, digest = _begun(params, vae)
     phase = list(curriculum.phases)[-1]
     halving = Halving(vae, model.config.factors, params.cache_mb << 20)
     heldout = [row for row in dataset.usable(phase, "heldout") if _halves(halving, row)][:_HELDOUT]
@@ -293,7 +293,7 @@ def train_upsampler(
     run, device = None, torch.device("cpu")
     if params.steps:
         engine = engine or make_engine(params.precision)
-        run = _run(strategy, model, params, context, engine, given)
+        run = _run(strategy, model, params, context, engine, digest)
         run.train().copy_to(model)
         device = engine.device
     measured = {"steps": params.steps, "heldout_clips": len(heldout), **_decoded(strategy, model.eval(), device)}
@@ -312,18 +312,18 @@ def _run(  # noqa: PLR0917 (what a run is made of)
     params: UpsamplerParams,
     context: TrainContext,
     engine: Engine,
-    given: str | None,
-) -> Run:
+    digest: str | None,
+) -> TrainingRun:
     dataset, phase = strategy.dataset, strategy.phase
     buckets = _halvable(dataset.buckets(phase), strategy.halving, phase)
     made_by = {name: dataset.head.inputs.get(name) for name in DIGESTS}
-    settings = context.settings({NAME: params.model_dump(mode="json")}, made_by=made_by, init=given, phase=phase)
+    settings = context.settings({NAME: params.model_dump(mode="json")}, made_by=made_by, init=digest, phase=phase)
     rows = [row for row in dataset.usable(phase, "train") if row.clip_id in buckets]
     levels = context.level(settings, [(r.clip_id, r.file_sha256, r.split) for r in (*rows, *strategy.rows)])
     rates = LRSchedule(
         context.lr * params.lr_scale, params.steps, params.warmup_steps, "cosine", final_fraction=params.final_lr
     )
-    return Run(
+    return TrainingRun(
         strategy=strategy,
         model=model,
         optimizer=make_optimizer(model, OptimizerParams(name=params.optimizer)),
@@ -364,17 +364,17 @@ def _halves(halving: Halving, row: LatentRow) -> bool:
 
 
 def _halvable(buckets: Mapping[str, Bucket], halving: Halving, phase: str) -> dict[str, Bucket]:
-    found = {clip_id: b for clip_id, b in buckets.items() if halving.fits(b.height, b.width, b.frames)}
-    if not found:
+    even = {clip_id: b for clip_id, b in buckets.items() if halving.fits(b.height, b.width, b.frames)}
+    if not even:
         b = next(iter(buckets.values()))
         c, factors = halving.vae.compression, halving.factors
         try:
             smaller((b.frames, b.height, b.width), factors, (c.time, c.height, c.width))
         except CoreError as error:
             raise AiprodError(f"{SETTING}: no clip of phase {phase!r} has a half: {error.what}", error.hint) from None
-    if len(found) < len(buckets):
-        log(f"  {SETTING}: {len(buckets) - len(found)} clips have a size without a half and are left out")
-    return found
+    if len(even) < len(buckets):
+        log(f"  {SETTING}: {len(buckets) - len(even)} clips have a size without a half and are left out")
+    return even
 
 
 @torch.no_grad()

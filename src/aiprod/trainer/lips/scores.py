@@ -130,11 +130,11 @@ def _compare(model: MouthModel, each: RedrawnClip, inside: dict[str, list[float]
         if square is None or place is None:
             continue
         truth = cut(each.pictures[n], square, size).astype(np.float64)
-        for name, made in (
+        for name, output in (
             ("drawn", cut(each.drawn[n], square, size)),
             ("reference", cut(each.pictures[other], place, size)),
         ):
-            errors[name].append(float(np.mean(np.square(made - truth)[np.broadcast_to(share, truth.shape)])))
+            errors[name].append(float(np.mean(np.square(output - truth)[np.broadcast_to(share, truth.shape)])))
     for name, values in errors.items():
         if values:
             inside[name].append(float(10 * np.log10(255**2 / max(float(np.mean(values)), 1e-9))))
@@ -158,15 +158,15 @@ def _changed_outside(each: RedrawnClip, model: MouthModel) -> int:
 
 def _shifted(each: RedrawnClip) -> list[bool]:
     """Whether the offset is found of the clip with its sound moved by −5 to 5 pictures."""
-    found = []
+    detected = []
     for by in SHIFTS:
         phones = [
             TimedUnit(p.name, p.start_s + by / each.row.fps, p.end_s + by / each.row.fps)
             for p in each.row.timed_phones()
         ]
         seen = MouthTrack(_middles(each.row), each.own, 1 / each.row.fps)
-        found.append(measure(seen, phones, each.row.language).late_frames == by)
-    return found
+        detected.append(measure(seen, phones, each.row.language).late_frames == by)
+    return detected
 
 
 def _auc(done: Sequence[RedrawnClip], apertures: Sequence[Floats]) -> float:

@@ -90,11 +90,11 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
         ledger, curve = run.ledger, run.curve
     model.eval().cpu()
     log(f"  measuring {len(apart)} clips")
-    found, done = score(model, load_viseme_model(visemes), apart, data)
+    scores, done = score(model, load_viseme_model(visemes), apart, data)
     metrics = rounded(
         {
             "split": apart[0].split,
-            **found,
+            **scores,
             "train_clips": len(train),
             "steps": params.trainer.steps,
             "parameters": sum(p.numel() for p in model.parameters()),

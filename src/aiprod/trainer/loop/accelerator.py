@@ -201,8 +201,8 @@ class AccelerateEngine:
         """Averaged over the ranks that have each figure."""
         everyone = self.gather_objects(figures)
         names = sorted({name for one in everyone for name in one})
-        held = {name: [one[name] for one in everyone if name in one] for name in names}
-        return {name: sum(values) / len(values) for name, values in held.items()}
+        values_of = {name: [one[name] for one in everyone if name in one] for name in names}
+        return {name: sum(values) / len(values) for name, values in values_of.items()}
 
     def unwrap(self, model: nn.Module) -> nn.Module:
         """Without DDP or FSDP round it."""

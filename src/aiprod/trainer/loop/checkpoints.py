@@ -139,10 +139,10 @@ class CheckpointStore:
         for step in sorted(candidates.keys() & wanted):
             self._take(*candidates[step], boundaries=furthest.get("boundaries", []))
         ended = {row["phase"] for row in furthest.get("heldout", ()) if row.get("when") == "end"}
-        for made in sorted(ended):  # what was generated at the ends of these phases
-            before = candidates[max(candidates)][0].parent / PHASES / made
+        for phase in sorted(ended):  # what was generated at the ends of these phases
+            before = candidates[max(candidates)][0].parent / PHASES / phase
             if before.is_dir():
-                shutil.copytree(before, self.folder / PHASES / made, dirs_exist_ok=True)
+                shutil.copytree(before, self.folder / PHASES / phase, dirs_exist_ok=True)
         log(f"  an earlier run of the same clips came to step {max(candidates)}")
 
     def _take(self, source: Path, values: dict[str, Any], *, boundaries: Sequence[int]) -> None:

@@ -38,9 +38,9 @@ class PhaseDuration(Params):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> PhaseDuration:
-        given = [n for n in ("steps", "epochs", "plateau") if getattr(self, n) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of steps, epochs and plateau, not {given or 'none'} → keep one")
+        stated = [n for n in ("steps", "epochs", "plateau") if getattr(self, n) is not None]
+        if len(stated) != 1:
+            raise ValueError(f"give exactly one of steps, epochs and plateau, not {stated or 'none'} → keep one")
         return self
 
     def most_steps(self, batch: int, clips_per_epoch: int) -> int:

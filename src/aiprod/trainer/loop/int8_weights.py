@@ -40,8 +40,8 @@ class Int8Linear(nn.Module):
         """``[..., in] → [..., out]``, in the type of ``x``, or in that of autocast."""
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        made: Tensor = _Product.apply(x.to(dtype), self.weight, self.scale)  # type: ignore[no-untyped-call]
-        return made if self.bias is None else made + self.bias.to(dtype)
+        product: Tensor = _Product.apply(x.to(dtype), self.weight, self.scale)  # type: ignore[no-untyped-call]
+        return product if self.bias is None else product + self.bias.to(dtype)
 
 
 class _Product(torch.autograd.Function):

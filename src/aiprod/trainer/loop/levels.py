@@ -14,7 +14,7 @@ from typing import Any
 from aiprod.base.files import digest_of
 from aiprod.storage.crypto.film_encryption import film_of, is_private
 from aiprod.trainer.loop.phases import PhaseScheduler
-from aiprod.trainer.loop.samplers import Sampler
+from aiprod.trainer.loop.samplers import BatchSampler
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,15 @@ def clip_levels(
         starts: of the levels beyond the first.
     """
     levels: list[Level] = []
-    held: list[tuple[int, list[list[Any]]]] = []  # with where each began, which is part of what a level depends on
+    levels_before: list[
+        tuple[int, list[list[Any]]]
+    ] = []  # with where each began, which is part of what a level depends on
     films: set[str] = set()
     for start, group in zip((0, *starts), groups, strict=True):
         clips = [list(clip) for clip in group]
-        held.append((start, sorted(clips, key=str)))
+        levels_before.append((start, sorted(clips, key=str)))
         films |= {film_of(clip[0]) for clip in clips if is_private(clip[0])}
-        levels.append(Level(digest_of([dict(settings), held]), tuple(sorted(films)), start))
+        levels.append(Level(digest_of([dict(settings), levels_before]), tuple(sorted(films)), start))
     return Levels(tuple(levels))
 
 
@@ -116,6 +118,6 @@ class LevelSampler:
             elif number > state["level"]:
                 sampler.rewind()
 
-    def _at(self, step: int) -> tuple[int, Sampler | Any]:
+    def _at(self, step: int) -> tuple[int, BatchSampler | Any]:
         number = max(n for n, (start, _) in enumerate(self._samplers) if n == 0 or start <= step)
         return number, self._samplers[number][1]

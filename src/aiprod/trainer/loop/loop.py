@@ -27,7 +27,7 @@ from aiprod.trainer.loop.nan_guard import refuse_no_number
 from aiprod.trainer.loop.phases import PhaseScheduler
 from aiprod.trainer.loop.reader import Batch, BatchReader
 from aiprod.trainer.loop.rng import rng_state, set_rng_state
-from aiprod.trainer.loop.samplers import Sampler
+from aiprod.trainer.loop.samplers import BatchSampler
 from aiprod.trainer.loop.sharding import (
     checkpoint_weights,
     full_optimizer_state,
@@ -55,14 +55,14 @@ class LoopParams(Params):
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One training run and all of its state."""
 
     strategy: BaseStrategy
     model: nn.Module
     optimizer: torch.optim.Optimizer
     phases: PhaseScheduler
-    samplers: Mapping[str, Sampler]  # by phase
+    samplers: Mapping[str, BatchSampler]  # by phase
     store: CheckpointStore
     engine: Engine
     params: LoopParams
@@ -161,7 +161,7 @@ class Run:
             group["lr"] = lr * group.get("lr_factor", 1.0)
             group["weight_decay"] = self.phases.current.weight_decay if group.get("decays", True) else 0.0
         self._optimizer.zero_grad(set_to_none=True)
-        told: list[tuple[int, dict[str, float]]] = []
+        parts: list[tuple[int, dict[str, float]]] = []
         samples = sum(len(slots) for _, slots in batch.parts)
         for number, (part, slots) in enumerate(batch.parts, 1):
             with self.engine.accumulating(self._model, last=number == len(batch.parts)):
@@ -169,8 +169,8 @@ class Run:
                     result = self.strategy.loss(self._model, part, step=step, slots=slots, device=self.engine.device)
                 share = len(slots) / samples
                 self.engine.backward(result.loss if share == 1 else result.loss * share)
-            told.append((len(slots), {"loss": float(result.loss.detach()), **result.figures}))
-        total = mean_of_parts(told)
+            parts.append((len(slots), {"loss": float(result.loss.detach()), **result.figures}))
+        total = mean_of_parts(parts)
         norm = self.engine.clip(self._model, self.params.max_grad_norm)
         if math.isfinite(norm):
             total["grad_norm"] = norm
@@ -197,11 +197,11 @@ class Run:
         with ema.applied(self.model), torch.no_grad():
             self.model.eval()
             figures = self.strategy.heldout(self.model, name, device=self.engine.device)
-            made = self.at_phase_end(name) if when == "end" else {}
+            sampled = self.at_phase_end(name) if when == "end" else {}
             self.model.train()
         self.heldout.append({"step": step, "phase": name, "when": when, **figures})
-        if figures or made:
-            self.log(name, step, {**figures, **made})
+        if figures or sampled:
+            self.log(name, step, {**figures, **sampled})
         if figures:
             log(f"  {name} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
         if when == "start" or "heldout/loss" not in figures:

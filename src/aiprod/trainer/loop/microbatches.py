@@ -43,6 +43,6 @@ def mean_of_parts(parts: Sequence[tuple[int, dict[str, float]]]) -> dict[str, fl
         return dict(parts[0][1])
     means = {}
     for name in {name: None for _, figures in parts for name in figures}:
-        held = [(clips, figures[name]) for clips, figures in parts if name in figures]
-        means[name] = sum(clips * value for clips, value in held) / sum(clips for clips, _ in held)
+        weighted = [(clips, figures[name]) for clips, figures in parts if name in figures]
+        means[name] = sum(clips * value for clips, value in weighted) / sum(clips for clips, _ in weighted)
     return means

@@ -12,7 +12,7 @@ from aiprod.base.params import Params
 from aiprod.trainer.loop.accelerator import Engine, Precision
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import TrainContext
-from aiprod.trainer.loop.loop import LoopParams, Run
+from aiprod.trainer.loop.loop import LoopParams, TrainingRun
 from aiprod.trainer.loop.lr_schedule import LRSchedule
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from aiprod.trainer.loop.phases import Phase, PhaseScheduler
@@ -70,9 +70,9 @@ class AveragedTrainer(OnePhaseParams):
 
     def run(
         self, strategy: WholeStrategy, name: str, *, context: TrainContext, store: CheckpointStore, engine: Engine
-    ) -> Run:
+    ) -> TrainingRun:
         """The training run of stage ``train_NAME``."""
-        return Run(
+        return TrainingRun(
             strategy=strategy,
             model=strategy.model,
             optimizer=make_optimizer(strategy.model, OptimizerParams(name=self.optimizer)),

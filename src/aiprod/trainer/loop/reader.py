@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from aiprod.trainer.loop.samplers import Draw, Sampler
+from aiprod.trainer.loop.samplers import BatchSampler, Draw
 from aiprod.trainer.loop.strategy import BaseStrategy
 
 
@@ -39,7 +39,7 @@ class BatchReader:
     def __init__(self, strategy: BaseStrategy, prefetch: int) -> None:
         self.strategy, self.prefetch, self.waited_s = strategy, prefetch, 0.0
 
-    def batches(self, phase: str, sampler: Sampler, split: Sequence[Sequence[int]]) -> Generator[Batch]:
+    def batches(self, phase: str, sampler: BatchSampler, split: Sequence[Sequence[int]]) -> Generator[Batch]:
         """Batches without end. Closing leaves the sampler where the last batch that was taken left it.
 
         Args:

@@ -20,7 +20,7 @@ class Draw(NamedTuple):
     clip_ids: list[str]
 
 
-class Sampler(Protocol):
+class BatchSampler(Protocol):
     """Draws global batches, the same ones on every rank, and can go on from a saved position."""
 
     batch: int

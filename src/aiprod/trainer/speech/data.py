@@ -24,7 +24,7 @@ _EXAMPLES = 24  # of a speaker in a language, for the meters
 
 
 @dataclass(frozen=True)
-class Utterance:
+class LoadedUtterance:
     """One row, read."""
 
     row: SpeechRow
@@ -40,7 +40,7 @@ class Utterance:
         return MeterInput(self.sound, self.row.timed_phones(), self.row.language, self.row.speaker)
 
 
-def load_utterances(rows: Iterable[SpeechRow], folder: Path) -> list[Utterance]:
+def load_utterances(rows: Iterable[SpeechRow], folder: Path) -> list[LoadedUtterance]:
     """Read sounds and compute features; rows without a sound are left out (their reasons are in the manifest)."""
     utterances = []
     for row in rows:
@@ -50,7 +50,7 @@ def load_utterances(rows: Iterable[SpeechRow], folder: Path) -> list[Utterance]:
         times = row.timed_phones()
         features = features_of(sound, np.array(row.f0_hz, np.float32))
         utterances.append(
-            Utterance(
+            LoadedUtterance(
                 row=row,
                 sound=sound,
                 phones=phones_of_times(times, row.timed_words()),
@@ -62,7 +62,7 @@ def load_utterances(rows: Iterable[SpeechRow], folder: Path) -> list[Utterance]:
     return utterances
 
 
-def measure_statistics(model: SpeechModel, utterances: Sequence[Utterance]) -> None:
+def measure_statistics(model: SpeechModel, utterances: Sequence[LoadedUtterance]) -> None:
     """Give a model the mean and deviation of the features, and of the styles, of these utterances."""
     features = torch.cat([each.features for each in utterances], 1).double()
     styles = torch.stack([each.style for each in utterances]).double()
@@ -75,13 +75,13 @@ def measure_statistics(model: SpeechModel, utterances: Sequence[Utterance]) -> N
         getattr(model, name).copy_(values.float())
 
 
-def truth_of(utterance: Utterance) -> Truth:
+def truth_of(utterance: LoadedUtterance) -> Truth:
     """As a model is measured with."""
     row = utterance.row
     return Truth(utterance.heard, utterance.phones, utterance.frames, utterance.features, row.text, utterance.style)
 
 
-def meters_of(train: Sequence[Utterance], most: int = _EXAMPLES) -> Meters:
+def meters_of(train: Sequence[LoadedUtterance], most: int = _EXAMPLES) -> Meters:
     """Meters from the first utterances of each speaker in each language."""
     counts: dict[tuple[str, str], int] = {}
     chosen = []

@@ -21,14 +21,18 @@ from aiprod.speech.synthesis import Voice, speak_phones, timed
 from aiprod.speech.voice import TimedUnit
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.trainer.figure_table import figure_rows
-from aiprod.trainer.speech.data import Utterance
+from aiprod.trainer.speech.data import LoadedUtterance
 
 _SHOWN = 6
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def write_page(
-    folder: Path, model: SpeechModel, heldout: Sequence[Utterance], unseen: Sequence[Utterance], metrics: dict[str, Any]
+    folder: Path,
+    model: SpeechModel,
+    heldout: Sequence[LoadedUtterance],
+    unseen: Sequence[LoadedUtterance],
+    metrics: dict[str, Any],
 ) -> None:
     """Write ``index.html`` with its sounds and pictures into a folder of its own; what a person said is in none."""
     heldout = [each for each in heldout if not is_private(each.row.utterance_id)]
@@ -45,7 +49,7 @@ def write_page(
         write_text(place / "index.html", with_policy(text, source))
 
 
-def _shown(place: Path, number: int, model: SpeechModel, utterance: Utterance) -> dict[str, Any]:
+def _shown(place: Path, number: int, model: SpeechModel, utterance: LoadedUtterance) -> dict[str, Any]:
     row = utterance.row
     features, frames = speak_phones(model, utterance.phones, Voice(row.speaker, row.language))
     with torch.no_grad():

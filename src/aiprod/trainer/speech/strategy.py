@@ -20,7 +20,7 @@ from aiprod.speech.vocoder import spectral_distance
 from aiprod.trainer.loop.one_phase import WholeStrategy
 from aiprod.trainer.loop.samplers import Draw, StepSampler, step_seed
 from aiprod.trainer.loop.strategy import StepLoss
-from aiprod.trainer.speech.data import Utterance
+from aiprod.trainer.speech.data import LoadedUtterance
 
 _HELDOUT = 24
 
@@ -60,8 +60,8 @@ class SpeechStrategy(WholeStrategy):
     def __init__(
         self,
         model: SpeechModel,
-        train: Sequence[Utterance],
-        heldout: Sequence[Utterance],
+        train: Sequence[LoadedUtterance],
+        heldout: Sequence[LoadedUtterance],
         params: SpeechLossParams,
         seed: int,
     ) -> None:
@@ -93,9 +93,9 @@ class SpeechStrategy(WholeStrategy):
     def load(self, phase: str, draw: Draw, places: Sequence[int]) -> TrainingBatch:
         """A part of a batch."""
         utterances = [self.train[draw.clip_ids[place]] for place in places]
-        told = [draw.content[place] for place in places]
-        styles = [self.train[reference].style if styled else None for styled, _, reference in told]
-        return self._batch(utterances, styles, [nameless for _, nameless, _ in told])
+        contents = [draw.content[place] for place in places]
+        styles = [self.train[reference].style if styled else None for styled, _, reference in contents]
+        return self._batch(utterances, styles, [nameless for _, nameless, _ in contents])
 
     def loss(
         self, model: nn.Module, batch: TrainingBatch, *, step: int, slots: Sequence[int], device: torch.device
@@ -120,7 +120,7 @@ class SpeechStrategy(WholeStrategy):
         return self.model.normalised_style(style.to(place.device)).cpu()
 
     def _batch(
-        self, utterances: Sequence[Utterance], styles: Sequence[Tensor | None], nameless: Sequence[bool]
+        self, utterances: Sequence[LoadedUtterance], styles: Sequence[Tensor | None], nameless: Sequence[bool]
     ) -> TrainingBatch:
         numbers = [
             0 if without else self.model.speakers.index(each.row.speaker) + 1
@@ -161,6 +161,6 @@ class SpeechStrategy(WholeStrategy):
             torch.stack(crops).to(device),
             seeds[0],
         )
-        made = losses.pop("sound")
-        losses["vocoder"] = spectral_distance(made, torch.stack(sounds).to(device))
+        generated = losses.pop("sound")
+        losses["vocoder"] = spectral_distance(generated, torch.stack(sounds).to(device))
         return losses

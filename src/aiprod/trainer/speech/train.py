@@ -23,7 +23,7 @@ from aiprod.trainer.loop.accelerator import is_main_process, make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.one_phase import AveragedTrainer
-from aiprod.trainer.speech.data import Utterance, load_utterances, measure_statistics, meters_of, truth_of
+from aiprod.trainer.speech.data import LoadedUtterance, load_utterances, measure_statistics, meters_of, truth_of
 from aiprod.trainer.speech.report import write_page
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
 from aiprod.trainer.stage import EXPOSURE, init_folder, need_steps, rounded, use_threads, write_curve
@@ -92,11 +92,11 @@ def train_speech(
     model.eval().cpu()
     apart = (heldout or train)[: params.heldout_utterances]
     log(f"  measuring {len(apart)} utterances")
-    found = score(model, meters_of(train), [truth_of(each) for each in apart], [truth_of(each) for each in unseen])
+    scores = score(model, meters_of(train), [truth_of(each) for each in apart], [truth_of(each) for each in unseen])
     metrics = rounded(
         {
             "split": "heldout" if heldout else "train",
-            **found,
+            **scores,
             "train_clips": len(train),
             "train_seconds": float(sum(each.row.seconds or 0 for each in train)),
             "steps": params.trainer.steps,
@@ -117,7 +117,7 @@ def train_speech(
     return metrics
 
 
-def _start(params: TrainSpeechParams, train: list[Utterance]) -> SpeechModel:
+def _start(params: TrainSpeechParams, train: list[LoadedUtterance]) -> SpeechModel:
     """The given model, or a new one that knows the speakers of the data."""
     speakers = sorted({each.row.speaker for each in train})
     if params.init is None:

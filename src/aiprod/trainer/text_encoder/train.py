@@ -28,7 +28,7 @@ from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.levels import Levels
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.loop.one_phase import OnePhaseParams
 from aiprod.trainer.loop.optimizers import UNSET_LR
 from aiprod.trainer.loop.samplers import Draw, StepSampler
@@ -115,17 +115,17 @@ def train_text_encoder(
     quiet_transformers()
     use_threads(params.threads)
     torch.manual_seed(context.seed)
-    given = init_folder(params.init) if params.init else None
-    if given is not None and only_as_it_is(given, params.trainer.steps, SECTION):
+    source = init_folder(params.init) if params.init else None
+    if source is not None and only_as_it_is(source, params.trainer.steps, SECTION):
         if not is_main_process():
             return {}
-        return use_as_it_is(given, selection, quantize_check=params.quantize_check, models=models, reports=reports)
+        return use_as_it_is(source, selection, quantize_check=params.quantize_check, models=models, reports=reports)
     train = [clip for clip in selection.train if clip.caption]
     heldout = [clip for clip in selection.heldout if clip.caption] or train
     if not train:
         raise AiprodError("no clip to train on has a caption", "see the reasons in the manifest of the caption stage")
-    if given is not None:
-        model, tokenizer = _given(given)
+    if source is not None:
+        model, tokenizer = _pretrained(source)
     else:
         tokenizer = make_tokenizer([clip.caption for clip in train], params.model)
         model = make_gemma(params.model, len(tokenizer))
@@ -279,9 +279,9 @@ def caption_run(
     engine: Engine,
     log: Log = no_log,
     levels: Levels | None = None,
-) -> Run:
+) -> TrainingRun:
     """The training run of a text encoder."""
-    return Run(
+    return TrainingRun(
         strategy=strategy,
         model=model,
         optimizer=torch.optim.AdamW(model.parameters(), lr=UNSET_LR, betas=(0.9, 0.95), fused=True),
@@ -331,7 +331,7 @@ def _figures(
     return {"perplexity": math.exp(own), "baseline_unigram_perplexity": math.exp(unigram), "tokens": len(wanted)}
 
 
-def _given(folder: Path) -> tuple[Any, Any]:
+def _pretrained(folder: Path) -> tuple[Any, Any]:
     """The language model and tokenizer of a given checkpoint."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -22,7 +22,7 @@ from aiprod.trainer.vae.figures import draw_sounds
 from aiprod.trainer.vae.losses import AudioLossParams, AudioVAELoss, SpectralLoss
 from aiprod.trainer.vae.metrics import is_silent, si_sdr_db, snr_db
 from aiprod.trainer.vae.pca_init import start_audio
-from aiprod.trainer.vae.run import Outcome, finish_vae, start_vae, train_vae
+from aiprod.trainer.vae.run import VAEEvaluation, finish_vae, start_vae, train_vae
 from aiprod.trainer.vae.strategy import VAEStrategy, VAETrainerConfig
 
 SECTION = "train_audio_vae"
@@ -45,8 +45,8 @@ class AudioVaeStageParams(Params):
     @classmethod
     def _no_discriminator(cls, trainer: VAETrainerConfig) -> VAETrainerConfig:
         if trainer.adversarial:
-            given = f"adversarial is {trainer.adversarial:g}"
-            raise ValueError(f"{given} and there is no audio discriminator, so it would have no effect: set it to 0")
+            setting = f"adversarial is {trainer.adversarial:g}"
+            raise ValueError(f"{setting} and there is no audio discriminator, so it would have no effect: set it to 0")
         return trainer
 
 
@@ -123,8 +123,8 @@ def train_audio_vae(
     )
 
     def latents(number: int, sound: Tensor) -> Tensor:
-        found: Tensor = vae.encode(sound[None].float()).mode()
-        return found
+        latent: Tensor = vae.encode(sound[None].float()).mode()
+        return latent
 
     trained = train_vae(strategy, params, context, name="audio_vae", latents=latents)
     metrics, rows = evaluate_audio(vae, heldout if len(heldout) else train)
@@ -132,7 +132,7 @@ def train_audio_vae(
         trained,
         selection,
         (train, heldout),
-        Outcome(metrics, rows, {}),
+        VAEEvaluation(metrics, rows, {}),
         name="audio VAE",
         left_out={c.clip_id: "no sound" for c in selection.all if not c.has_audio},
         title=_title,

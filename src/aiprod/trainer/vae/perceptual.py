@@ -45,10 +45,10 @@ class PerceptualLoss(nn.Module):
                 layers += [conv, nn.ReLU()]
                 channels = width
             self.blocks.append(nn.Sequential(*layers))
-        found = weights or _on_disk()
-        if found is not None:
-            self._load(found)
-        self.name = "vgg16-imagenet" if found is not None else f"vgg16-random-seed-{_SEED}"
+        path = weights or _on_disk()
+        if path is not None:
+            self._load(path)
+        self.name = "vgg16-imagenet" if path is not None else f"vgg16-random-seed-{_SEED}"
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()

@@ -20,7 +20,7 @@ from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.levels import Levels
-from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.stage import (
     init_folder,
     loaded,
@@ -60,7 +60,7 @@ class StageParams(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VAEEvaluation:
     """What is measured and shown at the end.
 
     Attributes:
@@ -87,9 +87,9 @@ def start_vae(
     torch.manual_seed(seed)
     if not params.init:
         return build()
-    given = init_folder(params.init)
-    sound = given / "audio_vae" if section == "train_audio_vae" else given
-    vae = loaded(load, sound if (sound / "config.json").is_file() else part_of(given, "vae"))
+    source = init_folder(params.init)
+    sound = source / "audio_vae" if section == "train_audio_vae" else source
+    vae = loaded(load, sound if (sound / "config.json").is_file() else part_of(source, "vae"))
     if params.trainer.steps and not isinstance(vae, own):
         raise AiprodError(
             f"{params.init} is an autoencoder of diffusers, which is used unchanged",
@@ -118,10 +118,10 @@ def vae_run(
     engine: Engine,
     log: Log = no_log,
     levels: Levels | None = None,
-) -> Run:
+) -> TrainingRun:
     """The training run of an autoencoder."""
     config = strategy.config
-    return Run(
+    return TrainingRun(
         strategy=strategy,
         model=Autoencode(strategy.vae),
         optimizer=make_vae_optimizer(strategy.vae, config),
@@ -170,7 +170,7 @@ def finish_vae(
     trained: TrainedVAE,
     selection: Selection,
     decoded: tuple[DecodedClips, DecodedClips],
-    outcome: Outcome,
+    outcome: VAEEvaluation,
     *,
     name: str,
     left_out: Mapping[str, str],

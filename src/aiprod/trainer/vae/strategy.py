@@ -70,7 +70,7 @@ class Autoencode(nn.Module):
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowBatch:
     """A global batch, the noise of its latents, and the generator that drew both, for what the loss draws."""
 
     x: Tensor
@@ -143,14 +143,14 @@ class VAEStrategy(BaseStrategy):
             self.discriminator.to(engine.device).train()
             self._critic = torch.optim.AdamW(self.discriminator.parameters(), lr=self.lr, betas=(0.5, 0.9))
 
-    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> Windows:
+    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> WindowBatch:
         """The whole global batch, which some terms of the loss compare with, whatever part of it a rank has."""
         where, generator = draw.content
         x = self.cut(where)
-        return Windows(x, torch.randn(self.latent_shape(x), generator=generator), generator)
+        return WindowBatch(x, torch.randn(self.latent_shape(x), generator=generator), generator)
 
     def loss(
-        self, model: nn.Module, batch: Windows, *, step: int, slots: Sequence[int], device: torch.device
+        self, model: nn.Module, batch: WindowBatch, *, step: int, slots: Sequence[int], device: torch.device
     ) -> StepLoss:
         """Of reconstructions, with the discriminator's verdict once it joined."""
         torch.manual_seed(step_seed(self.seed, step))  # a codebook replaces its dead entries by torch's own lot
@@ -164,17 +164,17 @@ class VAEStrategy(BaseStrategy):
             parts["adversarial"] = -self.discriminator(output).mean()
             self.discriminator.requires_grad_(True)
             total = total + self.config.adversarial * parts["adversarial"]
-            self._made = output.detach(), x
+            self._last_output = output.detach(), x
         return StepLoss(total, {name: float(part.detach()) for name, part in parts.items()})
 
     def after_update(self, step: int) -> dict[str, float]:
         """Train the discriminator by hinge loss (Lim & Ye 2017): real above 1, reconstructed below −1."""
         if self.discriminator is None or not self._joined(step):
             return {}
-        output, target = self._made
+        output, target = self._last_output
         self._critic.zero_grad(set_to_none=True)
-        real, made = self.discriminator(target), self.discriminator(output)
-        loss = (1 - real).relu().mean() + (1 + made).relu().mean()
+        real, reconstructed = self.discriminator(target), self.discriminator(output)
+        loss = (1 - real).relu().mean() + (1 + reconstructed).relu().mean()
         value = float(loss.detach())
         where = f"step {step} of {type(self.vae).__name__}"
         refuse_no_number("loss of the discriminator", value, where, "lower lr or the trainer's adversarial")

@@ -25,7 +25,7 @@ from aiprod.trainer.vae.losses import VideoLossParams, VideoVAELoss
 from aiprod.trainer.vae.metrics import psnr_db, ssim
 from aiprod.trainer.vae.pca_init import start_video
 from aiprod.trainer.vae.perceptual import PerceptualLoss
-from aiprod.trainer.vae.run import Outcome, finish_vae, start_vae, train_vae
+from aiprod.trainer.vae.run import VAEEvaluation, finish_vae, start_vae, train_vae
 from aiprod.trainer.vae.strategy import VAEStrategy, VAETrainerConfig
 
 SECTION = "train_video_vae"
@@ -124,8 +124,8 @@ def train_video_vae(
     sizes = [(params.data.height, params.data.width), *params.data.smaller]
 
     def latents(number: int, frames: Tensor) -> Tensor:
-        found: Tensor = vae.encode(pixels(frames[None, : params.data.frames], sizes[number % len(sizes)])).mode()
-        return found
+        latent: Tensor = vae.encode(pixels(frames[None, : params.data.frames], sizes[number % len(sizes)])).mode()
+        return latent
 
     def draw(path: Path, title: str, shown: list[Any]) -> None:
         draw_videos(path, title, shown)
@@ -137,7 +137,7 @@ def train_video_vae(
         trained,
         selection,
         (train, heldout),
-        Outcome(
+        VAEEvaluation(
             metrics,
             rows,
             {"final_loss": _tail(trained.curve), "perceptual": perceptual.name if perceptual else "none"},

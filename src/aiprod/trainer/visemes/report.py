@@ -39,12 +39,12 @@ def write_page(folder: Path, model: VisemeModel, apart: Sequence[TrainingUtteran
 
 
 def _draw(path: Path, model: VisemeModel, each: TrainingUtterance) -> None:
-    made = model.see(each.sound).mouth[:, 0]
-    at = (np.arange(len(made)) + 0.5) / FRAME_HZ
+    predicted = model.see(each.sound).mouth[:, 0]
+    at = (np.arange(len(predicted)) + 0.5) / FRAME_HZ
     figure = new_figure(11.0, 2.8)
     axes = figure.add_axes((0.06, 0.17, 0.93, 0.66))
     axes.plot(at, each.mouth[0].numpy(), color=MUTED, linewidth=1.2, label="truth")
-    axes.plot(at, made, color="#b4442c", linewidth=1.6, label="from the sound")
+    axes.plot(at, predicted, color="#b4442c", linewidth=1.6, label="from the sound")
     axes.set_xlim(0, at[-1])
     axes.set_ylim(0, 1)
     axes.set_ylabel("aperture", fontsize=8, color=INK)

@@ -143,8 +143,8 @@ class VisemeStrategy(WholeStrategy):
                 cut = self._changed(cut, generator)
             last = min(total, first + size)
             there[n, : last - first] = 1.0
-            for held, part in ((mel, cut), (visemes, each.visemes), (mouth, each.mouth)):
-                held[n, ..., : last - first] = part[..., first:last]
+            for target, part in ((mel, cut), (visemes, each.visemes), (mouth, each.mouth)):
+                target[n, ..., : last - first] = part[..., first:last]
         return VisemeBatch(mel, visemes, mouth, there)
 
     def _changed(self, mel: Tensor, generator: torch.Generator) -> Tensor:

@@ -117,7 +117,7 @@ def score(model: VisemeModel, apart: Sequence[TrainingUtterance], train: Sequenc
     """
     often = Counter(int(v) for each in train for v in each.visemes[each.visemes > 0]).most_common(1)[0][0]
     right = chance = total = 0
-    made, true = [], []
+    predicted, true = [], []
     for each in apart:
         seen = model.see(each.sound)
         spoken = each.visemes.numpy() > 0
@@ -125,17 +125,21 @@ def score(model: VisemeModel, apart: Sequence[TrainingUtterance], train: Sequenc
         right += int((guessed == each.visemes.numpy())[spoken].sum())
         chance += int((each.visemes.numpy()[spoken] == often).sum())
         total += int(spoken.sum())
-        made.append(seen.mouth[:, 0])
+        predicted.append(seen.mouth[:, 0])
         true.append(each.mouth[0].numpy())
-    others = [correlation(made[n], true[(n + 1) % len(true)]) for n in range(len(made))] if len(made) > 1 else []
+    others = (
+        [correlation(predicted[n], true[(n + 1) % len(true)]) for n in range(len(predicted))]
+        if len(predicted) > 1
+        else []
+    )
     rng = np.random.default_rng(0)
     quiet = [np.zeros(int(_QUIET_S * RATE), np.float32), rng.normal(0, 3e-4, int(_QUIET_S * RATE)).astype(np.float32)]
     return {
         "viseme_accuracy": right / max(1, total),
         "viseme_accuracy_chance": chance / max(1, total),
-        "aperture_correlation": float(np.mean([correlation(a, b) for a, b in zip(made, true, strict=True)])),
+        "aperture_correlation": float(np.mean([correlation(a, b) for a, b in zip(predicted, true, strict=True)])),
         "aperture_correlation_mismatched": float(np.mean(others)) if others else 0.0,
-        "aperture_error": float(np.mean(np.abs(np.concatenate(made) - np.concatenate(true)))),
+        "aperture_error": float(np.mean(np.abs(np.concatenate(predicted) - np.concatenate(true)))),
         "aperture_in_silence": float(max(model.see(sound).mouth[:, 0].max() for sound in quiet)),
     }
 

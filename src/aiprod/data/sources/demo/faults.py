@@ -14,13 +14,13 @@ from aiprod.data.sources.demo.tones import RATE
 
 def spoil_pictures(name: str | None, pictures: Iterator[np.ndarray], fps: int) -> Iterator[np.ndarray]:
     """Apply a fault of the picture."""
-    held: np.ndarray | None = None
+    frozen: np.ndarray | None = None
     for n, picture in enumerate(pictures):
         if name == "black" and 1.2 <= n / fps < 3.7:
             yield np.zeros_like(picture)
         elif name == "freeze" and 1.2 <= n / fps < 3.7:
-            held = picture if held is None else held
-            yield held
+            frozen = picture if frozen is None else frozen
+            yield frozen
         elif name == "letterbox":
             bar = (picture.shape[0] - round(picture.shape[1] / 2.7)) // 2
             picture[:bar] = 0
