@@ -18,7 +18,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.latents.cache import cache_latents, geometry_digest
-from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
+from aiprod.trainer.latents.encode import CacheLatentsParams, UnloadedModels
 from aiprod.trainer.loop.accelerator import default_device
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.stage import read_selection
@@ -35,7 +35,7 @@ def main() -> None:
     selection, inputs = read_selection(DATA)
     if selection.left_out:
         log(selection.table())
-    models = CacheModels.load(MODELS, params, default_device())
+    models = UnloadedModels(MODELS, params, default_device())
     memo = Memo(state().memo("cache_latents"), digest_of([code_digest("cache_latents"), dict(models.digests)]))
     with atomic_folder(OUT) as folder:
         rows, counters, metrics = cache_latents(

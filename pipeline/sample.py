@@ -11,6 +11,7 @@ from aiprod.base.stage import Counters, record_counters
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.evaluation.memorisation import TrainingClips
 from aiprod.evaluation.real_clips import read_reference
+from aiprod.evaluation.sample_job import SampleWorkers
 from aiprod.evaluation.sample_stage import SampleParams, SampleRow, make_samples
 from aiprod.executors.executor import chosen_engine
 from aiprod.inference.pipeline import AVPipeline
@@ -31,7 +32,8 @@ def main() -> None:
     """Load the models, sample, write films, contact sheet, manifest and metrics."""
     params, seed = load_params(SampleParams, "sample"), int(load_value("seed"))
     use_threads(params.threads)
-    pipeline = AVPipeline.from_pretrained(device=default_device())
+    engine = chosen_engine()
+    pipeline = AVPipeline.from_pretrained(device=default_device()) if engine == "local" else SampleWorkers.of(engine)
     upsampler = pipeline.record.upsampler
     selection, _ = read_selection(DATA)
     real = read_reference(selection, params.generation.config(pipeline.record), params.reference_clips)
@@ -44,9 +46,7 @@ def main() -> None:
         {clip_id: words for clip_id, words in prints.items() if clip_id in trained_on},
     )
     with atomic_folder(OUT) as folder:
-        sampled = make_samples(
-            pipeline, params, folder, seed=seed, real=real, training=training, engine=chosen_engine()
-        )
+        sampled = make_samples(pipeline, params, folder, seed=seed, real=real, training=training)
         write_manifest(
             folder,
             sampled.rows,

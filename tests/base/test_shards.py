@@ -25,7 +25,7 @@ from aiprod.errors import AiprodError
 from aiprod.storage.clip_store import ClipStore, content, decrypted_copy, present, refuse_damaged, stored_sha256
 from aiprod.storage.crypto.film_encryption import ErasedError, Vault
 from aiprod.storage.crypto.tombstones import Tombstone, add
-from aiprod.storage.shards import packing
+from aiprod.storage.shards import archive, packing
 from aiprod.storage.shards.archive import Index, file_name, index_bytes, parse_index, write
 from aiprod.storage.shards.packing import arrange, planned, unpack
 from aiprod.storage.shards.params import LARGE, ShardParams
@@ -187,6 +187,13 @@ def test_tar_readers_list_the_objects(folder: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
         subprocess.run(["tar", "xf", Shards(folder).paths()[0], "-C", tmp_path / "out"], check=True)
         assert all(p.read_bytes() == made[p.relative_to(tmp_path / "out").as_posix()] for p in tmp_path.rglob("out/c*"))
+
+
+@given(st.from_regex(r"\A[a-z0-9/._-]{1,100}\Z"), st.one_of(st.integers(0, 8**11 - 1), st.sampled_from([0, 511, 512])))
+def test_headers_are_those_of_tarfile(name: str, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o444
+    assert archive._header(name, size) == info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
 
 
 def test_webdataset_reads_them(folder: Path) -> None:

@@ -58,7 +58,7 @@ def test_eight_bit_weights_caption_too_and_are_another_version(checkpoint: Path,
     small = VlmCaptioner(whole.model_copy(update={"quantize": "int8"}))
     drafts = small.describe([Subject(path.stem, {}, path=path) for path in films])
     assert len(drafts) == 2 and all(draft.caption for draft in drafts)
-    kinds = {str(parameter.dtype) for parameter in small._model.parameters()}
+    kinds = {str(parameter.dtype) for parameter in small._loaded[1].parameters()}
     assert "torch.int8" in kinds
     assert small.version != VlmCaptioner(whole).version
 
@@ -72,7 +72,7 @@ def test_version_follows_weights_and_prompt(checkpoint: Path) -> None:
 
 def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(AiprodError, match="does not load") as caught:
-        VlmCaptioner(VlmParams(checkpoint=str(tmp_path), device="cpu"))
+        VlmCaptioner(VlmParams(checkpoint=str(tmp_path), device="cpu")).load()
     assert "\n" not in str(caught.value)
     with pytest.raises(AiprodError, match="empty"):
         VlmCaptioner(VlmParams())
@@ -107,7 +107,7 @@ def test_a_name_on_the_hub_loads_that_commit_from_the_cache(
     subjects = [Subject("a", {}, path=films[0])]
     assert [d.caption for d in cached.describe(subjects)] == [d.caption for d in own.describe(subjects)]
     with pytest.raises(AiprodError, match="does not load"):
-        VlmCaptioner(VlmParams(checkpoint="someone/model", revision=commit[::-1], **params))
+        VlmCaptioner(VlmParams(checkpoint="someone/model", revision=commit[::-1], **params)).load()
 
 
 def test_another_file_in_the_folder_is_another_version(checkpoint: Path, tmp_path: Path) -> None:

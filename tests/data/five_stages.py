@@ -16,6 +16,7 @@ from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
+from aiprod.evaluation.sample_job import SampleWorkers
 from aiprod.evaluation.sample_stage import SampleParams, SampleRow, make_samples
 from aiprod.executors.types import Engine
 from aiprod.inference.params import GenerationParams
@@ -28,7 +29,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.latents.cache import cache_latents
-from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
+from aiprod.trainer.latents.encode import CacheLatentsParams, UnloadedModels
 from aiprod.trainer.loop.curriculum import PhaseGeometry
 from aiprod.trainer.training_set import Selection, TrainingClip
 
@@ -84,7 +85,7 @@ def five_stages(folder: Path, engine: Engine, models: Path, vlm: Path) -> dict[s
     said = {row.clip_id: row.caption or "" for row in captions}
     chosen = [_training_clip(clip, store, said[clip.clip_id]) for clip in clips if clip.status == "ok"]
     caching = CacheLatentsParams(min_psnr_db=0.0)
-    makers = CacheModels.load(models, caching)
+    makers = UnloadedModels(models, caching)
     latents, counters, _ = cache_latents(
         Selection(chosen, [], {}),
         PHASES,
@@ -98,8 +99,8 @@ def five_stages(folder: Path, engine: Engine, models: Path, vlm: Path) -> dict[s
     assert counters.processed == 2 * len(chosen)
     sampling = SampleParams(prompts=PROMPTS, batch=2, viewing_scale=1, generation=GenerationParams(steps=2))
     (folder / "samples").mkdir()
-    pipeline = AVPipeline.from_pretrained(models)
-    samples = make_samples(pipeline, sampling, folder / "samples", seed=3, engine=engine, models=models)
+    pipeline = AVPipeline.from_pretrained(models) if engine == "local" else SampleWorkers.of(engine, models)
+    samples = make_samples(pipeline, sampling, folder / "samples", seed=3)
     tables: list[tuple[str, list[Any], Any, Callable[[Any], str]]] = [
         ("films", films, FilmRow, lambda row: row.film_id),
         ("clips", clips, ClipRow, lambda row: row.clip_id),

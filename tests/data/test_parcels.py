@@ -8,20 +8,45 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from aiprod.captions.caption_job import answers_of_workers
+from aiprod.captions.captioner import Subject
+from aiprod.captions.params import CaptionParams
+from aiprod.captions.registry import make_captioner
 from aiprod.errors import AiprodError
+from aiprod.evaluation.memorisation import VaeEncoder
+from aiprod.evaluation.sample_job import SampleWorkers
 from aiprod.executors import executor
 from aiprod.executors.local import LocalPool
 from aiprod.executors.parcels import Bundle, Depot, Packer, take_over, value_of, work
 from aiprod.executors.types import Bounds, Outcome
+from aiprod.models.adapters.autoencoders import load_video_vae
+from aiprod.models.artifacts import LATENT_MAKERS
 from aiprod.storage.crypto.film_encryption import CARRIED, Vault
 from aiprod.storage.crypto.key_transport import KeyReceiver, seal_for
 from aiprod.storage.result_cache import Memo
+from aiprod.trainer.latents.encode import CacheLatentsParams, TextJob
+from aiprod.trainer.latents.encode_job import encode_on_workers
 from tests.captions.llava import save_llava
 from tests.data.five_stages import fill_inbox, five_stages
 from tests.inference.conftest import models  # noqa: F401 - a fixture
 from tests.projects import enter_project
+
+LOADERS = (
+    "aiprod.captions.vlm.VlmCaptioner.load",
+    "aiprod.evaluation.sample_job.load_video_vae",
+    "aiprod.inference.pipeline.load_transformer",
+    "aiprod.inference.pipeline.load_video_vae",
+    "aiprod.trainer.latents.encode.load_text_encoder",
+    "aiprod.trainer.latents.encode.load_video_vae",
+)
+
+
+def _refuse_to_load(*_: Any, **__: Any) -> None:
+    raise AssertionError("a model is loaded in the process that only hands out work")
 
 
 class Store:
@@ -104,6 +129,8 @@ def test_all_five_stages_leave_the_same_bytes_and_nothing_private_travels_in_the
     vlm = save_llava(tmp_path / "llava")
     fill_inbox(make_film, films=3)
     here = five_stages(Path("local").absolute(), "local", models, vlm)
+    for loader in LOADERS:
+        monkeypatch.setattr(loader, _refuse_to_load)  # in this process: workers alone load models
     there = five_stages(Path("ray").absolute(), "ray", models, vlm)
     assert there.keys() == here.keys()
     assert [name for name in here if here[name] != there[name]] == []
@@ -121,6 +148,42 @@ def test_all_five_stages_leave_the_same_bytes_and_nothing_private_travels_in_the
         data = path.read_bytes()
         assert key not in data and middle not in data, path
     assert not [path for path in left if "keys" in path.parts]
+
+
+@pytest.mark.slow
+def test_workers_encode_samples_for_the_search_for_copies_as_this_process_does(
+    tmp_path: Path,
+    other_machine: type[OtherMachine],
+    models: Path,  # noqa: F811
+) -> None:
+    vae, workers = load_video_vae(models / "video_vae"), SampleWorkers.of("ray", models)
+    draw = np.random.default_rng(2)
+    pictures = [draw.integers(0, 255, (9, 32, 48, 3), np.uint8) for _ in range(5)]
+    latents = VaeEncoder(vae)(pictures[:2], [])[0]
+    here, there = VaeEncoder(vae)(pictures, latents), workers.encoder(pictures, latents)
+    for ours, theirs in zip(here, there, strict=True):
+        assert len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert workers.encoder([], []) == ([], [])
+
+
+@pytest.mark.slow
+def test_models_that_do_not_load_on_a_worker_stop_the_stage_and_mark_no_clip(
+    tmp_path: Path, other_machine: type[OtherMachine]
+) -> None:
+    makers, memo = tmp_path / "models", Memo(tmp_path / "memo", "")
+    for name in LATENT_MAKERS:
+        (makers / name).mkdir(parents=True)
+        (makers / name / "config.json").write_text("{}")
+    texts = [[TextJob("k" * 64, "a red circle")]]
+    with pytest.raises(AiprodError, match=r"models/video_vae"):
+        list(encode_on_workers([], texts, CacheLatentsParams(), makers, memo=memo, engine="ray"))
+    (tmp_path / "vlm").mkdir()
+    (tmp_path / "vlm/config.json").write_text("{}")
+    asked = CaptionParams.model_validate({"captioner": "vlm", "vlm": {"checkpoint": str(tmp_path / "vlm")}})
+    subjects = [Subject(f"c{n}", {}) for n in range(2)]
+    keys = {subject.clip_id: subject.clip_id for subject in subjects}
+    with pytest.raises(AiprodError, match="does not load"):
+        list(answers_of_workers(asked, make_captioner(asked), subjects, keys, memo=memo, engine="ray"))
 
 
 def test_keys_open_for_one_worker_alone() -> None:

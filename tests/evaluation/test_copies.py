@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from aiprod.evaluation.memorisation import TrainingClips, find_copies, limit_between, sentence
+from aiprod.evaluation.memorisation import TrainingClips, VaeEncoder, find_copies, limit_between, sentence
 from aiprod.inference.request import GeneratedClip, Request
 
 SHAPE = (3, 9, 8, 8)
@@ -53,9 +53,9 @@ def film(latent: torch.Tensor) -> GeneratedClip:
 
 
 def searched(cache: Cache, latents: list[torch.Tensor]) -> Any:
-    pipeline: Any = SimpleNamespace(video_vae=Plain(), device="cpu")
+    plain: Any = Plain()
     known: Any = TrainingClips(cache, "high", {})  # type: ignore[arg-type]
-    return find_copies([film(latent) for latent in latents], pipeline, known)
+    return find_copies([film(latent) for latent in latents], VaeEncoder(plain), known)
 
 
 def overfitted(clip: torch.Tensor) -> torch.Tensor:

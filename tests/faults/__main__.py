@@ -1,16 +1,22 @@
 """Run a series of trials of faults on small pipelines, each repaired by the next ``dvc repro``.
 
-``python -m tests.faults --trials 100 --seed 1 [--target caption] [--out docs/reliability.md]``
+``python -m tests.faults --trials 100 --seed 1 [--target caption] [--results FILE] [--out docs/reliability.md]``
+
+With ``--results`` each trial is a line of JSON that is appended, and a series that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tests.faults.trial import Result, prepare, run_trial
 
@@ -60,6 +66,25 @@ def written_below(text: str) -> str:
     return f"\n{mark}{text.partition(mark)[2]}" if mark in text else ""
 
 
+def known_results(path: Path | None, seed: int, target: str) -> dict[int, Result]:
+    """The trials of a series that ended before, by number."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path is not None and path.is_file() else []
+    entries: list[dict[str, Any]] = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # a kill may cut a line
+            entries.append(json.loads(line))
+    mine = [e["result"] for e in entries if (e["seed"], e["target"]) == (seed, target)]
+    return {e["number"]: Result(**{**e, "problems": tuple(e["problems"])}) for e in mine}
+
+
+def note(path: Path, seed: int, target: str, result: Result) -> None:
+    """Append a trial to the file of its series."""
+    line = json.dumps({"seed": seed, "target": target, "result": asdict(result)})
+    cut = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" * cut + line + "\n")
+
+
 def main() -> int:
     """Exit code 1 where a trial did not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
@@ -67,24 +92,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--target", default="caption", help="the stage up to which the pipeline runs")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further trial after these")
+    parser.add_argument(
+        "--results", type=Path, default=None, help="append each trial to this file; go on with its series"
+    )
     parser.add_argument("--out", type=Path, default=None, help="write the table to this file, e.g. docs/reliability.md")
     given = parser.parse_args()
-    results: list[Result] = []
-    known = given.out.read_text(encoding="utf-8") if given.out is not None and given.out.is_file() else ""
-    kept = written_below(known)
+    results = known_results(given.results, given.seed, given.target)
+    waiting = [number for number in range(given.trials) if number not in results]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aiprod-faults-") as name:
-        undisturbed = prepare(Path(name), given.target)
-        print(f"an undisturbed run takes {undisturbed.duration_s:.1f} s", file=sys.stderr)
-        for number in range(given.trials):
-            if time.monotonic() - began > given.minutes * 60:
+        undisturbed = prepare(Path(name), given.target) if waiting else None
+        for number in waiting:
+            if undisturbed is None or time.monotonic() - began > given.minutes * 60:
                 break
-            result = run_trial(undisturbed, Path(name), number, given.seed)
-            results.append(result)
+            result = results[number] = run_trial(undisturbed, Path(name), number, given.seed)
             print(f"{number}: {result.fault}: {result.how}: {'; '.join(result.problems) or 'held'}", file=sys.stderr)
-            if given.out is not None:
-                given.out.write_text(page(results, given.seed, given.target) + kept, encoding="utf-8")
-    return int(any(result.problems for result in results))
+            if given.results is not None:
+                note(given.results, given.seed, given.target, result)
+    if given.out is not None:
+        kept = written_below(given.out.read_text(encoding="utf-8")) if given.out.is_file() else ""
+        ended = [results[number] for number in sorted(results)]
+        given.out.write_text(page(ended, given.seed, given.target) + kept, encoding="utf-8")
+    return int(any(result.problems for result in results.values()))
 
 
 if __name__ == "__main__":

@@ -14,33 +14,108 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from tests.end_to_end.workspace import Workspace
 
-Fault = Callable[[Workspace, random.Random, str, float], str]
-"""(project, random numbers, target, how long an undisturbed run takes) → what was done."""
+
+@dataclass(frozen=True)
+class Run:
+    """The run that a fault disturbs.
+
+    Attributes:
+        target: the stage up to which the pipeline runs.
+        duration_s, work_s: time and processor time that it takes undisturbed.
+    """
+
+    target: str
+    duration_s: float
+    work_s: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault.
+
+    Attributes:
+        disturb: does it to a project, and says how.
+        finished: whether the project has run before, else its first run is what is disturbed.
+    """
+
+    disturb: Callable[[Workspace, random.Random, Run], str]
+    finished: bool = False
+
+
+def _environment(project: Workspace) -> dict[str, str]:
+    return Workspace(project.root, warm=False).environment
 
 
 def _start(project: Workspace, target: str, **more: object) -> subprocess.Popen[bytes]:
-    """`dvc repro` in a session of its own."""
+    """`dvc repro` in a session of its own, whose stages are new processes below it, as they are for a user."""
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", target],
         cwd=project.root,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        **{"env": project.environment, **more},  # type: ignore[call-overload]
+        **{"env": _environment(project), **more},  # type: ignore[call-overload]
     )
+
+
+@dataclass
+class Work:
+    """Processor time of a program and of all that it started, as far as it was seen while it ran.
+
+    A fault falls after a share of the work and not of the time, so that a busy machine moves none to the end.
+    """
+
+    root: int
+    _seen_s: dict[int, float] = field(default_factory=dict)
+
+    def look(self) -> float:
+        """Seconds until now; what ended between two looks is left out."""
+        waiting = [self.root]
+        while waiting:
+            pid = waiting.pop()
+            with contextlib.suppress(OSError):
+                times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+                self._seen_s[pid] = sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+                waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return sum(self._seen_s.values())
+
+
+_LOOK_S = 0.1
+_PATIENCE_S = 1800.0  # at the lowest priority of a busy machine a run takes as long
+
+
+def whole_run(project: Workspace, target: str) -> Run:
+    """A run in new processes that nothing disturbs."""
+    began, running = time.monotonic(), _start(project, target)
+    work, work_s = Work(running.pid), 0.0
+    while running.poll() is None:
+        work_s = work.look()
+        time.sleep(_LOOK_S)
+    assert running.returncode == 0, f"dvc repro {target} ended with {running.returncode}"
+    _end(running)
+    return Run(target, time.monotonic() - began, work_s)
+
+
+def _wait(running: subprocess.Popen[bytes], run: Run, share: float) -> str:
+    """Let a run do a share of its work; how much that is, in words."""
+    work = Work(running.pid)
+    while running.poll() is None and work.look() < share * run.work_s:
+        time.sleep(_LOOK_S)
+    return f"after {share:.0%} of the work"
 
 
 def _end(running: subprocess.Popen[bytes]) -> None:
     """Wait for DVC and for what it left running: a stage ends by itself when its DVC is gone."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        running.wait(timeout=300)
-    limit = time.monotonic() + 60
+        running.wait(timeout=_PATIENCE_S)
+    limit = time.monotonic() + _PATIENCE_S
     while time.monotonic() < limit:
         left = [p for p in psutil.process_iter(["pid"]) if _in_session(p.pid, running.pid)]
         if not left:
@@ -67,109 +142,104 @@ def _descendants(pid: int) -> tuple[list[psutil.Process], list[psutil.Process]]:
 
 
 def _kill(whom: str) -> Fault:
-    def fault(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
-        running = _start(project, target)
-        at = rng.uniform(0.05, 0.95) * duration_s
-        time.sleep(at)
+    def fault(project: Workspace, rng: random.Random, run: Run) -> str:
+        running = _start(project, run.target)
+        at = _wait(running, run, rng.uniform(0.05, 0.95))
         said = "DVC had ended"
-        limit = time.monotonic() + 20
-        while running.poll() is None and time.monotonic() < limit:
+        while running.poll() is None:
             stages, workers = _descendants(running.pid)
             found = {"dvc": [psutil.Process(running.pid)], "stage": stages, "worker": workers}[whom]
             if found:
                 with contextlib.suppress(psutil.Error):
                     found[-1].kill()
-                    said = f"SIGKILL of {whom} after {at:.1f} s"
+                    said = f"SIGKILL of {whom} {at}"
                     break
             time.sleep(0.05)
         _end(running)
         return said
 
-    return fault
+    return Fault(fault)
 
 
-def interrupt(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+def interrupt(project: Workspace, rng: random.Random, run: Run) -> str:
     """Ctrl-C: the whole group gets the signal."""
-    running = _start(project, target)
-    at = rng.uniform(0.05, 0.95) * duration_s
-    time.sleep(at)
+    running = _start(project, run.target)
+    at = _wait(running, run, rng.uniform(0.05, 0.95))
     with contextlib.suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGINT)
     _end(running)
-    return f"SIGINT to the group after {at:.1f} s"
+    return f"SIGINT to the group {at}"
 
 
-def full_disk(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+def full_disk(project: Workspace, rng: random.Random, run: Run) -> str:
     """No file may grow beyond a limit: EFBIG where a full disk gives ENOSPC, at a place that the limit decides."""
     limit = int(2 ** rng.uniform(10, 19))
 
     def bound() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-    _end(_start(project, target, preexec_fn=bound))
+    _end(_start(project, run.target, preexec_fn=bound))
     return f"no file beyond {limit} bytes"
 
 
-def two_runs(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+def two_runs(project: Workspace, rng: random.Random, run: Run) -> str:
     """Two `dvc repro` at once."""
-    first = _start(project, target)
-    apart = rng.uniform(0, 0.5) * duration_s
-    time.sleep(apart)
-    second = _start(project, target)
+    first = _start(project, run.target)
+    at = _wait(first, run, rng.uniform(0, 0.5))
+    second = _start(project, run.target)
     _end(first)
     _end(second)
-    return f"two runs, {apart:.1f} s apart"
+    return f"a second run {at}"
 
 
-def locked_database(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+def locked_database(project: Workspace, rng: random.Random, run: Run) -> str:
     """Another process holds the audit log's database while the run goes on."""
     project.dvc("repro", "scan")
     place = project.root / ".aiprod/audit/log.db"
     place.parent.mkdir(parents=True, exist_ok=True)
-    held = rng.uniform(0.3, 1.0) * duration_s
+    held = rng.uniform(0.3, 1.0) * run.duration_s
     with contextlib.closing(sqlite3.connect(place, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        running = _start(project, target)
+        running = _start(project, run.target)
         time.sleep(held)
         other.execute("ROLLBACK")
     _end(running)
     return f"audit log locked for {held:.1f} s"
 
 
-def locked_cache_database(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+def locked_cache_database(project: Workspace, rng: random.Random, run: Run) -> str:
     """Another process holds the databases in which DVC remembers hashes, while the run goes on."""
     project.dvc("repro", "scan")
     found = project.run(sys.executable, "-c", "from dvc.repo import Repo; print(Repo('.').site_cache_dir)").stdout
     databases = sorted(Path(found.strip()).rglob("*.db"))
-    held = rng.uniform(0.3, 1.0) * duration_s
+    held = rng.uniform(0.3, 1.0) * run.duration_s
     with contextlib.ExitStack() as stack:
         for place in databases:
             other = stack.enter_context(contextlib.closing(sqlite3.connect(place, isolation_level=None, timeout=30)))
             other.execute("BEGIN EXCLUSIVE")
-        running = _start(project, target)
+        running = _start(project, run.target)
         time.sleep(held)
     _end(running)
     return f"{len(databases)} databases of DVC locked for {held:.1f} s"
 
 
-def other_branch(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+def other_branch(project: Workspace, rng: random.Random, run: Run) -> str:
     """A branch with other films is checked out while the run goes on, run there for a while, and left again."""
     project.run("git", "checkout", "-qb", "other")
     project.set_params(seed=rng.randrange(1, 1000), ingest__demo__films=2)
     project.run("git", "commit", "-qam", "other")
     project.run("git", "checkout", "-q", "-")
-    running = _start(project, target)
-    at = rng.uniform(0.1, 0.9) * duration_s
-    time.sleep(at)
+    running = _start(project, run.target)
+    at = _wait(running, run, rng.uniform(0.1, 0.9))
     project.run("git", "checkout", "-qf", "other")
     _end(running)
-    there = _start(project, target)
-    time.sleep(rng.uniform(0, 0.5) * duration_s)
+    there = _start(project, run.target)
+    _wait(there, run, rng.uniform(0, 0.5))
     with contextlib.suppress(ProcessLookupError):
         os.killpg(there.pid, signal.SIGTERM)
     _end(there)
     project.run("git", "checkout", "-qf", "main")
-    return f"another branch checked out after {at:.1f} s, and back"
+    return f"another branch checked out {at}, and back"
 
 
 # A library that a program's calls meet before libc: from a moment on, the time of day is another. Steady clocks and the
@@ -205,7 +275,7 @@ time_t time(time_t *out) {
 """
 
 
-def clock_set_in_a_run(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+def clock_set_in_a_run(project: Workspace, rng: random.Random, run: Run) -> str:
     """The clock is set forwards or back by minutes to years while the run goes on."""
     compiler = shutil.which("cc")
     if compiler is None:
@@ -214,21 +284,22 @@ def clock_set_in_a_run(project: Workspace, rng: random.Random, target: str, dura
         source, library = Path(folder) / "clock.c", Path(folder) / "clock.so"
         source.write_text(_CLOCK, encoding="utf-8")
         subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-        at, by = rng.uniform(0.05, 0.9) * duration_s, rng.choice([-10 * 365, -1, -1 / 24, 1 / 24, 1, 5 * 365])
+        at, by = rng.uniform(0.05, 0.9) * run.duration_s, rng.choice([-10 * 365, -1, -1 / 24, 1 / 24, 1, 5 * 365])
         jump = {"JUMP_AT": str(int(time.time() + at)), "JUMP_BY": str(int(by * 86400))}
-        _end(_start(project, target, env={**project.environment, "LD_PRELOAD": str(library), **jump}))
+        _end(_start(project, run.target, env={**_environment(project), "LD_PRELOAD": str(library), **jump}))
     return f"clock set by {by * 24:+.0f} h after {at:.1f} s"
 
 
-def _whole_run_first(damage: Callable[[Workspace, random.Random], str], *, forced: bool = False) -> Fault:
-    def fault(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
-        project.dvc("repro", target)
+def _damage(damage: Callable[[Workspace, random.Random], str], *, forced: bool = False) -> Fault:
+    """Damage to what a run has left, which every stage then reads again where it is ``forced`` to."""
+
+    def fault(project: Workspace, rng: random.Random, run: Run) -> str:
         said = damage(project, rng)
         if forced:
-            project.dvc("repro", "-f", target, check=False)
+            project.dvc("repro", "-f", run.target, check=False)
         return said
 
-    return fault
+    return Fault(fault, finished=True)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -291,17 +362,17 @@ def clock_jump(project: Workspace, rng: random.Random) -> str:
     return f"all times {years:+d} years"
 
 
-def other_parameters(project: Workspace, rng: random.Random) -> str:
+def other_parameters(project: Workspace, rng: random.Random, run: Run) -> str:
     """Another value, a run that is killed, and back: as when a branch is left in the middle."""
     text = (project.root / "params.yaml").read_text()
     project.set_params(seed=rng.randrange(1000))
-    running = _start(project, "qc_decide")
-    time.sleep(rng.uniform(0.5, 6))
+    running = _start(project, run.target)
+    at = _wait(running, run, rng.uniform(0.05, 0.8))
     with contextlib.suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGKILL)
     _end(running)
     (project.root / "params.yaml").write_text(text)
-    return "another seed, killed, and back"
+    return f"another seed, killed {at}, and back"
 
 
 def empty_rwlock(project: Workspace, rng: random.Random) -> str:
@@ -316,18 +387,18 @@ FAULTS: dict[str, Fault] = {
     "SIGKILL of a stage": _kill("stage"),
     "SIGKILL of a worker": _kill("worker"),
     "SIGKILL of DVC": _kill("dvc"),
-    "Ctrl-C": interrupt,
-    "full disk": full_disk,
-    "two runs at once": two_runs,
-    "locked database": locked_database,
-    "locked database of DVC": locked_cache_database,
-    "another branch in the middle": other_branch,
-    "bit flipped in the memo": _whole_run_first(flip_memo, forced=True),
-    "memo object emptied": _whole_run_first(truncate_memo, forced=True),
-    "bit flipped in DVC's cache": _whole_run_first(flip_cache),
-    "bit flipped in the state": _whole_run_first(flip_state, forced=True),
-    "clock set in a run": clock_set_in_a_run,
-    "clock jump": _whole_run_first(clock_jump),
-    "other parameters and back": _whole_run_first(other_parameters),
-    "damaged rwlock": _whole_run_first(empty_rwlock),
+    "Ctrl-C": Fault(interrupt),
+    "full disk": Fault(full_disk),
+    "two runs at once": Fault(two_runs),
+    "locked database": Fault(locked_database),
+    "locked database of DVC": Fault(locked_cache_database),
+    "another branch in the middle": Fault(other_branch),
+    "bit flipped in the memo": _damage(flip_memo, forced=True),
+    "memo object emptied": _damage(truncate_memo, forced=True),
+    "bit flipped in DVC's cache": _damage(flip_cache),
+    "bit flipped in the state": _damage(flip_state, forced=True),
+    "clock set in a run": Fault(clock_set_in_a_run),
+    "clock jump": _damage(clock_jump),
+    "other parameters and back": Fault(other_parameters, finished=True),
+    "damaged rwlock": _damage(empty_rwlock),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from tests.faults.__main__ import known_results, note
 from tests.faults.injected import FAULTS
-from tests.faults.trial import prepare, run_trial
+from tests.faults.trial import Result, prepare, run_trial
 
 
 @pytest.mark.slow
@@ -16,6 +18,16 @@ def test_a_killed_stage_a_clock_that_is_set_and_a_damaged_memo_end_in_the_undist
     few = ("SIGKILL of a stage", "clock set in a run", "memo object emptied")
     results = [run_trial(undisturbed, tmp_path, number, seed=5, fault=name) for number, name in enumerate(few)]
     assert not [(result.fault, result.how, result.problems) for result in results if result.problems]
+
+
+def test_a_series_that_was_stopped_goes_on_after_the_trials_that_ended(tmp_path: Path) -> None:
+    path, ended = tmp_path / "trials.jsonl", Result(3, "full disk", "no file beyond 9 bytes", "`dvc repro`", ("lost",))
+    note(path, 1, "caption", ended)
+    with path.open("a") as file:
+        file.write('{"seed": 1, "targ')  # a kill while it was written
+    note(path, 1, "caption", dataclasses.replace(ended, number=4, problems=()))
+    assert known_results(path, 1, "caption") == {3: ended, 4: dataclasses.replace(ended, number=4, problems=())}
+    assert known_results(path, 2, "caption") == known_results(tmp_path / "none", 1, "caption") == {}
 
 
 @pytest.mark.long

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 import re
 import shutil
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.end_to_end.workspace import Workspace, make_workspace, small
-from tests.faults.injected import FAULTS, Fault
+from tests.faults.injected import FAULTS, Run, whole_run
 
 _OUTS = ("datasets/v1", "models", "reports")
 _MADE_AT_EACH_RUN = {"datasets/v1/offers.json", "datasets/v1/code.json"}
 _SLICE = 64
 _REPAIRS_MAX = 3
+_END_S = 30.0
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A project before its first run (with the keys of the run to compare with), and what that run made.
+    """A project before and after its first run, with the same keys, and what that run made.
 
     Attributes:
-        duration_s: how long the run took, so that faults fall somewhere within it.
         private: bytes of the private film that must be nowhere in the clear.
     """
 
     start: Path
-    target: str
+    finished: Path
+    run: Run
     outputs: dict[str, str]
-    duration_s: float
     private: bytes
 
 
@@ -48,7 +52,7 @@ class Result:
 
 def prepare(folder: Path, target: str, films: int = 3) -> Undisturbed:
     """Make a project with generated films and a private one, run it once, and keep its beginning and its end."""
-    project = small(make_workspace(folder / "undisturbed", warm=False))
+    project = small(make_workspace(folder / "finished"))
     project.set_params(ingest__demo__films=films, ingest__sources=["demo", "inbox"], ingest__workers=1)
     project.dvc("repro", "ingest")
     film = next((project.root / "datasets/v1/raw").glob("*.mp4"))
@@ -59,14 +63,16 @@ def prepare(folder: Path, target: str, films: int = 3) -> Undisturbed:
     (inbox / "SOURCES.csv").write_text(words)
     project.run("git", "commit", "-qam", "films", check=False)
     _forget(project.root)
-    began = time.monotonic()
-    project.dvc("repro", target)
-    duration = time.monotonic() - began
-    outputs = outputs_of(project.root)
+    run = whole_run(project, target)
     start = folder / "start"
-    shutil.copytree(project.root, start, symlinks=True)
+    _copy(project.root, start)
     _forget(start)
-    return Undisturbed(start, target, outputs, duration, mine[-_SLICE:])
+    return Undisturbed(start, project.root, run, outputs_of(project.root), mine[-_SLICE:])
+
+
+def _copy(project: Path, target: Path) -> None:
+    """With its times, and with files that are one under several names, as the memo's are."""
+    subprocess.run(["cp", "-a", "--reflink=auto", project, target], check=True)
 
 
 def _forget(root: Path) -> None:
@@ -87,17 +93,19 @@ def outputs_of(root: Path) -> dict[str, str]:
 
 
 def run_trial(undisturbed: Undisturbed, folder: Path, number: int, seed: int, fault: str | None = None) -> Result:
-    """Trial ``number`` of the series ``seed``: which fault (where none is named), and when, follow from the two."""
+    """Trial ``number`` of the series ``seed``: which fault (where none is named), and when, follow from the two.
+
+    What is disturbed runs in new processes; what prepares and repairs, in warm ones.
+    """
     rng = random.Random(f"{seed}/{number}")
     names = sorted(FAULTS)
     name = fault or (names[number] if number < len(names) else rng.choice(names))
-    root = folder / f"trial-{number}"
-    shutil.copytree(undisturbed.start, root, symlinks=True)
-    project = Workspace(root, warm=False)
+    root, fault_ = folder / f"trial-{number}", FAULTS[name]
+    _copy(undisturbed.finished if fault_.finished else undisturbed.start, root)
+    project = Workspace(root)
     try:
-        disturb: Fault = FAULTS[name]
-        how = disturb(project, rng, undisturbed.target, undisturbed.duration_s)
-        repair, problems = _repair(project, undisturbed.target)
+        how = fault_.disturb(project, rng, undisturbed.run)
+        repair, problems = _repair(project, undisturbed.run.target)
         problems += _differences(undisturbed.outputs, outputs_of(root))
         problems += _left_behind(root, undisturbed.private)
         return Result(number, name, how, repair, tuple(problems))
@@ -134,8 +142,8 @@ def _differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
 
 
 def _left_behind(root: Path, private: bytes) -> list[str]:
-    """The private film in the clear anywhere but in the inbox, and unfinished pieces."""
-    problems = []
+    """The private film in the clear anywhere but in the inbox, unfinished pieces, and processes that go on."""
+    problems = [f"process {pid} still runs" for pid in _at_work_in(root)]
     for path in (p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
         name = path.relative_to(root).as_posix()
         if not name.startswith("datasets/inbox/") and private in path.read_bytes():
@@ -143,3 +151,17 @@ def _left_behind(root: Path, private: bytes) -> list[str]:
         if name.startswith(".aiprod/memo/") and ".new." in name:
             problems.append(f"unfinished piece {name}")
     return problems
+
+
+def _at_work_in(root: Path) -> list[int]:
+    """Processes whose working directory is a project, and that do not end by themselves."""
+    until = time.monotonic() + _END_S
+    while True:
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if Path(process.cwd()).is_relative_to(root):
+                    found.append(process.pid)
+        if not found or time.monotonic() > until:
+            return found
+        time.sleep(0.2)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from aiprod.base.files import write_json
+from aiprod.base.files import read_json, write_json
 from aiprod.base.state import state
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
@@ -22,7 +24,7 @@ from aiprod.governance.lineage.lineage import lineage
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_rows
 from aiprod.storage.result_cache import Memo
-from tests.governance.erasable import NAME, URL, Project
+from tests.governance.erasable import NAME, REPOSITORY, URL, Project
 
 
 def _digest(project: Project, name: str = NAME) -> str:
@@ -72,6 +74,35 @@ def test_finished_films_name_the_shots_of_the_film_and_of_every_model_that_saw_i
             "sound 00:00:00:00 to 00:00:01:00: speech a line",
         ]
     }
+
+
+def test_a_stranger_checks_the_certificate_with_a_page_of_code(project: Project) -> None:
+    done = carry_out(plan(project.root, ErasureRequest(project.clip(NAME)), Vault()), Vault(), actor="x", role="legal")
+    public, script = project.root / "datasets/audit/log.pub", REPOSITORY / "docs/verify_erasure.py"
+
+    def said(path: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", str(script), str(path), str(public)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    whole = said(done.path)
+    assert whole.returncode == 0 and project.films[NAME] in whole.stdout and "nowhere" in whole.stdout
+    entries = [entry.value for entry in AuditLog().entries() if entry.value["kind"] == "erasure"]
+    assert entries[-1]["facts"]["certificate"] in whole.stdout
+    forged = read_json(done.path)
+    forged["body"]["found_before"]["working tree"]["names"] += 1
+    write_json(project.root / "forged.json", forged)
+    assert said(project.root / "forged.json").stderr == "it was not signed with this key, or was changed since\n"
+    assert len(script.read_text().splitlines()) <= 40
+
+
+def test_released_videos_that_show_the_film_are_named_and_certified(project: Project) -> None:
+    clip, about = project.clip(NAME), {"time": "2026-01-01T00:00:00Z", "role": "legal", "models": [], "clips": []}
+    for digest, more in (("ab" * 32, {"clips": [clip]}), ("cd" * 32, {"models": ["of somebody else"]})):
+        path = project.root / f"datasets/releases/{digest[:16]}.json"
+        write_json(path, {"file": "film.mp4", "sha256": digest, **about, **more})
+    todo = plan(project.root, ErasureRequest(clip), Vault())
+    assert todo.released == {"ab" * 32: f"film.mp4 (2026-01-01T00:00:00Z): it shows {clip}"}
+    assert carry_out(todo, Vault(), actor="x", role="legal").body["released"] == ["ab" * 32]
 
 
 def test_what_cannot_be_erased_is_said_in_one_line(project: Project) -> None:

@@ -19,7 +19,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from aiprod.base.denials import Refusal, last_line
-from aiprod.base.files import read_json, write_json
+from aiprod.base.files import read_json, sha256_file, write_json
 from aiprod.commands import release as command
 from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
@@ -27,6 +27,9 @@ from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.credentials.content_credentials import SOURCE_TYPE, read_credential
 from aiprod.governance.credentials.signing_identity import anchors, identity
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.releases import FOLDER as RELEASES
+from aiprod.governance.dataset.releases import releases
+from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.lineage.signed_video import lineage_of
 from aiprod.governance.organisation import PLACE
 from aiprod.governance.policy.roles import ROLES
@@ -72,6 +75,27 @@ def test_a_signed_video_verifies_and_names_model_and_dataset(releasable: Path) -
     assert not anchors(releasable), "nobody else trusts the development root, so we do not either"
     assert (releasable / VIDEO).read_bytes() == original, "the DVC output is never signed, its copy is"
     assert read_credential(releasable / VIDEO, anchors(releasable)) is None
+
+
+def test_what_was_released_is_written_down_and_found_from_every_clip_that_its_model_saw(releasable: Path) -> None:
+    signed = sign(releasable)
+    [entry] = releases(releasable)
+    assert (entry.file, entry.sha256) == (signed.name, sha256_file(signed))
+    assert entry.models == [Records(releasable).training["model_digest"]] and entry.clips == []
+    assert entry.role == "legal", "and nobody's name"
+    seen = next(iter(Records(releasable).exposure))
+    found = lineage(releasable, seen, rehash=False)
+    [model] = [node for node in found.used_by if node.name == "diffusion"]
+    [left] = [node for node in model.children if node.kind == "release"]
+    assert (left.name, left.facts["sha256"]) == (signed.name, entry.sha256)
+    film = Records(releasable).clips[seen].film_id
+    assert entry.why({film}, ()) is None and entry.why((), entry.models) == "it was made by a model that saw it"
+    shown = entry.model_copy(update={"clips": [seen]})
+    assert shown.why({film}, ()) == f"it shows {seen}"
+    path = next((releasable / RELEASES).glob("*.json"))
+    path.write_text(path.read_text().replace('"file"', '"fill"'))
+    with pytest.raises(AiprodError, match=r"datasets/releases/.*restore it from git"):
+        list(releases(releasable))
 
 
 def test_lineage_of_a_signed_video_reaches_its_films_wherever_it_lies(releasable: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.video import VideoVAE
 from aiprod.errors import CheckpointError, CoreError
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae, save_vae
+from aiprod.models.adapters.video_compression import video_compression
 from aiprod.models.checkpoint.folder import open_checkpoint
 
 pytestmark = pytest.mark.bitwise
@@ -106,6 +107,7 @@ def test_video_autoencoders_of_diffusers_do_what_diffusers_does(video: Foreign, 
     vae = load_video_vae(folder)
     assert isinstance(vae, VideoAutoencoder)
     assert (vae.compression.time, vae.compression.height, vae.compression.width) == (time, space, space)
+    assert video_compression(folder) == vae.compression, "known without its weights"
     x = torch.rand(1, 3, 1 + time, 3 * space, 2 * space) * 2 - 1
     theirs = model.encode(x).latent_dist
     ours = vae.encode(x)

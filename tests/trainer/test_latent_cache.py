@@ -124,6 +124,16 @@ def cached(selection, models, tmp_path_factory):
     return folder, memo, rows, counters, metrics, inputs
 
 
+class Unloaded:
+    """Models that are not to be loaded."""
+
+    def __init__(self, models: CacheModels) -> None:
+        self.digests, self.compression = models.digests, models.compression
+
+    def loaded(self) -> CacheModels:
+        raise AssertionError("models are loaded, and there is nothing to encode")
+
+
 def _row(cached, number: int, phase: str) -> LatentRow:
     return next(r for r in cached[2] if r.clip_id == f"c{number}-000" and r.phase == phase)
 
@@ -250,6 +260,9 @@ def test_a_second_run_computes_nothing_and_a_new_clip_only_itself(cached, select
     _, again, _ = cache_latents(selection, PHASES, models, PARAMS, folder=tmp_path / "a", memo=memo)
     assert (again.processed, again.reused, again.failed) == (0, 8, 2)
     assert (tmp_path / "a/low/c0-000.safetensors").read_bytes() == (folder / "low/c0-000.safetensors").read_bytes()
+    known = dataclasses.replace(selection, train=selection.train[:2])
+    _, known_counters, _ = cache_latents(known, PHASES, Unloaded(models), PARAMS, folder=tmp_path / "c", memo=memo)
+    assert (known_counters.processed, known_counters.reused) == (0, 4), "and loads nothing"
     new = _clip(7, _film(tmp_path / "7.mp4", 1.5), 1.5)
     more = dataclasses.replace(selection, train=[*selection.train, new])
     _, third, _ = cache_latents(more, PHASES, models, PARAMS, folder=tmp_path / "b", memo=memo)

@@ -12,6 +12,7 @@ from typing import Any
 from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.params import CaptionParams
 from aiprod.captions.registry import make_captioner
+from aiprod.errors import AiprodError
 from aiprod.executors.executor import in_parts
 from aiprod.executors.types import Bounds, Engine, Needs
 from aiprod.storage.crypto.film_encryption import is_private
@@ -50,18 +51,22 @@ class CaptionJob:
         return replace(self, subjects=subjects, params=self.params.with_files(at), memo=memo)
 
 
-def caption_part(job: CaptionJob) -> dict[str, str]:
+def caption_part(job: CaptionJob) -> dict[str, str] | AiprodError:
     """Fill the memo entry of each clip that could be captioned. Runs in a worker.
 
     Returns:
-        clip id → why there is no caption, of the others.
+        clip id → why there is no caption, of the others; or why the captioner does not load, for any clip.
     """
     import torch  # here: captioning by rules on this machine does without
 
     torch.set_num_threads(job.threads)
     key_of = dict(zip((s.clip_id for s in job.subjects), job.keys, strict=True))
     failed: dict[str, str] = {}
-    for subject, draft in _captioner(job.params.model_dump_json()).answers(job.subjects):
+    try:
+        captioner = _captioner(job.params.model_dump_json())
+    except AiprodError as error:
+        return error
+    for subject, draft in captioner.answers(job.subjects):
         if isinstance(draft, str):
             failed[subject.clip_id] = draft
         else:
@@ -71,7 +76,9 @@ def caption_part(job: CaptionJob) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _captioner(params: str) -> Captioner:
-    return make_captioner(CaptionParams.model_validate_json(params))
+    captioner = make_captioner(CaptionParams.model_validate_json(params))
+    captioner.load()
+    return captioner
 
 
 def answers_of_workers(
@@ -85,8 +92,11 @@ def answers_of_workers(
 ) -> Iterator[tuple[Subject, str | None]]:
     """Caption on the workers of an engine: each subject, with None once its memo entry is there, or with a reason.
 
+    Args:
+        captioner: need not be loaded here.
+
     Raises:
-        AiprodError: as :func:`aiprod.executors.executor.ordered_map`.
+        AiprodError: the captioner does not load there, or as :func:`aiprod.executors.executor.ordered_map`.
     """
     import torch
 
@@ -96,6 +106,8 @@ def answers_of_workers(
 
     parts = [subjects[start : start + captioner.batch] for start in range(0, len(subjects), captioner.batch)]
     for part, failed in in_parts(caption_part, job, parts, bounds=_BOUNDS, engine=engine, gpu=captioner.looks):
+        if isinstance(failed, AiprodError):
+            raise failed
         for subject in part:
             yield subject, failed if isinstance(failed, str) else failed.get(subject.clip_id)
 

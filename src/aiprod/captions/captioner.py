@@ -80,11 +80,19 @@ class Captioner(ABC):
     @classmethod
     @abstractmethod
     def begin(cls, params: CaptionParams) -> Self:
-        """The captioner that the parameters describe.
+        """The captioner that the parameters describe; a model is not loaded before it is needed.
 
         Raises:
             AiprodError: what it needs is not named, not there or does not work.
         """
+
+    def load(self) -> None:
+        """Load what describing needs, such as a model. Whoever only asks for versions and refusals need not.
+
+        Raises:
+            AiprodError: it does not load.
+        """
+        return
 
     @abstractmethod
     def describe(self, subjects: Sequence[Subject]) -> list[Draft]:
@@ -98,7 +106,12 @@ class Captioner(ABC):
         """Each subject with its draft, or with the reason why there is none; in any order, as they become known.
 
         One subject that cannot be described costs its own draft and no other's.
+
+        Raises:
+            AiprodError: as :meth:`load`.
         """
+        if subjects:
+            self.load()
         for start in range(0, len(subjects), self.batch):
             yield from self._part(subjects[start : start + self.batch])
 

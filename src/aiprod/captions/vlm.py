@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -47,7 +48,7 @@ class VlmCaptioner(Captioner):
     free text is not parsed for facts.
 
     Raises:
-        AiprodError: no checkpoint is named, a hub name has no commit beside it, or it does not load.
+        AiprodError: no checkpoint is named, or a hub name has no commit beside it.
     """
 
     name = "vlm"
@@ -56,30 +57,42 @@ class VlmCaptioner(Captioner):
 
     @classmethod
     def begin(cls, params: CaptionParams) -> Self:
-        """The checkpoint that the parameters name, loaded."""
+        """The checkpoint that the parameters name."""
         return cls(params.vlm, params.seed)
 
     def __init__(self, params: VlmParams, seed: int = 0) -> None:
         if not params.checkpoint:
             raise AiprodError("caption.vlm.checkpoint is empty", "name the folder of a vision-language checkpoint")
-        self.version = version_of(params)  # before the libraries, which take seconds to load
-        import torch
+        self.version = version_of(params)
+        self._params, self._seed, self.batch = params, seed, params.batch
+
+    def load(self) -> None:
+        """Load processor and model.
+
+        Raises:
+            AiprodError: they do not load.
+        """
+        _ = self._loaded
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """Processor and model."""
+        import torch  # takes seconds, as does transformers
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self._params, self._seed, self.batch = params, seed, params.batch
-        self._torch = torch
+        params = self._params
         cuda = torch.cuda.is_available()
-        self._device = ("cuda" if cuda else "cpu") if params.device == "auto" else params.device
+        device = ("cuda" if cuda else "cpu") if params.device == "auto" else params.device
         options: dict[str, Any] = {"revision": params.revision} if params.revision else {}
         if params.quantize == "int8":
             from transformers import BitsAndBytesConfig
 
             options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
         try:
-            self._processor = AutoProcessor.from_pretrained(
+            processor = AutoProcessor.from_pretrained(
                 params.checkpoint, local_files_only=True, **({"revision": params.revision} if params.revision else {})
             )
-            self._model = AutoModelForImageTextToText.from_pretrained(
+            model = AutoModelForImageTextToText.from_pretrained(
                 params.checkpoint, local_files_only=True, dtype="auto", **options
             ).eval()
         except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
@@ -89,16 +102,16 @@ class VlmCaptioner(Captioner):
                 if isinstance(error, ImportError)
                 else "give a folder with config, weights, tokenizer and processor of one model",
             ) from None
-        if params.quantize == "none":
-            self._model = self._model.to(self._device)
+        return processor, model.to(device) if params.quantize == "none" else model
 
     def describe(self, subjects: Sequence[Subject]) -> list[Draft]:
         """A draft for each subject.
 
         Raises:
-            AiprodError: a subject has no picture file, or the model or its processor cannot work on one of them: of
-                pictures that are too narrow for it, for example.
+            AiprodError: the model does not load, a subject has no picture file, or the model or its processor cannot
+                work on one of them: of pictures that are too narrow for it, for example.
         """
+        self.load()
         drafts: list[Draft] = []
         for start in range(0, len(subjects), self.batch):
             try:
@@ -120,30 +133,36 @@ class VlmCaptioner(Captioner):
             frames.append([picture for _, picture in shown])
             times.append(tuple(round(time_s, 3) for time_s, _ in shown))
         texts = [self._prompt(len(pictures)) for pictures in frames]
-        processor = self._processor
+        import torch
+
+        processor, model = self._loaded
         if getattr(processor, "tokenizer", None) is not None:
             processor.tokenizer.padding_side = "left"  # generation goes on from the last token
         inputs = processor(images=frames, text=texts, return_tensors="pt", padding=True)
-        inputs = inputs.to(self._model.device)
+        inputs = inputs.to(model.device)
         for key, value in inputs.items():
             if hasattr(value, "is_floating_point") and value.is_floating_point():
-                inputs[key] = value.to(self._model.dtype)
-        with self._torch.inference_mode():
-            out = self._model.generate(**inputs, max_new_tokens=self._params.tokens_max, do_sample=False)
+                inputs[key] = value.to(model.dtype)
+        with torch.inference_mode():
+            out = model.generate(**inputs, max_new_tokens=self._params.tokens_max, do_sample=False)
         answers = processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return [self._draft(s, a, t) for s, a, t in zip(subjects, answers, times, strict=True)]
 
     def _prompt(self, images: int) -> str:
         content: list[dict[str, str]] = [{"type": "image"}] * images
         turn = {"role": "user", "content": [*content, {"type": "text", "text": self._params.prompt}]}
-        return str(self._processor.apply_chat_template([turn], add_generation_prompt=True))
+        return str(self._loaded[0].apply_chat_template([turn], add_generation_prompt=True))
 
     def _draft(self, subject: Subject, answer: str, times_s: tuple[float, ...]) -> Draft:
         sentence = " ".join(answer.split())
         if not sentence:
             raise AiprodError(f"the model says nothing about {subject.clip_id}", "try another prompt or checkpoint")
         evidence = Evidence(
-            kind="model", source=self.name, method=self._model.config.model_type, version=self.version, times_s=times_s
+            kind="model",
+            source=self.name,
+            method=self._loaded[1].config.model_type,
+            version=self.version,
+            times_s=times_s,
         )
         sound = heard(subject.measurements, Wording(subject.clip_id, self._seed))
         content = Content(subject=claim(sentence, evidence), sound=sound)

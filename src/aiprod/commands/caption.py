@@ -69,6 +69,8 @@ def caption(
     }
     settings = [params_here(captioner=name, **options) for name in (compare or (chosen,))]
     writers = [make_captioner(one) for one in settings]
+    for writer in writers:
+        writer.load()  # before the first film is measured
     instead = RuleBased.begin(settings[0])
     failed, films, paths = False, list[Any](), list[Path]()
     for job, row in _measured(files, models, workers):

@@ -178,7 +178,9 @@ def _label(node: Node) -> str:
             facts.get("at", ""),
             facts.get("scene", ""),
             f"known by {facts['known_by']}" if "known_by" in facts else "",
+            *facts.get("shows", ()),
         ],
+        "release": [f"released {facts.get('released', '')}", f"sha256 {facts.get('sha256', '')}"],
         "shot": [facts.get("track", ""), facts.get("scene", ""), facts.get("shows", "")],
         "sound": [facts.get("bus", ""), f"sample {facts['sample']}" if "sample" in facts else ""],
         "grade": [f"{name} {value}" for name, value in facts.items()],
@@ -205,6 +207,7 @@ def _label(node: Node) -> str:
         "clip": [
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
             facts.get("verdict", ""),
+            *(f"reviewed: {line}" for line in facts.get("reviews", ())),
             facts.get("split", ""),
             facts.get("caption", ""),
         ],

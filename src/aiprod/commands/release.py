@@ -48,6 +48,8 @@ def release(
         typer.echo(f"signed {path}; `aiprod lineage {path}` verifies it")
     for path in result.documents:
         typer.echo(f"wrote {path}")
+    for path in result.register:
+        typer.echo(f"noted in {path.relative_to(workspace())}: commit it, so that the video can be called back")
     if result.signer.timestamps:
         typer.echo(f"time-stamped by {result.signer.timestamps}: verifies after the certificate's end as well")
     else:

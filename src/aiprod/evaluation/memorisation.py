@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -21,8 +21,8 @@ from torch import Tensor
 
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.film.fingerprinting import FilmPrint
-from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import GeneratedClip
+from aiprod.models.adapters.autoencoders import AnyVideoVAE
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.duplicates.matching import Match, Prints
 from aiprod.qc.params import DuplicateParams
@@ -55,8 +55,41 @@ class CopySearch:
     figures: dict[str, Any]
 
 
-@torch.no_grad()
-def find_copies(results: Sequence[GeneratedClip], pipeline: AVPipeline, known: TrainingClips) -> CopySearch:
+class LatentEncoder(Protocol):
+    """The autoencoder whose latents are compared, wherever it is."""
+
+    def __call__(
+        self, pictures: Sequence[NDArray[np.uint8]], latents: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Latents of videos ``[F, H, W, 3]``; and of what clips' latents decode to, softened."""
+
+
+@dataclass(frozen=True)
+class VaeEncoder:
+    """An autoencoder in the memory of this process."""
+
+    vae: AnyVideoVAE
+    device: str | torch.device = "cpu"
+
+    @torch.no_grad()
+    def __call__(
+        self, pictures: Sequence[NDArray[np.uint8]], latents: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """One after the other: a result depends on its own input only."""
+        return [self._encoded(_pixels(one)) for one in pictures], [self._softened(one) for one in latents]
+
+    def _encoded(self, pixels: Tensor) -> Tensor:
+        latent: Tensor = self.vae.normalize(self.vae.encode(pixels.to(self.device)).mode())[0].float().cpu()
+        return latent
+
+    def _softened(self, latent: Tensor) -> Tensor:
+        pixels = self.vae.decode(self.vae.denormalize(latent[None].to(self.device))).clamp(-1, 1)
+        side = (1, _BOX, _BOX)
+        pixels = torch.nn.functional.avg_pool3d(pixels, side, 1, (0, 2, 2), count_include_pad=False)
+        return self._encoded(pixels * _CONTRAST)
+
+
+def find_copies(results: Sequence[GeneratedClip], encoder: LatentEncoder, known: TrainingClips) -> CopySearch:
     """Compare each video with all training clips.
 
     Raises:
@@ -69,22 +102,12 @@ def find_copies(results: Sequence[GeneratedClip], pipeline: AVPipeline, known: T
     def real(clip: str) -> Tensor | None:
         return data.load(known.phase, clip).video
 
-    def encoded(pixels: Tensor) -> Tensor:
-        vae = pipeline.video_vae
-        return vae.normalize(vae.encode(pixels.to(pipeline.device)).mode())[0].cpu()
-
-    def softened(clip: str) -> Tensor | None:
-        latent = real(clip)
-        if latent is None:
-            return None
-        vae = pipeline.video_vae
-        pixels = vae.decode(vae.denormalize(latent[None].to(pipeline.device))).clamp(-1, 1)
-        side = (1, _BOX, _BOX)
-        pixels = torch.nn.functional.avg_pool3d(pixels, side, 1, (0, 2, 2), count_include_pad=False)
-        return encoded(pixels * _CONTRAST)
-
-    shown = [encoded(_pixels(r.pictures)) if len(r.pictures) else None for r in results]
-    softened_clips = [softened(clip) for clip in train[:: -(-len(train) // _KNOWN)]] if train else []
+    sources = [real(clip) for clip in train[:: -(-len(train) // _KNOWN)]] if train else []
+    encoded, softened = map(
+        iter, encoder([r.pictures for r in results if len(r.pictures)], [one for one in sources if one is not None])
+    )
+    shown = [next(encoded) if len(r.pictures) else None for r in results]
+    softened_clips = [next(softened) if one is not None else None for one in sources]
     own = [real(clip) for clip in heldout]
     table = _distances([*shown, *softened_clips, *own], [*train, *heldout], real)
     first = len(shown) + len(softened_clips)

@@ -17,17 +17,15 @@ from aiprod.evaluation.audio_attributes import sound_onsets_s
 from aiprod.evaluation.av_sync import SyncInput, synchrony
 from aiprod.evaluation.clip_score import ClipScorer, clip_scores
 from aiprod.evaluation.frechet import distances
-from aiprod.evaluation.memorisation import TrainingClips, find_copies, sentence
+from aiprod.evaluation.memorisation import TrainingClips, VaeEncoder, find_copies, sentence
 from aiprod.evaluation.prompt_adherence import adherence
 from aiprod.evaluation.prompt_parser import parse
 from aiprod.evaluation.real_clips import Real, measured_together
-from aiprod.evaluation.sample_job import sample_on_workers
-from aiprod.executors.types import Engine
+from aiprod.evaluation.sample_job import SampleWorkers
 from aiprod.inference.params import GenerationParams, made_by
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import GeneratedClip, Request
 from aiprod.inference.video_writer import contact_sheet, write_video
-from aiprod.models.artifacts import MODELS
 from aiprod.storage.manifest.manifest import Row
 
 
@@ -84,23 +82,20 @@ class SampleResult:
 
 
 def make_samples(
-    pipeline: AVPipeline,
+    pipeline: AVPipeline | SampleWorkers,
     params: SampleParams,
     folder: Path,
     *,
     seed: int,
     real: Sequence[Real] = (),
     training: TrainingClips | None = None,
-    engine: Engine = "local",
-    models: Path = MODELS,
 ) -> SampleResult:
     """Generate, write ``000.mp4`` … with descriptions, ``contact_sheet.png`` and ``adherence.png``, and measure.
 
     Args:
+        pipeline: what generates, here or on workers; the result is the same.
         real: clips that the same measures are taken of.
         training: clips of which the samples may be copies; none: that is not looked for.
-        engine: where samples are generated; ``local`` is here, with ``pipeline``. The result is the same.
-        models: the folder that ``pipeline`` was loaded from, for workers of another engine.
 
     Raises:
         AiprodError: settings that the model cannot follow, or a full disk.
@@ -112,15 +107,11 @@ def make_samples(
     extra = [(prompt, "") for prompt in params.measured_prompts]
     requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(prompts + extra)]
     with ticker("sampling", len(requests) * config.all_steps) as tick:
-        if engine == "local":
-            results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
-        else:
-
-            def told() -> None:
-                tick.advance(config.all_steps)
-
-            results = sample_on_workers(requests, config, models, batch=params.batch, engine=engine, on_sample=told)
-    search = find_copies(results, pipeline, training) if training is not None else None
+        results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
+    encoder = (
+        pipeline.encoder if isinstance(pipeline, SampleWorkers) else VaeEncoder(pipeline.video_vae, pipeline.device)
+    )
+    search = find_copies(results, encoder, training) if training is not None else None
     shown = results[: len(prompts)]
     facts = made_by(record, config)
     rows = []

@@ -94,14 +94,7 @@ class AVPipeline:
                 another one than the transformer was trained with.
         """
         models = Path(models)
-        refuse_unsigned(models, (*LATENT_MAKERS, Path(TRAINING).parent.name))
-        if not affected:
-            refuse_affected(models)
-        record = read_record(models)
-        now = latent_maker_digests(models)
-        other = [_NAMES[name] for name, digest in record.made_with.items() if now.get(name) != digest]
-        if other:
-            raise AiprodError(f"the diffusion model was trained with another {' and '.join(other)}", "run `dvc repro`")
+        record = permitted_record(models, affected=affected)
         try:
             video_vae = load_video_vae(models / "video_vae", device=device).eval()
             settings = record.settings.get("params", {}).get("transformer", {})
@@ -285,6 +278,23 @@ class AVPipeline:
             if request.audio is not None:
                 sound = np.where(request.audio.kept[:length], request.audio.samples[:, :length], sound)
         return GeneratedClip(request, pictures, sound, config.fps, rate)
+
+
+def permitted_record(models: Path, *, affected: bool = False) -> TrainingRecord:
+    """How the models below a folder were trained, once it is known that they may be sampled from; none is loaded.
+
+    Raises:
+        AiprodError: as :meth:`AVPipeline.from_pretrained`.
+    """
+    refuse_unsigned(models, (*LATENT_MAKERS, Path(TRAINING).parent.name))
+    if not affected:
+        refuse_affected(models)
+    record = read_record(models)
+    now = latent_maker_digests(models)
+    other = [_NAMES[name] for name, digest in record.made_with.items() if now.get(name) != digest]
+    if other:
+        raise AiprodError(f"the diffusion model was trained with another {' and '.join(other)}", "run `dvc repro`")
+    return record
 
 
 @dataclass(frozen=True)

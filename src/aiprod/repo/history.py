@@ -73,6 +73,11 @@ class History:
                     shutil.copyfile(self._object(digest), Path(place) / name)
             yield Path(place) if (Path(place) / "manifest.parquet").is_file() else None
 
+    def cached(self, md5: str | None) -> Path | None:
+        """The object of a digest in the cache, to be read; None where it is not there."""
+        path = self._object(md5) if md5 else None
+        return path if path is not None and path.is_file() else None
+
     def _object(self, md5: str) -> Path:
         return object_path(self._cache, md5)
 

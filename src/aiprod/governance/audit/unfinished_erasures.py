@@ -31,7 +31,7 @@ def unfinished(log: AuditLog | None = None) -> dict[str, str]:
     if log is None and not (state().root / "audit" / "log.db").is_file():
         return erasures
     ended = set()
-    for entry in _entries(log or AuditLog()):
+    for entry in entries(log or AuditLog()):
         name = str(entry["subject"]).removeprefix(f"{KIND}/")
         if entry["facts"].get("state") == BEGUN:
             erasures[name] = str(entry["time"])
@@ -40,7 +40,7 @@ def unfinished(log: AuditLog | None = None) -> dict[str, str]:
     return {name: when for name, when in sorted(erasures.items()) if name not in ended or name in journals}
 
 
-def _entries(log: AuditLog) -> Iterator[dict[str, Any]]:
+def entries(log: AuditLog) -> Iterator[dict[str, Any]]:
     """Entries about erasures. One that was damaged is passed over: `aiprod audit verify` names it.
 
     Raises:

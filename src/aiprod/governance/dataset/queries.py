@@ -132,7 +132,7 @@ class Tables:
         film, verdict = facts.films.get(clip.film_id), facts.verdicts.get(clip.clip_id)
         caption, showing = facts.captions.get(clip.clip_id), facts.exposure.get(clip.clip_id)
         return {
-            **({k: v for k, v in _film(film).items() if k not in ("status", "duration_s")} if film else {}),
+            **({k: v for k, v in _film(film).items() if k not in ("status", "reasons", "duration_s")} if film else {}),
             "clip_id": clip.clip_id,
             "film_id": clip.film_id,
             "source": clip.source_id,
@@ -144,6 +144,7 @@ class Tables:
             "width": clip.width,
             "height": clip.height,
             "verdict": verdict.status if verdict else None,
+            "reasons": list(verdict.reasons) if verdict else list(clip.reasons),
             "score": verdict.score if verdict else None,
             "privacy_flags": list(verdict.privacy_flags) if verdict else [],
             "captioner": caption.captioner if caption else None,
@@ -161,6 +162,7 @@ def _film(film: Any) -> dict[str, Any]:
         "film_id": film.film_id,
         "source": film.source_id,
         "status": "duplicate" if film.duplicate_of else film.status,
+        "reasons": list(film.reasons),
         "license": film.media_license or "unknown",
         "right": film.effective_right,
         "basis": rights.get("personal_data_basis") or film.personal_data_basis,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiprod.base.state import main_repository, state
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.releases import releases
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure import scan
 from aiprod.governance.erasure.cost import Cost, costs
@@ -34,6 +35,7 @@ class ErasurePlan:
         finished: films made by `aiprod film` → their shots and sounds of the films to erase, or made by a model that
             saw them.
         costs: what training again takes.
+        released: released videos, by the SHA-256 of what left → file, time, and what connects them with the films.
     """
 
     root: Path
@@ -49,6 +51,7 @@ class ErasurePlan:
     samples: list[str]
     finished: dict[str, list[str]] = field(default_factory=dict)
     costs: list[Cost] = field(default_factory=list)
+    released: dict[str, str] = field(default_factory=dict)
 
     @property
     def films(self) -> set[str]:
@@ -79,7 +82,14 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
     model_facts = exposure.models(history, films)
     tainted = any(f.model == "diffusion" and f.affected for f in model_facts)
     here = Records(root, strict=False)
+    own = {str(here.training["model_digest"])} if tainted and here.training else set()
+    digests = own | exposure.affected_digests(history, model_facts)
     memo = [subject for subject, _ in subjects(state().root / "memo") if film_of(subject) in films]
+    released = {
+        entry.sha256: f"{entry.file} ({entry.time}): {why}"
+        for entry in releases(root)
+        if (why := entry.why(films, digests)) is not None
+    }
     return ErasurePlan(
         root=root,
         repository=repository,
@@ -93,7 +103,8 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
         checkpoints=exposure.resume_checkpoints(state().root / "training", films),
         samples=[s.name for s in here.samples] if tainted else [],
         costs=costs(state().root / "training", films),
-        finished=standing_on(root, films, exposure.digests(history, model_facts)),
+        released=released,
+        finished=standing_on(root, films, digests),
     )
 
 
@@ -116,19 +127,20 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
     apart += [
         place for _, place in folders(root, repository) if not place.is_relative_to(repository)
     ]  # links lead there
+    links: scan.Links = {}
     counts = {
-        "working tree": scan.folder(needles, repository, [*apart, repository / ".dvc"]),
-        "DVC cache": scan.folder(needles, cache),
-        "DVC's own files": scan.folder(needles, repository / ".dvc", [cache]),
-        "memo": scan.folder(needles, home / "memo"),
-        "MLflow": scan.folder(needles, home / "mlflow"),
-        "state folder": scan.folder(needles, home, [home / "memo", home / "mlflow"]),
-        "git history": scan.git_history(needles, repository),
+        "working tree": scan.folder(needles, repository, [*apart, repository / ".dvc"], links),
+        "DVC cache": scan.folder(needles, cache, links=links),
+        "DVC's own files": scan.folder(needles, repository / ".dvc", [cache], links),
+        "memo": scan.folder(needles, home / "memo", links=links),
+        "MLflow": scan.folder(needles, home / "mlflow", links=links),
+        "state folder": scan.folder(needles, home, [home / "memo", home / "mlflow"], links),
+        "git history": scan.git_history(needles, repository, links),
     }
     if root != repository:
-        counts["workspace"] = scan.folder(needles, root, apart)
+        counts["workspace"] = scan.folder(needles, root, apart, links)
 
-    counts.update(scan.work_trees(needles, repository, apart))
+    counts.update(scan.work_trees(needles, repository, apart, links))
 
     def cached(digest: str, size: int) -> bool:
         path = object_path(cache / OBJECTS, digest)

@@ -6,10 +6,12 @@ train again without it. The mark is a list in git, because a model's folder is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from aiprod.base.files import read_json, write_json
 from aiprod.errors import AiprodError
@@ -17,9 +19,12 @@ from aiprod.governance.dataset.records import MODELS
 from aiprod.repo.history import History
 from aiprod.storage.crypto.film_encryption import film_of
 from aiprod.storage.crypto.tombstones import FOLDER
+from aiprod.storage.ledger import table_of
+from aiprod.storage.manifest.arrow import readable
 
 AFFECTED = "affected.json"
 _LEDGERS = ("exposure.json", "training/exposure.json")
+_TRAININGS = ("training.json", "training/training.json")
 
 
 @dataclass
@@ -70,6 +75,25 @@ def models(history: History, films: set[str]) -> list[ModelFacts]:
     return trained
 
 
+def affected_digests(history: History, model_facts: Iterable[ModelFacts]) -> set[str]:
+    """Digests of the weights that saw the films, as samples and films name what made them."""
+    digests: set[str] = set()
+    for facts in model_facts:
+        for md5, revisions in facts.affected.items():
+            here = "working tree" in revisions
+            for files in (_TRAININGS, _LEDGERS):  # ledgers are long
+                stated = {
+                    str(digest)
+                    for about in _documents(history, facts.model, md5, files, here)
+                    for digest in (about.get("model_digest"), (about.get("upsampler") or {}).get("digest"))
+                    if digest
+                }
+                digests |= stated
+                if stated:
+                    break
+    return digests
+
+
 def resume_checkpoints(training: Path, films: set[str]) -> ResumeFacts:
     """Look through ``<stage>/<fingerprint>/step_*``; a checkpoint without a ledger counts as exposed."""
     facts = ResumeFacts()
@@ -109,32 +133,35 @@ def document(models: Iterable[ModelFacts]) -> list[dict[str, Any]]:
     return [asdict(facts) for facts in models]
 
 
-def digests(history: History, found: Iterable[ModelFacts]) -> set[str]:
-    """The digests by which what the affected versions made names them; those whose ledgers state one."""
-    ledgers = (
-        _ledger(history, facts.model, md5, "working tree" in revisions)
-        for facts in found
-        for md5, revisions in facts.affected.items()
-    )
-    return {str(ledger["model_digest"]) for ledger in ledgers if ledger and ledger.get("model_digest")}
-
-
 def _showings(history: History, name: str, md5: str, films: set[str], present: bool) -> int | None:
     """Times that a version was shown any of the films; None where its ledger cannot be read."""
-    ledger = _ledger(history, name, md5, present)
-    if ledger is None:
-        return None
-    return sum(int(c["times"]) for c in ledger.get("clips", []) if film_of(c["clip_id"]) in films)
-
-
-def _ledger(history: History, name: str, md5: str, present: bool) -> dict[str, Any] | None:
-    """The exposure ledger of a version; that of the working tree where the cache lacks it."""
     listed = history.listing(md5)
-    for ledger in _LEDGERS:
-        content = history.read_json(listed[ledger]) if ledger in listed else None
-        path = history.root / "models" / name / ledger
+    for file in _LEDGERS:
+        table = history.cached(listed.get(table_of(Path(file)).as_posix()))
+        if table is not None:
+            return _times_shown(table, films)
+        for ledger in _documents(history, name, md5, (file,), present):
+            return sum(int(c["times"]) for c in ledger.get("clips", []) if film_of(c["clip_id"]) in films)
+    return None
+
+
+def _documents(history: History, name: str, md5: str, files: Sequence[str], present: bool) -> Iterator[dict[str, Any]]:
+    """Those of a version's files that can be read, or of the working tree where it is ``present``."""
+    listed = history.listing(md5)
+    for file in files:
+        content = history.read_json(listed[file]) if file in listed else None
+        path = history.root / "models" / name / file
         if content is None and present and path.is_file():
             content = read_json(path)
         if isinstance(content, dict):
-            return content
-    return None
+            yield content
+
+
+def _times_shown(table: Path, films: set[str]) -> int:
+    """How often clips of the films were shown, by a ledger's table: parsing that of a million clips takes seconds."""
+    with readable(table):
+        read, times = pq.read_table(table, columns=["clip_id", "times"]), 0
+        for ids, counts in zip(read["clip_id"].chunks, read["times"].chunks, strict=True):
+            known = [place for place, clip in enumerate(ids.to_pylist()) if film_of(clip) in films]
+            times += sum(counts[place].as_py() for place in known)
+    return times

@@ -110,6 +110,7 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
         "models": exposure.document(todo.models),
         "training_checkpoints": asdict(todo.checkpoints),
         "samples_of_affected_models": todo.samples,
+        "released": sorted(todo.released),
     }
     return Journal(
         name=name,

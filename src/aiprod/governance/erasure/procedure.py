@@ -322,7 +322,7 @@ def _logged(work: _Work) -> dict[str, Any] | None:
     """What the certificate in place says, if the log has its digest."""
     body: dict[str, Any] = read_json(work.path)["body"]
     digest = certificate.digest(body)
-    for entry in work.log.entries():
-        if entry.value["subject"] == work.journal.subject and entry.value["facts"].get("certificate") == digest:
+    for entry in unfinished.entries(work.log):
+        if entry["subject"] == work.journal.subject and entry["facts"].get("certificate") == digest:
             return body
     return None

@@ -6,21 +6,27 @@ film under another name or in another wrapping goes with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from aiprod.base.denials import Refusal
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
+from aiprod.governance.erasure.chosen_rows import chosen_rows, texts, unchecked_columns
+from aiprod.repo.dvc_lock import hashes
 from aiprod.repo.history import History
 from aiprod.speech.rows import SpeechRow
 from aiprod.storage.crypto.film_encryption import Vault, film_of, is_private
 from aiprod.storage.crypto.tombstones import REASON, Tombstone
+from aiprod.storage.manifest.canonical_rows import Columns
 from aiprod.storage.manifest.encrypted_columns import SEALED
-from aiprod.storage.manifest.manifest import HEAD, ROWS, read_rows
+from aiprod.storage.manifest.manifest import HEAD, ROWS
+
+T = TypeVar("T")
 
 
 class Recording(FilmRow):
@@ -100,13 +106,15 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
     if request.object_id and is_private(request.object_id) and vault.erased(request.object_id):
         hint = "its certificate is in datasets/erasures; `aiprod audit verify` names an erasure that is not finished"
         raise AiprodError(f"{film_of(request.object_id)} was already {REASON}", hint)
-    known: list[FilmRow] = [*_films(history, vault), *(spoken := list(_voices(history, vault)))]
+    spoken = list(_voices(history, vault))
     request = _by_name(request, spoken)
+    known: list[FilmRow] = [*_films(history, vault, request), *spoken]
     matching = {row.film_id for row in known if request.matches(row)}
     contents = {row.content_sha256 for row in known if row.film_id in matching and row.content_sha256}
     packets = {row.packets_sha256 for row in known if row.film_id in matching and row.packets_sha256}
     same = [row for row in known if row.content_sha256 in contents or row.packets_sha256 in packets]
     films = matching | {row.film_id for row in same}
+    in_the_clear = _stored_in_the_clear(history, films, contents, packets)
     if not films and request.object_id and (problem := _spoken(history.root, request.object_id)):
         raise problem
     if not films:
@@ -114,22 +122,21 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
             f"no film here has this {request.kind.replace('_', ' ')}",
             "give a film or clip id, the SHA-256 of the file, or the address as its sidecar states it",
         )
-    clear = sorted(f for f in films if not is_private(f) and any(r.raw_name for r in known if r.film_id == f))
-    if clear:
+    if in_the_clear:
+        first = min(in_the_clear)
         raise Refusal(
-            f"{clear[0]} is stored unencrypted (its personal_data_basis is `none`), so there is no key to destroy",
+            f"{first} is stored unencrypted (its personal_data_basis is `none`), so there is no key to destroy",
             "see `Films that were never encrypted` in docs/erasure.md",
             lack="key",
             action="erase",
-            subject=clear[0],
+            subject=first,
         )
     targets: dict[str, Target] = {}
     for row in known:
         if row.film_id in films and is_private(row.film_id):
             targets.setdefault(row.film_id, Target(row)).rows.append(row)
-    for clip in _clips(history, vault):
-        if clip.film_id in targets:
-            targets[clip.film_id].clips.add(clip.clip_id)
+    for clip in _clips(history, vault, targets.keys()):
+        targets[clip.film_id].clips.add(clip.clip_id)
     for utterance in spoken:
         if utterance.film_id in targets:
             targets[utterance.film_id].clips.add(utterance.utterance_id)
@@ -157,15 +164,47 @@ def _spoken(root: Path, target: str) -> AiprodError | None:
     )
 
 
-def _films(history: History, vault: Vault) -> Iterator[FilmRow]:
-    for row in _every(history, where.FILMS, lambda folder: read_rows(folder, FilmRow, vault)):
-        if isinstance(row, FilmRow) and row.status != "erased":
+def _films(history: History, vault: Vault, request: ErasureRequest) -> Iterator[FilmRow]:
+    """Films with personal data, and any other that is meant; a million others are not made into rows."""
+
+    def wanted(columns: Columns) -> list[bool]:
+        ids, hashes, urls = (texts(columns, name) for name in ("film_id", "content_sha256", "url"))
+        meant = film_of(request.object_id) if request.object_id else None
+        sha256 = request.sha256.lower() if request.sha256 else None
+        return [
+            is_private(film or "")
+            or (meant is not None and film == meant)
+            or (sha256 is not None and digest == sha256)
+            or (request.source_url is not None and url == request.source_url)
+            for film, digest, url in zip(ids, hashes, urls, strict=True)
+        ]
+
+    for row in _every(history, where.FILMS, lambda folder: list(chosen_rows(folder, FilmRow, wanted, vault))):
+        if row.status != "erased":
             yield row
 
 
+def _stored_in_the_clear(history: History, films: set[str], contents: set[str], packets: set[str]) -> set[str]:
+    """Which of these films, or of those with the same content or packets, are stored unencrypted in some state."""
+    names = ("film_id", "content_sha256", "packets_sha256", "raw_name")
+
+    def found(folder: Path) -> list[str]:
+        return [
+            film
+            for columns in unchecked_columns(folder, names)
+            for film, content, packed, raw in zip(*(texts(columns, name) for name in names), strict=True)
+            if film and raw and not is_private(film) and (film in films or content in contents or packed in packets)
+        ]
+
+    return set(_every(history, where.FILMS, found))
+
+
 def _voices(history: History, vault: Vault) -> Iterator[Recording]:
-    for row in _every(history, where.SPEECH, lambda folder: read_rows(folder, SpeechRow, vault)):
-        if isinstance(row, SpeechRow) and is_private(row.utterance_id) and row.status != "erased":
+    def wanted(columns: Columns) -> list[bool]:
+        return [is_private(name or "") for name in texts(columns, "utterance_id")]
+
+    for row in _every(history, where.SPEECH, lambda folder: list(chosen_rows(folder, SpeechRow, wanted, vault))):
+        if row.status != "erased":
             yield Recording(
                 film_id=film_of(row.utterance_id),
                 source_id=row.source_id,
@@ -192,23 +231,31 @@ def _by_name(request: ErasureRequest, spoken: Sequence[Recording]) -> ErasureReq
     return ErasureRequest(object_id=ids[0]) if ids else request
 
 
-def _clips(history: History, vault: Vault) -> Iterator[ClipRow]:
-    for row in _every(history, where.CLIPS, lambda folder: read_rows(folder, ClipRow, vault)):
-        if isinstance(row, ClipRow):
-            yield row
+def _clips(history: History, vault: Vault, films: Collection[str]) -> Iterator[ClipRow]:
+    def wanted(columns: Columns) -> list[bool]:
+        return [film in films for film in texts(columns, "film_id")]
+
+    yield from _every(history, where.CLIPS, lambda folder: list(chosen_rows(folder, ClipRow, wanted, vault)))
 
 
-def _every(history: History, out: str, read: Callable[[Path], Sequence[object]]) -> Iterator[object]:
-    """Rows of a manifest in the working tree and in every recorded state whose files are in the cache."""
+def _every(history: History, out: str, read: Callable[[Path], Sequence[T]]) -> Iterator[T]:
+    """Rows of a manifest in the working tree and in every recorded state whose files are in the cache.
+
+    The head names the Merkle root of the rows and of what is encrypted, so the same head is not read twice.
+    """
+    seen: set[str] = set()
     if (history.root / out / HEAD).is_file():
         yield from read(history.root / out)
-    seen: set[str] = set()
+        seen.add(hashes(history.root / out / HEAD)[0])
     for state in history.states:
         owner = next((p for p in (out, where.INGEST) if p in state.outs), None)
-        if owner is None or state.outs[owner] in seen:
+        if owner is None:
             continue
-        seen.add(state.outs[owner])
         prefix = "" if owner == out else f"{out.removeprefix(owner + '/')}/"
+        head = history.listing(state.outs[owner]).get(prefix + HEAD, "")
+        if head in seen:
+            continue
+        seen.add(head)
         with history.folder(state.outs[owner], (HEAD, ROWS, SEALED), prefix) as folder:
             if folder is not None:
                 with suppress(AiprodError):  # a state whose keys are lost says nothing about any film

@@ -12,12 +12,14 @@ import queue
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
+
+import numpy as np
 
 from aiprod.errors import words_of
 from aiprod.governance.erasure.search_patterns import Needles
@@ -32,6 +34,7 @@ PATIENCE_S = 120.0
 _LISTING = 15  # times as long for the list of all objects: a million are a thousand answers
 _SLOWEST = 100_000  # bytes a second
 _BLOCK = 64 << 20
+_ROWS = 1 << 14  # of a table that are searched at a time
 _WHERE_MOST = 20
 T = TypeVar("T")
 
@@ -59,44 +62,74 @@ class Count:
         return self.pieces + self.hashes + self.names
 
 
-def search_text(count: Count, needles: Needles, place: str, data: bytes) -> None:
-    """Count what of the needles is in ``data`` or in the place's own name."""
-    kinds = needles.in_data(data)
+@dataclass(frozen=True)
+class Content:
+    """What one object holds, as it is stored and, of a table or database, unpacked."""
+
+    size: int
+    stored: tuple[str, ...]
+    unpacked: tuple[str, ...]
+
+
+Links = dict[tuple[int, ...], Content]
+"""Files with several names that were searched under one of them: shards lie in a folder, the cache and the state."""
+
+
+def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes], links: Links | None = None) -> None:
+    """Search one object and the place's own name.
+
+    Args:
+        links: what is known of files by other names, which grows; only of files on a disk.
+    """
+    count.objects += 1
+    name = os.fsencode(place)  # names of files may be no text
+    flat = name.replace(b"/", b"")  # DVC splits a hash into folder and name
+    place = escape_controls(place)
+    if any(needle in flat for needle in needles.hashes) or any(needle in name for needle in needles.names):
+        _tell(count, place, needles.in_data(flat + b"\n" + name))
+    found = _search_linked(needles, file, links) if links is not None else _search(needles, file)
+    count.bytes += found.size
+    _tell(count, place, found.stored)
+    _tell(count, place, found.unpacked)
+
+
+def _tell(count: Count, place: str, kinds: Sequence[str]) -> None:
     for kind in kinds:
         setattr(count, kind, getattr(count, kind) + 1)
     if kinds and len(count.where) < _WHERE_MOST:
         count.where.append(f"{place} ({', '.join(kinds)})")
 
 
-def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes]) -> None:
-    """Search one object, in blocks that overlap by the longest needle."""
-    count.objects += 1
-    name = os.fsencode(place)  # names of files may be no text
-    flat = name.replace(b"/", b"")  # DVC splits a hash into folder and name
-    place = escape_controls(place)
-    if any(needle in flat for needle in needles.hashes) or any(needle in name for needle in needles.names):
-        search_text(count, needles, place, flat + b"\n" + name)
-    tail, first, parts = b"", b"", Count()
+def _search_linked(needles: Needles, file: IO[bytes], links: Links) -> Content:
+    about = os.fstat(file.fileno())
+    if about.st_nlink == 1:
+        return _search(needles, file)
+    mark = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+    if mark not in links:
+        links[mark] = _search(needles, file)
+    return links[mark]
+
+
+def _search(needles: Needles, file: IO[bytes]) -> Content:
+    """Search in blocks that overlap by the longest needle."""
+    tail, first, size = b"", b"", 0
+    stored: list[str] = []
     while block := file.read(_BLOCK):
         first = first or block[:16]
-        count.bytes += len(block)
-        search_text(parts, needles, place, tail + block)
+        size += len(block)
+        stored += needles.in_data(tail + block)
         tail = block[-needles.longest :] if needles.longest else b""
-    for kind in ("pieces", "hashes", "names"):
-        setattr(count, kind, getattr(count, kind) + min(1, getattr(parts, kind)))
-    if parts.where and len(count.where) < _WHERE_MOST:
-        count.where.append(parts.where[0])
-    for text in _unpacked(first, file):
-        search_text(count, needles, place, text)
+    unpacked = [kind for text in _unpacked(needles, first, file) for kind in needles.in_data(text)]
+    return Content(size, tuple(dict.fromkeys(stored)), tuple(dict.fromkeys(unpacked)))
 
 
-def folder(needles: Needles, root: Path, leave_out: Iterable[Path] = ()) -> Count:
+def folder(needles: Needles, root: Path, leave_out: Iterable[Path] = (), links: Links | None = None) -> Count:
     """Search every file below a folder, and what links in it lead to outside of it."""
     count, away = Count(), {p.resolve() for p in leave_out}
     for path in _files(root, _Walk(root.resolve(), away, count)):
         try:
             with open(path, "rb") as file:
-                search_stream(count, needles, path.relative_to(root).as_posix(), file)
+                search_stream(count, needles, path.relative_to(root).as_posix(), file, links)
         except OSError as error:
             _unread(count, path, error)
     return count
@@ -107,7 +140,7 @@ def _unread(count: Count, path: Path, error: OSError) -> None:
         count.skipped = f"{escape_controls(path)} cannot be read ({error.strerror})"
 
 
-def git_history(needles: Needles, repository: Path) -> Count:
+def git_history(needles: Needles, repository: Path, links: Links | None = None) -> Count:
     """Search every object git holds, reachable or not: contents, names of files, messages; and its own files.
 
     Its own files are the list of what is staged, the log of every branch, and the stores of extensions such as LFS.
@@ -115,7 +148,7 @@ def git_history(needles: Needles, repository: Path) -> Count:
     own = common_folder(repository)
     if own is None:
         return Count(skipped="there is no git repository here, or git does not run")
-    count = folder(needles, own, [own / "objects"])
+    count = folder(needles, own, [own / "objects"], links)
     try:
         for name, data in every_object(repository):
             search_stream(count, needles, name, io.BytesIO(data))
@@ -124,7 +157,9 @@ def git_history(needles: Needles, repository: Path) -> Count:
     return count
 
 
-def work_trees(needles: Needles, repository: Path, leave_out: Iterable[Path]) -> dict[str, Count]:
+def work_trees(
+    needles: Needles, repository: Path, leave_out: Iterable[Path], links: Links | None = None
+) -> dict[str, Count]:
     """Search the further work trees of the repository, each without its environment and git's file.
 
     They are numbered, because certificates hold no paths of a machine; the places of hits do.
@@ -132,7 +167,7 @@ def work_trees(needles: Needles, repository: Path, leave_out: Iterable[Path]) ->
     away, counts = list(leave_out), {}
     trees = [tree for tree in other_work_trees(repository) if not tree.is_relative_to(repository)]
     for number, tree in enumerate(sorted(trees), start=1):
-        count = folder(needles, tree, [*away, tree / ".venv", tree / ".git"])
+        count = folder(needles, tree, [*away, tree / ".venv", tree / ".git"], links)
         count.where = [f"{escape_controls(tree)}/{place}" for place in count.where]
         counts[f"further work tree {number}"] = count
     return counts
@@ -257,6 +292,7 @@ class _Walk:
 def _files(root: Path, walk: _Walk) -> Iterator[Path]:
     if not root.is_dir() or root.resolve() in walk.away:
         return
+    names = {path.name for path in walk.away}  # resolving every path of a million takes longer than reading them
     try:
         with os.scandir(root) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
@@ -270,31 +306,85 @@ def _files(root: Path, walk: _Walk) -> Iterator[Path]:
                 continue
             if entry.is_dir():
                 yield from _files(path, walk)
-            elif entry.is_file() and path.resolve() not in walk.away:
+            elif entry.is_file() and not ((entry.name in names or entry.is_symlink()) and path.resolve() in walk.away):
                 yield path
         except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError of older Pythons
             _unread(walk.count, path, error if isinstance(error, OSError) else OSError(0, "a loop of links", str(path)))
 
 
-def _unpacked(first: bytes, file: IO[bytes]) -> Iterator[bytes]:
-    """The text of a table or database."""
+def _unpacked(needles: Needles, first: bytes, file: IO[bytes]) -> Iterator[bytes]:
+    """The text of a table or database where it holds something."""
     if first[:4] == b"PAR1":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        file.seek(0)
-        try:
-            yield str(pq.read_table(io.BytesIO(file.read())).to_pylist()).encode("utf-8", "surrogatepass")
-        except (pa.ArrowException, UnicodeDecodeError, OSError):
-            return
+        yield from _cells_of_table(needles, file)
     elif first.startswith(b"SQLite format 3\0") and hasattr(file, "name"):
         with private_folder() as place:  # a copy: opening a database may write beside it
             copy = place / "copy.db"
             shutil.copyfile(file.name, copy)
             if Path(f"{file.name}-wal").is_file():
                 shutil.copyfile(f"{file.name}-wal", f"{copy}-wal")
-            try:
-                with closing(sqlite3.connect(copy)) as connection:
-                    yield "\n".join(connection.iterdump()).encode("utf-8", "replace")
-            except sqlite3.Error:
-                return
+            yield from _cells_of_database(copy)
+
+
+def _cells_of_table(needles: Needles, file: IO[bytes]) -> Iterator[bytes]:
+    """Cells of the columns in which something stands. They are searched as they lie in memory, one behind the other:
+    making a million rows into Python's values takes minutes and gigabytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file.seek(0)
+    try:
+        with pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=_ROWS):
+                for column in batch.columns:
+                    for whole, cells in _texts(column):
+                        if needles.in_data(whole):  # or the end of one cell and the start of the next look like it
+                            yield b"\n".join(cell for cell in cells.cast(pa.large_binary()).to_pylist() if cell)
+    except (pa.ArrowException, OSError):
+        return
+
+
+def _texts(column: Any) -> Iterator[tuple[bytes, Any]]:
+    """The text below a column, however nested: all of it, and by cells."""
+    import pyarrow as pa
+
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        yield from _texts(column.storage)
+    elif pa.types.is_dictionary(kind):
+        yield from _texts(column.dictionary)
+    elif pa.types.is_struct(kind):
+        for part in column.flatten():
+            yield from _texts(part)
+    elif pa.types.is_map(kind):
+        yield from _texts(column.keys)
+        yield from _texts(column.items)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from _texts(column.flatten())
+    elif pa.types.is_fixed_size_binary(kind):
+        yield from _texts(column.cast(pa.binary()))
+    elif any(is_text(kind) for is_text in (pa.types.is_string, pa.types.is_large_string)) or any(
+        is_bytes(kind) for is_bytes in (pa.types.is_binary, pa.types.is_large_binary)
+    ):
+        _, offsets, data = column.buffers()
+        wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+        ends = np.frombuffer(offsets or b"", np.int64 if wide else np.int32)
+        if data is not None and len(ends) > column.offset + len(column):
+            first, last = int(ends[column.offset]), int(ends[column.offset + len(column)])
+            yield data.slice(first, last - first).to_pybytes(), column
+
+
+def _cells_of_database(path: Path) -> Iterator[bytes]:
+    """Texts and blobs of every table, some at a time; what stands in overflow pages is in one piece here."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.text_factory = bytes
+            made = connection.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
+            yield b"\n".join(sql for _, sql in made if sql)
+            for name, _ in made:
+                quoted = name.decode("utf-8", "replace").replace('"', '""')
+                with suppress(sqlite3.Error):  # a table of an extension that is not here
+                    rows = connection.execute(f'select * from "{quoted}"')  # noqa: S608 - a name cannot be bound
+                    while some := rows.fetchmany(_ROWS):
+                        yield b"\n".join(cell for row in some for cell in row if isinstance(cell, bytes))
+    except sqlite3.Error:
+        return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -120,8 +121,9 @@ def working_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
     """
     ids = {t.film_id for t in targets} | {clip for t in targets for clip in t.clips}
     places = [root / p for p in (where.RAW, where.PROCESSED, f"{where.MEASURES}/thumbs", where.LATENTS, where.SPEECH)]
-    files = [p for place in places if place.is_dir() for p in place.rglob("*") if p.is_file()]
-    return sorted(p for p in files if p.name.split(".", 1)[0] in ids)
+    below = ((folder, name) for place in places for folder, _, names in os.walk(place) for name in names)
+    files = [Path(folder, name) for folder, name in below if name.split(".", 1)[0] in ids]
+    return sorted(path for path in files if path.is_file())
 
 
 def packed_objects(root: Path, targets: Iterable[Target]) -> list[Path]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,13 +19,16 @@ import orjson
 
 from aiprod.base.params import nearest
 from aiprod.errors import AiprodError
+from aiprod.film.record import films_below, shots_standing_on
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.lazy_rows import fields
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.releases import Released, releases
 from aiprod.governance.erasure import models as marks
 from aiprod.governance.lineage import voices
 from aiprod.governance.lineage.node import Node, ShortNode
 from aiprod.governance.lineage.verify import check
+from aiprod.qc.decide.reviews import REVIEWS, load_reviews
 from aiprod.repo.dvc_lock import Lock
 from aiprod.rights.declarations import SourceDeclaration, load_sources
 
@@ -275,6 +279,7 @@ class Walker:
             "verdict": status,
             "score": score,
             "reasons": reasons,
+            "reviews": self._reviews.get(clip_id),
             "caption": caption.caption if caption else None,
             "sha256": sha256,
             "steps": steps,
@@ -349,8 +354,10 @@ class Walker:
         if kind in voices.KINDS:
             return voices.used_by(self.facts, kind, name)
         samples = [Node("sample", f"{where.SAMPLES}/{s.name}", {"prompt": s.prompt}) for s in self.facts.samples]
+        if kind == "model" and name == "diffusion":
+            return [*samples, *self._left(set(), self._digests())]
         if kind == "model":
-            later = [] if name == "diffusion" else [m for m in self.facts.models if m == "diffusion"]
+            later = [m for m in self.facts.models if m == "diffusion"]
             return [Node("model", m, {}, samples) for m in later] or samples
         if kind == "film":
             return [Node("clip", c, {}, self.used_by("clip", c)) for c in self.clips_behind(kind, name)]
@@ -365,8 +372,47 @@ class Walker:
             if name in set(self.facts.clips_seen_by(model)):
                 shown = self.facts.exposure.get(name) if model == "diffusion" else None
                 counted = {"times_shown": shown.times, "by_phase": shown.by_phase} if shown else {}
-                models.append(Node("model", model, counted, samples if model == "diffusion" else []))
-        return [*latents, *models]
+                made = [*samples, *self._left(set(), self._digests())] if model == "diffusion" else []
+                models.append(Node("model", model, counted, made))
+        return [*latents, *models, *self._left({name}, set())]
+
+    def _digests(self) -> set[str]:
+        """Of the diffusion model that is here, with its upsampler."""
+        training = self.facts.training
+        found = (training.get("model_digest"), (training.get("upsampler") or {}).get("digest"))
+        return {digest for digest in found if digest}
+
+    def _left(self, clips: set[str], digests: set[str]) -> list[Node]:
+        """Finished films of the workspace and released videos: those with these clips, or by these models."""
+        found = []
+        for path, record in self._finished:
+            if lines := shots_standing_on(record, clips, digests):
+                name = path.with_name(record["file"]).relative_to(self.facts.root).as_posix()
+                found.append(Node("finished film", name, {"title": record.get("title", ""), "shows": lines}))
+        for entry in self._released:
+            if clips & set(entry.clips) or entry.why((), digests):
+                about = {"released": entry.time, "sha256": entry.sha256, "role": entry.role}
+                found.append(Node("release", entry.file, about))
+        return found
+
+    @cached_property
+    def _finished(self) -> list[tuple[Path, dict[str, Any]]]:
+        return list(films_below(self.facts.root))
+
+    @cached_property
+    def _released(self) -> list[Released]:
+        return list(releases(self.facts.root))
+
+    @cached_property
+    def _reviews(self) -> dict[str, list[str]]:
+        """Clip → what people decided about it, the latest last."""
+        path, said = self.facts.root / REVIEWS, defaultdict[str, list[str]](list)
+        for one in load_reviews(path) if path.is_file() else ():
+            role = ", ".join(sorted(set(one.authority.values())))
+            basis = f"; basis {one.basis}, {one.basis_ref}" if one.basis else ""
+            note = f": {one.note}" if one.note else ""
+            said[one.clip_id].append(f"{one.automatic} → {one.verdict} by {one.reviewer} ({role}){basis}{note}")
+        return said
 
 
 def _sources(root: Path) -> dict[str, SourceDeclaration]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.credentials.content_credentials import IngredientFile, read_credential, sign_video
 from aiprod.governance.credentials.signing_identity import Identity, identity
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.releases import note
 from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.writers import attributions
@@ -36,6 +38,7 @@ class ReleaseResult:
 
     videos: list[Path]
     documents: list[Path]
+    register: list[Path]
     signer: Identity
     compared: list[str]
 
@@ -95,7 +98,12 @@ def release(
     digests = {path.name: sha256_file(path) for path in paths}
     event = Event("export", "release", {"videos": len(paths)}, {"by": person.name, "files": digests})
     AuditLog().append([event])
-    return ReleaseResult(paths, [folder / name for name in documents], signer, compared)
+    time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    register = [
+        note(root, path, digests[path.name], time=time, role=person.role, about=read_json(_beside(video)))
+        for (video, _), path in zip(described, paths, strict=True)
+    ]
+    return ReleaseResult(paths, [folder / name for name in documents], register, signer, compared)
 
 
 def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]:

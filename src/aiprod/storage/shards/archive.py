@@ -31,6 +31,7 @@ _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 _CHUNK = 1 << 20
 _KEPT = 32  # indexes in memory
+_LONGEST = 100  # bytes of a name in a plain header
 REMEDY = "`aiprod dataset shards verify` lists what is damaged; delete the shard, then `dvc checkout` or `dvc pull`"
 
 
@@ -215,10 +216,26 @@ def faults(path: Path) -> Iterator[str]:
             yield f"{path.name}: the end of the archive is not zero"
 
 
-def _header(name: str, size: int) -> bytes:
+def _tar_header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o444
     return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+
+
+_NAMELESS = _tar_header("", 0)
+_SIZE, _SUM = slice(124, 135), slice(148, 156)  # places of the two fields that differ, beside the name
+_SUM_OF_REST = sum(_NAMELESS[: _SIZE.start]) + sum(_NAMELESS[_SIZE.stop : _SUM.start]) + sum(b" " * 8)
+_SUM_OF_REST += sum(_NAMELESS[_SUM.stop :])
+
+
+def _header(name: str, size: int) -> bytes:
+    """The header that tarfile makes of a plain name, in a tenth of its time: reading and verifying ask for each."""
+    header, text, octal = bytearray(_NAMELESS), name.encode("ascii"), b"%011o" % size
+    if len(octal) > _SIZE.stop - _SIZE.start or len(text) > _LONGEST:
+        return _tar_header(name, size)
+    header[: len(text)], header[_SIZE] = text, octal
+    header[_SUM] = b"%06o\0 " % (_SUM_OF_REST + sum(text) + sum(octal))
+    return bytes(header)
 
 
 def _damaged(name: str, what: str) -> AiprodError:

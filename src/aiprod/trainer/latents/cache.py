@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
-from aiprod.core.types import VideoPixelShape
+from aiprod.core.types import VideoCompression, VideoPixelShape
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError, CoreError
 from aiprod.executors.types import Engine
@@ -23,6 +23,7 @@ from aiprod.trainer.latents.encode import (
     CacheJob,
     CacheLatentsParams,
     CacheModels,
+    UnloadedModels,
     encode_texts,
     link_texts,
     text_keys,
@@ -41,7 +42,7 @@ def geometry_digest(phases: Mapping[str, PhaseGeometry]) -> str:
 def cache_latents(
     selection: Selection,
     phases: Mapping[str, PhaseGeometry],
-    models: CacheModels,
+    models: CacheModels | UnloadedModels,
     params: CacheLatentsParams,
     *,
     folder: Path,
@@ -52,8 +53,9 @@ def cache_latents(
     """Write ``<phase>/<clip_id>.safetensors`` and ``text/<clip_id>.safetensors`` below ``folder``.
 
     Args:
+        models: loaded here only where there is something to encode, and ``engine`` is local.
         engine: where clips and captions are encoded; ``local`` is here, with ``models``. The result is the same.
-        makers: the folder that ``models`` were loaded from, for workers of another engine.
+        makers: the folder that ``models`` are in, for workers of another engine.
 
     Returns:
         one row for each clip and phase (also of clips that are left out), counters, and metrics with the decode check.
@@ -61,7 +63,8 @@ def cache_latents(
     Raises:
         AiprodError: a resolution does not divide by the VAE's compression.
     """
-    _check_geometry(phases, models)
+    compression = models.compression
+    _check_geometry(phases, compression)
     counters = Counters()
     keys, parts = text_keys(selection.all, params, memo)
     rows = [
@@ -72,20 +75,22 @@ def cache_latents(
     todo: list[CacheJob] = []
     for phase, geometry in phases.items():
         for clip in selection.all:
-            fitted = _fit(clip, geometry, models)
+            fitted = _fit(clip, geometry, compression.time)
             if fitted is None:
-                reason = f"shorter than {1 + models.video_vae.compression.time} frames at {geometry.fps:g} a second"
+                reason = f"shorter than {1 + compression.time} frames at {geometry.fps:g} a second"
                 rows.append(_row(clip, phase, "filtered", [reason]))
                 continue
             key = memo.key(clip.sha256, clip.has_audio, fitted.model_dump(mode="json"))
             todo.append(CacheJob(clip, phase, fitted, key))
     missing = [job for job in todo if memo.get(job.key) is None]
     refuse_damaged((job.clip.path, job.clip.sha256) for job in missing)
-    if engine == "local":
+    encoded: Iterable[tuple[CacheJob, str | None]] = ()
+    if engine == "local" and (parts or missing):
+        here = models.loaded()
         for part in parts:
-            encode_texts(part, models, memo)
-        encoded = encode_clips(missing, models, params.readers, memo)
-    else:
+            encode_texts(part, here, memo)
+        encoded = encode_clips(missing, here, params.readers, memo)
+    elif parts or missing:
         encoded = encode_on_workers(missing, parts, params, makers, memo=memo, engine=engine)
     failed: dict[str, str] = {}
     with ticker("caching latents", len(missing)) as tick:
@@ -111,8 +116,7 @@ def cache_latents(
     return rows, counters, _metrics(rows, phases)
 
 
-def _check_geometry(phases: Mapping[str, PhaseGeometry], models: CacheModels) -> None:
-    compression = models.video_vae.compression
+def _check_geometry(phases: Mapping[str, PhaseGeometry], compression: VideoCompression) -> None:
     for name, phase in phases.items():
         try:
             VideoPixelShape(1, phase.frames, phase.height, phase.width, phase.fps).to_latent(compression)
@@ -120,9 +124,12 @@ def _check_geometry(phases: Mapping[str, PhaseGeometry], models: CacheModels) ->
             raise AiprodError(f"params.yaml: curriculum.phases.{name}: {error.what}", error.hint) from None
 
 
-def _fit(clip: TrainingClip, geometry: PhaseGeometry, models: CacheModels) -> PhaseGeometry | None:
-    """The phase's geometry for this clip: sides swapped for portrait, the longest valid number of frames it has."""
-    time = models.video_vae.compression.time
+def _fit(clip: TrainingClip, geometry: PhaseGeometry, time: int) -> PhaseGeometry | None:
+    """The phase's geometry for this clip: sides swapped for portrait, the longest valid number of frames it has.
+
+    Args:
+        time: frames in a latent frame.
+    """
     available = math.floor(clip.frames / clip.fps * geometry.fps + 1e-6) if clip.fps > 0 else 0
     frames = min(geometry.frames, 1 + (available - 1) // time * time)
     if frames < min(geometry.frames, 1 + time):

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +19,12 @@ from torch import Tensor
 from aiprod.base.files import sha256_file, write_bytes
 from aiprod.base.params import Params
 from aiprod.core.protocols import TextEncoder
+from aiprod.core.types import VideoCompression
 from aiprod.data.latents.dataset import NULL_TEXT, latent_geometry
 from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
 from aiprod.models.adapters.load_text_encoder import load_text_encoder
+from aiprod.models.adapters.video_compression import video_compression
 from aiprod.models.artifacts import latent_maker_digests
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.result_cache import Memo, Seal
@@ -68,6 +70,46 @@ class CacheModels:
             )
         except CoreError as error:
             raise AiprodError(error.what, error.hint) from None
+
+    @property
+    def compression(self) -> VideoCompression:
+        """Of the video autoencoder."""
+        compression: VideoCompression = self.video_vae.compression
+        return compression
+
+    def loaded(self) -> CacheModels:
+        """These."""
+        return self
+
+
+@dataclass(frozen=True)
+class UnloadedModels:
+    """The same models where they lie, for a process that may have nothing to encode, or leaves that to workers.
+
+    Raises:
+        AiprodError: on first use of any attribute, where a model is missing or damaged.
+    """
+
+    models: Path
+    params: CacheLatentsParams
+    device: str | torch.device = "cpu"
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """The digest of each."""
+        return latent_maker_digests(self.models)
+
+    @cached_property
+    def compression(self) -> VideoCompression:
+        """Of the video autoencoder."""
+        try:
+            return video_compression(self.models / "video_vae")
+        except CoreError as error:
+            raise AiprodError(error.what, error.hint) from None
+
+    def loaded(self) -> CacheModels:
+        """Read from their folders."""
+        return CacheModels.load(self.models, self.params, self.device)
 
 
 @dataclass(frozen=True)

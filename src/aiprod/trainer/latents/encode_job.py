@@ -54,14 +54,17 @@ class EncodeJob:
         return replace(self, clips=clips, makers=at[f"models/{LATENT_MAKERS[0]}"].parent, memo=memo)
 
 
-def encode_part(job: EncodeJob) -> dict[str, str]:
+def encode_part(job: EncodeJob) -> dict[str, str] | AiprodError:
     """Fill the memo entries of a job. Runs in a worker.
 
     Returns:
-        key → why a clip could not be encoded.
+        key → why a clip could not be encoded; or why the models do not load, for any clip.
     """
     torch.set_num_threads(job.threads)
-    models = _models(job.makers, job.params.model_dump_json())
+    try:
+        models = _models(job.makers, job.params.model_dump_json())
+    except AiprodError as error:
+        return error
     if job.texts:
         encode_texts(job.texts, models, job.memo)
     encoded = encode_clips(job.clips, models, job.params.readers, job.memo)
@@ -85,7 +88,8 @@ def encode_on_workers(
     """Encode captions, then clips: each clip with None once its memo entry is there, or with a reason.
 
     Raises:
-        AiprodError: captions cannot be encoded, or as :func:`aiprod.executors.executor.ordered_map`.
+        AiprodError: the models do not load there, captions cannot be encoded, or as
+            :func:`aiprod.executors.executor.ordered_map`.
     """
 
     def job(part: Sequence[CacheJob | TextJob]) -> EncodeJob:
@@ -98,6 +102,8 @@ def encode_on_workers(
         alike = list(group)
         parts += [alike[start : start + _CLIPS] for start in range(0, len(alike), _CLIPS)]
     for part, failed in in_parts(encode_part, job, parts, bounds=_BOUNDS, engine=engine, gpu=True):
+        if isinstance(failed, AiprodError):
+            raise failed
         for one in part:
             if isinstance(one, CacheJob):
                 yield one, failed if isinstance(failed, str) else failed.get(one.key)
