@@ -91,7 +91,8 @@ def specials(tmp_path: Path) -> list[Path]:
 def test_no_command_waits_at_a_pipe_or_replaces_a_device(specials: list[Path]) -> None:
     asked = 0
     for command in every_command(get_command(app)):
-        for name in paths_of(command) if command.callback else ():
+        names = paths_of(command) if command.callback else {}
+        for name in names.keys() - {"files"}:  # of several, each is told by itself (test_odd_files)
             for path in specials:
                 for value in (path, [path]):
                     with pytest.raises(NotAFileError, match="not a file"):

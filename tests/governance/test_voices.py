@@ -148,7 +148,8 @@ def test_an_erasure_names_the_models_of_the_mouth_that_heard_or_saw_it(mouths: P
     for asked, model in ((says, "visemes"), ("f1seen", "lips")):
         outs = {f"models/{name}": f"{name}.dir" for name in ("visemes", "lips")}
         state = SimpleNamespace(outs=outs, revisions=["working tree"])
-        history = SimpleNamespace(states=[state], root=mouths, listing=lambda _: {}, read_json=lambda _: None)
+        none = dict.fromkeys(("read_json", "cached"), lambda _: None)
+        history = SimpleNamespace(states=[state], root=mouths, listing=lambda _: {}, **none)
         found = exposure_of(history, {film_of(asked)})
         assert [facts.model for facts in found if facts.affected] == [model]
 

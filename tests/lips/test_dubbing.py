@@ -166,7 +166,7 @@ def test_a_face_that_leaves_the_picture_is_dubbed_as_long_as_it_is_there(project
 
 def test_another_film_than_the_one_that_was_given_is_never_overwritten(project: Path) -> None:
     before = Path(drawn()).read_bytes()
-    assert "would replace" in str(dub(drawn(), "--text", "red now", "--out", drawn()).exception)
+    assert "would overwrite it" in str(dub(drawn(), "--text", "red now", "--out", drawn()).exception)
     assert Path(drawn()).read_bytes() == before
 
 

@@ -318,7 +318,7 @@ def test_what_is_read_is_never_written_over(model: Path, tmp_path: Path) -> None
     before = {path: path.read_bytes() for path in (file, sound)}
     for arguments in ([str(file), "--out", str(tmp_path / "film.wav")], ["red", "--reference", str(sound)]):
         error = speak(model, "--out", str(sound), *arguments).exception
-        assert isinstance(error, AiprodError) and "written over" in str(error)
+        assert isinstance(error, AiprodError) and "would overwrite it" in str(error)
     assert {path: path.read_bytes() for path in (file, sound)} == before
     assert set(tmp_path.iterdir()) == {file, sound}
 

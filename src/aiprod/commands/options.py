@@ -24,6 +24,7 @@ As = Annotated[
 
 OUTPUTS = ("out", "to", "target", "html", "prov", "scopes", "train")
 """Parameters of commands that name a file or folder to write; every other path is read."""
+_EACH = "files"  # a parameter whose commands tell of each by itself, so that one costs the others nothing
 
 
 def with_checked_paths(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,8 +41,8 @@ def with_checked_paths(command: Callable[..., Any]) -> Callable[..., Any]:
             for path in (value if isinstance(value, list | tuple) else [value])
             if isinstance(path, Path | str)
         ]
-        for _, path in named:
-            if isinstance(path, Path) and (kind := special_kind(path)) is not None:
+        for parameter, path in named:
+            if parameter != _EACH and isinstance(path, Path) and (kind := special_kind(path)) is not None:
                 raise NotAFileError(kind, path)
         written = [(parameter, path) for parameter, path in named if parameter in OUTPUTS and isinstance(path, Path)]
         for parameter, path in written:

@@ -125,7 +125,7 @@ def _refuse_overwriting(out: Path, inputs: tuple[Path | None, ...]) -> None:
             except (OSError, ValueError):  # one of them is no file; a text may be no name of one
                 same = False
             if same:
-                raise AiprodError(f"{path} is read and would be written over", "give --out another name")
+                raise AiprodError(f"{path} is read, and --out would overwrite it", "write to another file")
 
 
 def _require_pipe(out: Path) -> None:

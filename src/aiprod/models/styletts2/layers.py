@@ -23,9 +23,10 @@ class AdaptiveNorm(nn.Module):
         self.fc = nn.Linear(style, 2 * width)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """``[B, width, N]`` and style ``[B, S]`` to ``[B, width, N]``."""
         scale, shift = self.fc(style)[..., None].chunk(2, 1)
-        found: Tensor = (1 + scale) * self.norm(x) + shift
-        return found
+        styled: Tensor = (1 + scale) * self.norm(x) + shift
+        return styled
 
 
 class AdaptiveLayerNorm(nn.Module):
@@ -36,9 +37,10 @@ class AdaptiveLayerNorm(nn.Module):
         self.fc = nn.Linear(style, 2 * width)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """``[B, N, width]`` and style ``[B, S]`` to ``[B, N, width]``."""
         scale, shift = self.fc(style)[:, None].chunk(2, 2)
-        found: Tensor = (1 + scale) * nn.functional.layer_norm(x, x.shape[-1:]) + shift
-        return found
+        styled: Tensor = (1 + scale) * nn.functional.layer_norm(x, x.shape[-1:]) + shift
+        return styled
 
 
 class ChannelNorm(nn.Module):
@@ -49,6 +51,7 @@ class ChannelNorm(nn.Module):
         self.gamma, self.beta = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[B, width, N]``, each moment normalised."""
         return nn.functional.layer_norm(x.transpose(1, 2), x.shape[1:2], self.gamma, self.beta).transpose(1, 2)
 
 
@@ -66,13 +69,14 @@ class StyledBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """``[B, enter, N]`` and style ``[B, S]`` to ``[B, leave, N]``, or ``[B, leave, 2N]`` where it doubles."""
         y = nn.functional.leaky_relu(self.norm1(x, style), _SLOPE)
         if self.pool is not None:
             y, x = self.pool(y), x.repeat_interleave(2, 2)
         y = nn.functional.leaky_relu(self.norm2(self.conv1(y), style), _SLOPE)
         past = x if self.conv1x1 is None else self.conv1x1(x)
-        found: Tensor = (self.conv2(y) + past) / math.sqrt(2)
-        return found
+        styled: Tensor = (self.conv2(y) + past) / math.sqrt(2)
+        return styled
 
 
 def snake(x: Tensor, alpha: Tensor) -> Tensor:
@@ -93,6 +97,7 @@ class WavyBlock(nn.Module):
         self.alpha1, self.alpha2 = (nn.ParameterList(torch.ones(1, width, 1) for _ in dilations) for _ in range(2))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """``[B, width, N]`` and style ``[B, S]`` to ``[B, width, N]``."""
         for n in range(len(self.convs1)):
             y = self.convs1[n](snake(self.adain1[n](x, style), self.alpha1[n]))
             x = x + self.convs2[n](snake(self.adain2[n](y, style), self.alpha2[n]))
