@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from aiprod.base.crash_report import end_with
 from aiprod.base.files import sha256_file
 from aiprod.base.opening import open_file, read_file
 from aiprod.base.structured import read_bounded
 from aiprod.cli import PANELS, app
 from aiprod.commands.options import OUTPUTS
 from aiprod.errors import AiprodError, NotAFileError
+from aiprod.lips.file_audio import read_voice
 from aiprod.media.errors import MediaError
 from aiprod.media.sniffing import sniff
 from aiprod.models.checkpoint.header import read_header
@@ -99,6 +101,37 @@ def test_no_command_waits_at_a_pipe_or_replaces_a_device(specials: list[Path]) -
                         command.callback.__wrapped__(**{name: value})
             asked += 1
     assert asked > 50 and Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("content", [b"", b"no film"], ids=["empty", "garbage"])
+@pytest.mark.parametrize("command", [["measure", "lips", "--text", "a"], ["grade", "--exposure", "1"]], ids=" ".join)
+def test_a_file_that_is_no_film_is_named_with_what_to_do(command: list[str], content: bytes, tmp_path: Path) -> None:
+    film = tmp_path / "a.mp4"
+    film.write_bytes(content)
+    out = ["--out", str(tmp_path / "b.mp4")] if command[0] == "grade" else []
+    for said in (run(app, [*command, str(film), *out]).exception, _exception_of(read_voice, film)):
+        assert isinstance(said, AiprodError) and str(said).startswith(f"{film}: ") and " → give " in str(said), said
+
+
+def _exception_of(read: Callable[[Path], object], path: Path) -> BaseException | None:
+    with pytest.raises(AiprodError) as caught:
+        read(path)
+    return caught.value
+
+
+@pytest.mark.parametrize("command", [["dataset", "publish", "--note"], ["erase", "--as"], ["lineage"]], ids=" ".join)
+def test_words_that_are_no_utf_8_are_refused_in_one_line(command: list[str]) -> None:
+    said = run(app, [*command, "a\udcff" * 5000]).exception
+    assert isinstance(said, AiprodError) and "is no UTF-8 → " in str(said) and len(str(said)) < 2000, said
+    str(said).encode()
+
+
+def test_a_number_that_nothing_counts_to_and_a_word_without_end_are_one_short_line() -> None:
+    said = run(app, ["audit", "show", "--last", "9" * 20]).exception
+    assert isinstance(said, AiprodError) and str(said).startswith(f"last: {'9' * 20} is too large → give"), said
+    said = run(app, ["params", "check", "x" * 200_000]).exception
+    assert len(str(AiprodError(f"{'x' * 200_000} is not there", "y" * 5000))) < 400
+    assert said is not None and len(end_with(said)[0]) < 600, said
 
 
 def test_no_output_replaces_what_is_read_for_it(tmp_path: Path) -> None:

@@ -12,6 +12,14 @@ USER_ERROR = 2  # the exit status of a command that said in one line what the us
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: what nobody foresaw; the traceback is in the state folder
 
 
+_WORD_MOST = 4096  # the longest path of a file system; what is longer was given by mistake
+
+
+def _shown(word: str) -> str:
+    """A word of an error, so short that the rest can be read."""
+    return word if len(word) <= _WORD_MOST else f"{word[:100]}… ({len(word)} characters)"
+
+
 class AiprodError(Exception):
     """Bad input or a state that the user can fix.
 
@@ -24,8 +32,8 @@ class AiprodError(Exception):
     """
 
     def __init__(self, what: str, hint: str = "") -> None:
-        self.what = escape_controls(" ".join(what.split()))
-        self.hint = escape_controls(" ".join(hint.split()))
+        self.what = escape_controls(" ".join(map(_shown, what.split())))
+        self.hint = escape_controls(" ".join(map(_shown, hint.split())))
         super().__init__(f"{self.what} → {self.hint}" if self.hint else self.what)
 
 

@@ -79,5 +79,11 @@ def test_what_readers_would_round_is_refused_and_what_is_no_number_too() -> None
             texts_of(pa.array([0.5, number]))
 
 
+@pytest.mark.parametrize("text", ["\udcff", "1e5 \udcff", "\U0001f3ac\ud83c"])
+def test_what_is_no_utf_8_is_refused_in_words(text: str) -> None:
+    with pytest.raises(AiprodError, match=r"holds?.*\\u?x?.*write the text in UTF-8"):
+        canonical_json({"name": text})
+
+
 def test_the_former_form_is_kept_for_what_was_signed_in_it() -> None:
     assert former_canonical_json({"b": 1.0, "a": 1e-05}) == b'{"a":1e-05,"b":1.0}'

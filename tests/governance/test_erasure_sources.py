@@ -188,6 +188,17 @@ def test_what_the_film_in_a_source_is_a_link_to_goes_within_the_repository(proje
     )
 
 
+def test_where_a_source_was_before_is_looked_through_too(project: Project, tmp_path: Path) -> None:
+    away = tmp_path / "films"
+    away.mkdir()
+    shutil.copy(project.root / "datasets/inbox" / NAME, away)
+    (project.root / "params.yaml").write_text(f"ingest:\n  folders:\n    inbox: {away}\n")
+    done = erase(project)
+    assert set(inbox(project)) == {"SOURCES.csv", "else.mp4", "plain.mp4"}
+    assert NAME.encode() not in inbox(project)["SOURCES.csv"]
+    assert {Path(place).parent: why for place, why in done.left.items()} == {away: "it is outside the repository"}
+
+
 def test_another_film_under_the_name_stays_and_is_named(project: Project) -> None:
     root = project.root / "datasets/inbox"
     (root / NAME).write_bytes(b"another film")

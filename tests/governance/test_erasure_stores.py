@@ -131,6 +131,17 @@ def _stumbled() -> Exception:
     raise AssertionError
 
 
+def _wordless() -> Exception:
+    """As s3fs does over a server that refuses without a message."""
+    try:
+        try:
+            raise RuntimeError("AccessDenied when calling GetObject")
+        except RuntimeError as error:
+            raise PermissionError(None) from error
+    except PermissionError as error:
+        return error
+
+
 def test_what_was_found_before_a_remote_failed_is_told_and_the_next_is_searched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -139,6 +150,7 @@ def test_what_was_found_before_a_remote_failed_is_told_and_the_next_is_searched(
         denied=Bucket({"2": PermissionError("Forbidden")}),
         stalled=Bucket({"2": TimeoutError("\nread timed out")}),
         stumbled=Bucket({"1": _stumbled()}),
+        wordless=Bucket({"1": _wordless()}),
         gone=Bucket({}, there=False),
         whole=Bucket({}),
     )
@@ -146,11 +158,13 @@ def test_what_was_found_before_a_remote_failed_is_told_and_the_next_is_searched(
         "remote denied": 2,
         "remote stalled": 1,
         "remote stumbled": 0,
+        "remote wordless": 2,
         "remote gone": 0,
         "remote whole": 3,
     }
     assert found["remote denied"].skipped == "1 object cannot be read (Forbidden)"
     assert found["remote stalled"].skipped == "cannot be read (read timed out)"
+    assert found["remote wordless"].skipped == "1 object cannot be read (AccessDenied when calling GetObject)"
     assert found["remote stumbled"].skipped == "cannot be read (read timeout on endpoint)"
     assert "not mounted" in found["remote gone"].skipped and not found["remote whole"].skipped
 

@@ -148,6 +148,14 @@ def test_only_those_with_the_role_may_release_and_a_refusal_is_logged(releasable
     assert (last.value["kind"], last.value["subject"]) == ("export", "release")
 
 
+@pytest.mark.parametrize("content", [[1, 2], 42, {"nearest": []}, {"nearest": {"copy": True}}])
+def test_another_file_in_place_of_the_description_is_one_line(releasable: Path, content: object) -> None:
+    write_json(releasable / VIDEO.with_suffix(".json"), content)
+    with pytest.raises(AiprodError, match=r"000\.json does not describe a video → name"):
+        sign(releasable)
+    assert not (releasable / "release").exists()
+
+
 def test_share_alike_holds_a_release_until_legal_clears_it(releasable: Path) -> None:
     folder = releasable / "datasets/v1/ingest/films"
     owed = {"obligations": ["share-alike: (c) Somebody (CC-BY-SA-4.0)"]}

@@ -44,6 +44,12 @@ def test_a_role_that_may_is_let_through_and_nothing_is_logged(staffed: Path) -> 
     assert refusals() == []
 
 
+def test_a_name_that_is_no_utf_8_is_refused_and_logged_like_any_other(staffed: Path) -> None:
+    with pytest.raises(Refusal, match="xff") as caught:
+        require("x\udcff", "erase")
+    assert len(refusals()) == 1 and caught.value.logged
+
+
 @pytest.mark.parametrize(("name", "action"), [("Ada", "erase"), ("Nobody", "review"), ("Mallory", "release")])
 def test_a_refusal_is_one_line_that_says_who_may_and_one_leaf_without_a_name(
     staffed: Path, name: str, action: str

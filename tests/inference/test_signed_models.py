@@ -188,3 +188,11 @@ def test_without_the_library_nothing_is_left_behind(project: Path, monkeypatch: 
     with pytest.raises(AiprodError, match="model-signing is not installed"):
         make_key(project / "models.pem")
     assert not (project / "models.pem").exists()
+
+
+def test_a_pipe_among_the_files_is_one_line_and_no_signature(project: Path) -> None:
+    os.mkfifo(project / "models/diffusion/pipe")
+    make_key(project / "key.pem")
+    with pytest.raises(AiprodError, match=r"models/diffusion cannot be signed: .*pipe.* → "):
+        sign_folder(project / "models/diffusion", project / "a.sig", project / "key.pem")
+    assert not (project / "a.sig").exists()

@@ -26,11 +26,16 @@ def canonical_json(value: Any) -> bytes:
 
     Raises:
         ValueError: NaN or infinity.
-        AiprodError: a whole number that JSON readers would round.
+        AiprodError: a whole number that JSON readers would round, or bytes that are no UTF-8 in a text.
     """
     text = _PYTHON(value)
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:  # RFC 8785 has no form for halves of surrogate pairs
+        what = f"canonical JSON cannot hold {text[error.start : error.end]}, which is no character"
+        raise AiprodError(what, "write the text in UTF-8") from None
     if _ODD.search(text) is None:
-        return text.encode()
+        return data
     if _BEYOND.search(text) is not None:
         return by_the_book(value)
     return _NUMBER.sub(_in_standard_form, text).encode()

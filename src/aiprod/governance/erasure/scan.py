@@ -260,7 +260,7 @@ def _within(seconds: float, ask: Callable[[], T]) -> T:
 
 def _words(error: BaseException) -> str:
     """What a server said; not what its library stumbled over when it heard that."""
-    while isinstance(error, LookupError | AttributeError | TypeError) or not str(error).strip():
+    while isinstance(error, LookupError | AttributeError | TypeError) or str(error).strip() in ("", "None"):
         if (before := error.__cause__ or error.__context__) is None:
             break
         error = before

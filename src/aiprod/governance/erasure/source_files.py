@@ -150,17 +150,18 @@ def _name_other_links(beside: Beside) -> None:
 
 
 def folders(root: Path, repository: Path) -> list[tuple[str, Path]]:
-    """Source and folder of every folder source here that exists; the inbox is always one."""
-    stated: dict[str, str] = {INBOX.name: INBOX.as_posix()}
+    """Source and folder of every folder source here that exists, where it is and where it was before params.yaml named
+    another place; the inbox is always one."""
+    stated: list[tuple[str, str]] = [(INBOX.name, INBOX.as_posix())]
     with suppress(AiprodError):
         declared = load_sources(root / "datasets" / "sources.yaml").sources
-        stated |= {name: source.path for name, source in declared.items() if source.path}
+        stated += [(name, source.path) for name, source in declared.items() if source.path]
     with suppress(AiprodError, AttributeError, TypeError):
-        stated |= dict(((read_yaml(root / "params.yaml") or {}).get("ingest") or {}).get("folders") or {})
-    by_place: dict[Path, str] = {}
+        stated += list(dict(((read_yaml(root / "params.yaml") or {}).get("ingest") or {}).get("folders") or {}).items())
     with suppress(AiprodError):
-        stated |= folders_of_recordings(root / "params.yaml")
-    for name, text in stated.items():
+        stated += folders_of_recordings(root / "params.yaml").items()
+    by_place: dict[Path, str] = {}
+    for name, text in stated:
         if "://" not in str(text):
             place = (repository / Path(str(text)).expanduser()).resolve()
             if place.is_dir():

@@ -21,6 +21,7 @@ from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.denials import refuse
 from aiprod.governance.audit.log import AuditLog
+from aiprod.printable import escape_controls
 from aiprod.repo.git import git_text
 
 ROLES = Path("datasets/roles.yaml")
@@ -95,7 +96,7 @@ def who(named: str | None = None, root: Path | None = None) -> str:
     name = (named or os.environ.get(ENVIRONMENT) or git_text(root or workspace(), "config", "user.name")).strip()
     if not name:
         raise AiprodError("the user is not named", f"add --as NAME, or set {ENVIRONMENT} or `git config user.name`")
-    return name
+    return escape_controls(name)  # a name that is no UTF-8 is refused and logged like any other
 
 
 def require(

@@ -205,7 +205,10 @@ def _described(video: Path) -> dict[str, Any]:
         raise AiprodError(
             f"{video.name} has no description next to it ({beside.name})", "name a video that AIPROD made"
         )
-    about: dict[str, Any] = read_json(beside)
+    about = read_json(beside)
+    nearest = about.get("nearest") if isinstance(about, dict) else ()
+    if nearest is not None and not (isinstance(nearest, dict) and {"copy", "said"} <= nearest.keys()):
+        raise AiprodError(f"{beside} does not describe a video", "name a video that AIPROD made, or restore its .json")
     if record_beside(video) is not None:
         _as_delivered(video, about)
         return {"film": canonical_json(about).decode(), **{name: about[name] for name in _SIGNED if name in about}}

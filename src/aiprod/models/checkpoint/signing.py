@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from aiprod.base.files import atomic_path, write_bytes
 from aiprod.base.opening import read_file
 from aiprod.base.state import workspace
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, words_of
 
 SIGNATURES = Path("datasets/signatures")
 REQUIRED = SIGNATURES / "required.pub"
@@ -64,7 +64,8 @@ def sign_folder(folder: Path, signature: Path, private: Path) -> None:
     """Sign every file of a folder.
 
     Raises:
-        AiprodError: there is no such folder, the key is none, or the library is not installed.
+        AiprodError: there is no such folder, it holds a pipe or a device, the key is none, or the library is not
+            installed.
     """
     signing, hashing = _library("signing"), _library("hashing")
     public_key(private)
@@ -72,7 +73,10 @@ def sign_folder(folder: Path, signature: Path, private: Path) -> None:
         raise AiprodError(f"{folder} is not a folder with a model", "give a folder below models/")
     with atomic_path(signature) as place:
         config = signing.Config().set_hashing_config(hashing.Config().set_allow_symlinks(True))
-        config.use_elliptic_key_signer(private_key=private).sign(folder, place)
+        try:
+            config.use_elliptic_key_signer(private_key=private).sign(folder, place)
+        except ValueError as error:  # of the library, for whatever is neither a file nor a folder
+            raise AiprodError(f"{folder} cannot be signed: {words_of(error)}", "move it out of the folder") from None
 
 
 def verify_folder(folder: Path, signature: Path, public: Path) -> None:
