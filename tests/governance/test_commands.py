@@ -55,6 +55,8 @@ def test_audit_checkpoint_show_prove_verify(finished: Path, kind: str) -> None:
     assert call("audit", "checkpoint").exit_code == 0
     shown = [json.loads(line) for line in call("audit", "show", "--kind", kind).output.splitlines()]
     assert shown and {e["kind"] for e in shown} == {kind}
+    never = call("audit", "show", "--kind", "misspelt")
+    assert never.exit_code == 0 and not never.stdout and kind in never.stderr
     document = json.loads(call("audit", "prove", str(shown[0]["index"])).output)
     assert document["index"] == shown[0]["index"]
     assert json.loads(call("audit", "prove", "--since", "3").output)["old"] == 3

@@ -67,12 +67,16 @@ def show(
     from aiprod.governance.audit.log import AuditLog
 
     kept: deque[dict[str, object]] = deque(maxlen=last)
+    kinds = set()
     for entry in AuditLog().entries():
         value = entry.value
+        kinds.add(str(value["kind"]))
         if (subject is None or value["subject"] == subject) and (kind is None or value["kind"] == kind):
             kept.append({"index": entry.index, **value})
     for value in kept:
         typer.echo(json.dumps(value, ensure_ascii=False))
+    if not kept:  # else a misspelt kind would look like one that never happened
+        typer.echo(f"no entry matches; the log has these kinds: {', '.join(sorted(kinds)) or 'none'}", err=True)
 
 
 @audit.command()
