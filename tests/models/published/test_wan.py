@@ -61,9 +61,10 @@ def test_the_autoencoders_give_what_the_published_code_gives(
     tmp_path: Path, version: str, clip: tuple[int, ...], latent: tuple[int, ...]
 ) -> None:
     save_file(wan_tensors(version), tmp_path / "vae.safetensors")
-    model = made(wan_vae(open_weights(tmp_path / "vae.safetensors")))
-    agree("wan", version, "encode", model.encode(values("in.clip", clip, 1.0)).latent_dist.mean)
-    agree("wan", version, "decode", model.decode(values("in.latent", latent, 1.0)).sample)
+    # Random weights amplify rounding: in single precision, processors differ by up to 1.5e-4.
+    model = made(wan_vae(open_weights(tmp_path / "vae.safetensors"))).double()
+    agree("wan", version, "encode", model.encode(values("in.clip", clip, 1.0).double()).latent_dist.mean)
+    agree("wan", version, "decode", model.decode(values("in.latent", latent, 1.0).double()).sample)
 
 
 @pytest.mark.parametrize(
