@@ -69,8 +69,6 @@ def dub(  # noqa: PLR0917 (typer calls it)
     for file in (film, audio):
         if file is not None and not file.is_file():
             raise AiprodError(f"there is no file {file}", "give one that exists")
-    if out.exists() and any(file is not None and out.samefile(file) for file in (film, audio)):
-        raise AiprodError(f"{out} is read, and --out would overwrite it", "write to another file")
     face_basis: str = consent.require_face(film, face_consent)
     voice_basis: str = consent.require_voice(audio, voice_consent) if audio is not None else "model"
     visemes, mouths = load_viseme_model(models / "visemes"), load_mouth_model(models / "lips")
