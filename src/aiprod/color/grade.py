@@ -186,8 +186,8 @@ def processor(grade: Grade) -> Any:
     except ocio.Exception as error:
         # the first line says which file, the last one why
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = " ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))[:400]
-        raise AiprodError(f"the grade cannot be used ({said})", "check the files that it names") from None
+        why = " ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))[:400]
+        raise AiprodError(f"the grade cannot be used ({why})", "check the files that it names") from None
 
 
 def graded(grade: Grade, rgb: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -203,11 +203,11 @@ def _published(model: Path) -> PublishedVoices | None:
         return None
     from aiprod.speech.published_voices import load_published
 
-    found = load_published(model)
-    if found is None:
+    voices = load_published(model)
+    if voices is None:
         what = f"{model} has no configuration of StyleTTS2 or Kokoro beside it"
         raise AiprodError(what, "give the folder with config.json or config.yml as it was published")
-    return found
+    return voices
 
 
 def _speaker(name: str, known: tuple[str, ...]) -> str:

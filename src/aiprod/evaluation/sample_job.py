@@ -136,19 +136,19 @@ class SampleWorkers:
         """
 
         def job(part: Sequence[int]) -> SampleJob:
-            asked = tuple(requests[number] for number in part)
-            return SampleJob(asked, config, self.models, torch.get_num_threads())
+            chosen = tuple(requests[number] for number in part)
+            return SampleJob(chosen, config, self.models, torch.get_num_threads())
 
-        made: dict[int, GeneratedClip] = {}
+        by_number: dict[int, GeneratedClip] = {}
         parts = _parts(len(requests), at_once)
         for part, clips in in_parts(sample_part, job, parts, bounds=_BOUNDS, engine=self.engine, gpu=True):
             if isinstance(clips, str):
-                raise AiprodError(f"a sample could not be made: {clips}", "see the worker's machine")
+                raise AiprodError(f"a sample could not be by_number: {clips}", "see the worker's machine")
             for number, clip in zip(part, clips, strict=True):
-                made[number] = clip
+                by_number[number] = clip
                 for _ in range(config.all_steps):
                     on_step()
-        return [made[number] for number in range(len(requests))]
+        return [by_number[number] for number in range(len(requests))]
 
     def encoder(
         self, pictures: Sequence[NDArray[np.uint8]], latents: Sequence[Tensor]
@@ -161,21 +161,21 @@ class SampleWorkers:
         every: list[NDArray[np.uint8] | Tensor] = [*pictures, *latents]
 
         def job(part: Sequence[int]) -> LatentJob:
-            given = [every[number] for number in part]
+            chosen = [every[number] for number in part]
             return LatentJob(
-                tuple(one for one in given if not isinstance(one, Tensor)),
-                tuple(one.float().numpy() for one in given if isinstance(one, Tensor)),
+                tuple(one for one in chosen if not isinstance(one, Tensor)),
+                tuple(one.float().numpy() for one in chosen if isinstance(one, Tensor)),
                 self.models,
                 torch.get_num_threads(),
             )
 
-        made: dict[int, Tensor] = {}
+        by_number: dict[int, Tensor] = {}
         parts = _parts(len(every), _VIDEOS_AT_ONCE)
-        for part, found in in_parts(latents_part, job, parts, bounds=_BOUNDS, engine=self.engine, gpu=True):
-            if isinstance(found, str):
-                raise AiprodError(f"a sample could not be encoded: {found}", "see the worker's machine")
-            made |= {number: torch.from_numpy(one) for number, one in zip(part, found, strict=True)}
-        whole = [made[number] for number in range(len(every))]
+        for part, encoded in in_parts(latents_part, job, parts, bounds=_BOUNDS, engine=self.engine, gpu=True):
+            if isinstance(encoded, str):
+                raise AiprodError(f"a sample could not be encoded: {encoded}", "see the worker's machine")
+            by_number |= {number: torch.from_numpy(one) for number, one in zip(part, encoded, strict=True)}
+        whole = [by_number[number] for number in range(len(every))]
         return whole[: len(pictures)], whole[len(pictures) :]
 
 

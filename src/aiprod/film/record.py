@@ -236,11 +236,11 @@ def place_of(root: Path, film: Path, record: dict[str, Any], file: str) -> Path 
 
 def films_below(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Records of films in a workspace, outside of its hidden folders."""
-    found = []
+    paths = []
     for folder, below, names in os.walk(root):
         below[:] = [name for name in below if not name.startswith(".")]  # an environment has a hundred thousand files
-        found += [Path(folder, name) for name in names if name.endswith(".json") and not name.startswith(".")]
-    for path in sorted(found):
+        paths += [Path(folder, name) for name in names if name.endswith(".json") and not name.startswith(".")]
+    for path in sorted(paths):
         if not path.is_file() or path.stat().st_size > 1 << 26:
             continue
         if f'"{_OWN}"'.encode() not in path.read_bytes():  # anywhere: the fingerprint of a long film comes before it

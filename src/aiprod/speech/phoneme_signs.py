@@ -50,12 +50,12 @@ def signs_of(word: str, phones: Sequence[str], style: str) -> tuple[str, ...]:
         style: ``misaki`` or ``espeak``.
     """
     strong = None if word.lower() in _LITTLE else stressed(phones, word)
-    found = []
+    signs = []
     for n, phone in enumerate(phones):
         special = (_STRESSED if n == strong else _WEAK)[style]
         sign = special.get(phone) or _TABLES[style][phone]
-        found.append(STRESS + sign if n == strong else sign)
-    return tuple(found)
+        signs.append(STRESS + sign if n == strong else sign)
+    return tuple(signs)
 
 
 def stressed(phones: Sequence[str], word: str = "") -> int | None:

@@ -311,17 +311,17 @@ def _against(path: Path) -> str | None:
     try:
         if is_media(path):
             return None
-        said = objection(re.sub(r"[_.+-]+", " ", path.stem))  # an empty file may be called DO_NOT_TRAIN
-        if said is not None:
-            return f"the name of {quoted(path.name)} says {said}: {_OF_WHICH}"
+        words = objection(re.sub(r"[_.+-]+", " ", path.stem))  # an empty file may be called DO_NOT_TRAIN
+        if words is not None:
+            return f"the name of {quoted(path.name)} says {words}: {_OF_WHICH}"
         if path.suffix and not is_document(path):
             return None
         with open_file(path) as file:
             content = file.read(MAX_TEXT)
-        said = None if b"\0" in content else against(path.name, content)
+        words = None if b"\0" in content else against(path.name, content)
     except OSError:
         return None
-    return None if said is None else f"{said}, and is no table: {_OF_WHICH}"
+    return None if words is None else f"{words}, and is no table: {_OF_WHICH}"
 
 
 def _content(path: Path, problem: str | None, table: bool) -> bytes:

@@ -149,8 +149,9 @@ def said_by_name(key: str) -> str | None:
         return None
     place = PurePosixPath(key)
     parts = [(place.stem, False), *((part, True) for part in place.parts[:-1])]
-    said = next((words for part, folder in parts if (words := _said_by_part(part, folder)) is not None), None)
-    return None if said is None else f"sidecar: its name says {said}: call it otherwise if that is not meant"
+    objections = filter(None, (_said_by_part(part, folder) for part, folder in parts))
+    first = next(objections, None)
+    return None if first is None else f"sidecar: its name says {first}: call it otherwise if that is not meant"
 
 
 def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:

@@ -63,11 +63,11 @@ def releases(root: Path) -> Iterator[Released]:
     Raises:
         AiprodError: an entry is none.
     """
-    found = []
+    entries = []
     for path in (root / FOLDER).glob("*.json"):
         try:
-            found.append(Released.model_validate(read_json(path)))
+            entries.append(Released.model_validate(read_json(path)))
         except ValidationError as error:
             what = f"{path.relative_to(root)} is no entry of a release ({error.errors()[0]['msg']})"
             raise AiprodError(what, "restore it from git") from None
-    yield from sorted(found, key=lambda entry: (entry.time, entry.file))
+    yield from sorted(entries, key=lambda entry: (entry.time, entry.file))

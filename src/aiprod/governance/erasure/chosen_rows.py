@@ -31,9 +31,9 @@ def chosen_rows(folder: Path, model: type[R], wanted: Callable[[Columns], Sequen
 
     def rows() -> Iterator[R]:
         for columns in iter_batches(folder, model):
-            said = wanted(columns)
-            validated = iter(_validated(model, columns, np.flatnonzero(np.array(said, np.bool_))))
-            yield from (next(validated) if is_wanted else unread for is_wanted in said)
+            chosen = wanted(columns)
+            validated = iter(_validated(model, columns, np.flatnonzero(np.array(chosen, np.bool_))))
+            yield from (next(validated) if is_wanted else unread for is_wanted in chosen)
 
     return (row for row in opened_rows(folder, rows(), vault) if row is not unread)
 
@@ -42,8 +42,8 @@ def texts(columns: Columns, name: str) -> list[str | None]:
     """A column of text; of a manifest that is older than the field, no text in any row."""
     if name not in columns:
         return [None] * len(next(iter(columns.values())))
-    found: list[str | None] = columns[name].to_pylist()
-    return found
+    column: list[str | None] = columns[name].to_pylist()
+    return column
 
 
 def unchecked_columns(folder: Path, names: Sequence[str]) -> Iterator[Columns]:
@@ -69,5 +69,5 @@ def _validated(model: type[R], columns: Columns, places: np.ndarray) -> list[R]:
 def _cells(values: pa.Array) -> list[Any]:
     if isinstance(values.type, pa.JsonType):
         return [None if text is None else parsed(text) for text in values.storage.to_pylist()]
-    found: list[Any] = values.to_pylist()
-    return found
+    cells: list[Any] = values.to_pylist()
+    return cells

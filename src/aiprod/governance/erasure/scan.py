@@ -87,10 +87,10 @@ def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes], l
     place = escape_controls(place)
     if any(needle in flat for needle in needles.hashes) or any(needle in name for needle in needles.names):
         _tell(count, place, needles.in_data(flat + b"\n" + name))
-    found = _search_linked(needles, file, links) if links is not None else _search(needles, file)
-    count.bytes += found.size
-    _tell(count, place, found.stored)
-    _tell(count, place, found.unpacked)
+    content = _search_linked(needles, file, links) if links is not None else _search(needles, file)
+    count.bytes += content.size
+    _tell(count, place, content.stored)
+    _tell(count, place, content.unpacked)
 
 
 def _tell(count: Count, place: str, kinds: Sequence[str]) -> None:
@@ -378,9 +378,9 @@ def _cells_of_database(path: Path) -> Iterator[bytes]:
     try:
         with closing(sqlite3.connect(path)) as connection:
             connection.text_factory = bytes
-            made = connection.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
-            yield b"\n".join(sql for _, sql in made if sql)
-            for name, _ in made:
+            tables = connection.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
+            yield b"\n".join(sql for _, sql in tables if sql)
+            for name, _ in tables:
                 quoted = name.decode("utf-8", "replace").replace('"', '""')
                 with suppress(sqlite3.Error):  # a table of an extension that is not here
                     rows = connection.execute(f'select * from "{quoted}"')  # noqa: S608 - a name cannot be bound

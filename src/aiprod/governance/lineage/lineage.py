@@ -372,28 +372,28 @@ class Walker:
             if name in set(self.facts.clips_seen_by(model)):
                 shown = self.facts.exposure.get(name) if model == "diffusion" else None
                 counted = {"times_shown": shown.times, "by_phase": shown.by_phase} if shown else {}
-                made = [*samples, *self._left(set(), self._digests())] if model == "diffusion" else []
-                models.append(Node("model", model, counted, made))
+                outputs = [*samples, *self._left(set(), self._digests())] if model == "diffusion" else []
+                models.append(Node("model", model, counted, outputs))
         return [*latents, *models, *self._left({name}, set())]
 
     def _digests(self) -> set[str]:
         """Of the diffusion model that is here, with its upsampler."""
         training = self.facts.training
-        found = (training.get("model_digest"), (training.get("upsampler") or {}).get("digest"))
-        return {digest for digest in found if digest}
+        stated = (training.get("model_digest"), (training.get("upsampler") or {}).get("digest"))
+        return {digest for digest in stated if digest}
 
     def _left(self, clips: set[str], digests: set[str]) -> list[Node]:
         """Finished films of the workspace and released videos: those with these clips, or by these models."""
-        found = []
+        nodes = []
         for path, record in self._finished:
             if lines := shots_standing_on(record, clips, digests):
                 name = path.with_name(record["file"]).relative_to(self.facts.root).as_posix()
-                found.append(Node("finished film", name, {"title": record.get("title", ""), "shows": lines}))
+                nodes.append(Node("finished film", name, {"title": record.get("title", ""), "shows": lines}))
         for entry in self._released:
             if clips & set(entry.clips) or entry.why((), digests):
                 about = {"released": entry.time, "sha256": entry.sha256, "role": entry.role}
-                found.append(Node("release", entry.file, about))
-        return found
+                nodes.append(Node("release", entry.file, about))
+        return nodes
 
     @cached_property
     def _finished(self) -> list[tuple[Path, dict[str, Any]]]:
@@ -406,13 +406,13 @@ class Walker:
     @cached_property
     def _reviews(self) -> dict[str, list[str]]:
         """Clip → what people decided about it, the latest last."""
-        path, said = self.facts.root / REVIEWS, defaultdict[str, list[str]](list)
+        path, decisions = self.facts.root / REVIEWS, defaultdict[str, list[str]](list)
         for one in load_reviews(path) if path.is_file() else ():
             role = ", ".join(sorted(set(one.authority.values())))
             basis = f"; basis {one.basis}, {one.basis_ref}" if one.basis else ""
             note = f": {one.note}" if one.note else ""
-            said[one.clip_id].append(f"{one.automatic} → {one.verdict} by {one.reviewer} ({role}){basis}{note}")
-        return said
+            decisions[one.clip_id].append(f"{one.automatic} → {one.verdict} by {one.reviewer} ({role}){basis}{note}")
+        return decisions
 
 
 def _sources(root: Path) -> dict[str, SourceDeclaration]:

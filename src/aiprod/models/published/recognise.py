@@ -133,17 +133,17 @@ def _of_weights(weights: Weights, caption_channels: int | None, check: bool) -> 
 def _of_speech(path: Path, check: bool) -> RecognisedWeights:
     use = "speak with it: `aiprod speak --model`"
     try:
-        found = open_speech(path, shapes_only=True)
-        assert isinstance(found, SpeechCheckpoint)
-        parts = found.parts()
+        checkpoint = open_speech(path, shapes_only=True)
+        assert isinstance(checkpoint, SpeechCheckpoint)
+        parts = checkpoint.parts()
     except CheckpointError as error:
         return RecognisedWeights(path, "a speech model that is not understood", problems=[error], use=use)
-    voices = len(list(found.voices.glob("*.pt")))
-    facts = {"tokens": len(found.vocabulary), "decoder": found.config.decoder.type, "voices": voices}
+    voices = len(list(checkpoint.voices.glob("*.pt")))
+    facts = {"tokens": len(checkpoint.vocabulary), "decoder": checkpoint.config.decoder.type, "voices": voices}
     problems = [problem for part in parts if check and (problem := part.problem()) is not None]
-    unread = [f"{name}, which only training needs" for name in found.unread]
+    unread = [f"{name}, which only training needs" for name in checkpoint.unread]
     return RecognisedWeights(
-        path, f"a speech model in {found.family}'s format", parts, problems, unread, facts, use=use
+        path, f"a speech model in {checkpoint.family}'s format", parts, problems, unread, facts, use=use
     )
 
 

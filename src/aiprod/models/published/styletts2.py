@@ -127,10 +127,12 @@ def open_speech(path: Path, *, shapes_only: bool = False) -> SpeechCheckpoint | 
     unknown = sorted(set(content) - {*known, *unread})
     missing = [name for name in _SPEAK if name not in content]
     if unknown or missing:
-        said = [
+        problems = [
             f"{label} {some_of(names)}" for label, names in (("not known:", unknown), ("missing:", missing)) if names
         ]
-        raise CheckpointError(f"{weights} is no {family}: networks {'; '.join(said)}", "see docs/public_checkpoints.md")
+        raise CheckpointError(
+            f"{weights} is no {family}: networks {'; '.join(problems)}", "see docs/public_checkpoints.md"
+        )
     most = weights.stat().st_size
     tables = {name: tensors_of(content[name], f"{weights}: {name}", most) for name in known if name in content}
     shapes = {
@@ -146,12 +148,12 @@ def read_voice(path: Path, style: int) -> Tensor:
         CheckpointError: the file holds something else.
     """
     table = read_torch_file(path)
-    found = tensors_of({"": table}, str(path), path.stat().st_size)[""] if isinstance(table, Tensor) else None
-    if found is None or found.numel() == 0 or found.shape[-1] != 2 * style or not found.is_floating_point():
+    styles = tensors_of({"": table}, str(path), path.stat().st_size)[""] if isinstance(table, Tensor) else None
+    if styles is None or styles.numel() == 0 or styles.shape[-1] != 2 * style or not styles.is_floating_point():
         raise CheckpointError(f"{path} is no voice: it holds no table of {2 * style} values a row", "give another")
-    if not bool(found.isfinite().all()):
+    if not bool(styles.isfinite().all()):
         raise CheckpointError(f"{path} holds values that are no numbers", "restore it, or download it again")
-    return found.float().reshape(-1, 2 * style)
+    return styles.float().reshape(-1, 2 * style)
 
 
 class _NetworkPart(Part):
@@ -199,7 +201,7 @@ def _names(table: Mapping[str, Tensor]) -> dict[str, str]:
 
 def _multiplied_out(table: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights themselves: normalised ones times their length, spectral ones over their largest singular value."""
-    found = {}
+    weights = {}
     for name, key in _names(table).items():
         value, stem = table[key].float(), key.removesuffix("_v").removesuffix("_orig")
         length = table.get(f"{stem}_g", table.get(key.removesuffix("1") + "0") if key.endswith(".original1") else None)
@@ -208,8 +210,8 @@ def _multiplied_out(table: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif key.endswith("_orig"):
             left, right = (table[f"{stem}_{side}"].float() for side in "uv")
             value = value / torch.dot(left, value.flatten(1) @ right)
-        found[name] = value
-    return found
+        weights[name] = value
+    return weights
 
 
 def _family(config: Path) -> str | None:

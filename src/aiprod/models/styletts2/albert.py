@@ -21,8 +21,8 @@ class _Embeddings(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         places = torch.arange(tokens.shape[1], device=tokens.device)
         summed = self.word_embeddings(tokens) + self.position_embeddings(places) + self.token_type_embeddings.weight[0]
-        found: Tensor = self.LayerNorm(summed)
-        return found
+        embedded: Tensor = self.LayerNorm(summed)
+        return embedded
 
 
 class _Attention(nn.Module):
@@ -37,8 +37,8 @@ class _Attention(nn.Module):
             layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         ]
         seen = nn.functional.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
-        found: Tensor = self.LayerNorm(x + self.dense(seen))
-        return found
+        attended: Tensor = self.LayerNorm(x + self.dense(seen))
+        return attended
 
 
 class _Layer(nn.Module):
@@ -53,8 +53,8 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.attention(x)
         y = self.ffn_output(nn.functional.gelu(self.ffn(x), approximate="tanh"))
-        found: Tensor = self.full_layer_layer_norm(x + y)
-        return found
+        states: Tensor = self.full_layer_layer_norm(x + y)
+        return states
 
 
 class _Group(nn.Module):
@@ -89,5 +89,5 @@ class Albert(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens to states."""
-        found: Tensor = self.encoder(self.embeddings(tokens))
-        return found
+        states: Tensor = self.encoder(self.embeddings(tokens))
+        return states

@@ -36,8 +36,8 @@ class _Source(nn.Module):
         voiced = (f0 > _VOICED_HZ).to(f0.dtype).repeat_interleave(self.hop, 1)[..., None]
         level = voiced * _BREATH + (1 - voiced) * (_AMPLITUDE / 3)
         waves = _AMPLITUDE * phase.sin().transpose(1, 2).to(f0.dtype) * voiced + level * noise
-        found: Tensor = self.l_linear(waves).tanh()[..., 0]
-        return found
+        source: Tensor = self.l_linear(waves).tanh()[..., 0]
+        return source
 
 
 class Generator(nn.Module):
@@ -158,8 +158,8 @@ class Decoder(nn.Module):
         beside = self.asr_res(phonemes)
         for block in self.decode:
             x = block(torch.cat([x, beside, tracks], 1), style)
-        found: Tensor = self.generator(x, style, f0, noise)
-        return found
+        sound: Tensor = self.generator(x, style, f0, noise)
+        return sound
 
     def noise(self, steps: int, seed: int) -> Tensor:
         """What the source is mixed with, over as many steps of F0."""

@@ -29,8 +29,8 @@ class TextEncoder(nn.Module):
         x = self.embedding(tokens).transpose(1, 2)
         for layer in self.cnn:
             x = layer(x)
-        found: Tensor = self.lstm(x.transpose(1, 2))[0].transpose(1, 2)
-        return found
+        encoded: Tensor = self.lstm(x.transpose(1, 2))[0].transpose(1, 2)
+        return encoded
 
 
 class _DurationEncoder(nn.Module):
@@ -61,8 +61,8 @@ class _Projection(nn.Module):
         self.linear_layer = nn.Linear(enter, leave)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.linear_layer(x)
-        return found
+        projected: Tensor = self.linear_layer(x)
+        return projected
 
 
 class Prosody(nn.Module):

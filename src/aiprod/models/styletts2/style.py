@@ -34,8 +34,8 @@ class _Halving(nn.Module):
         y = self.conv1(nn.functional.leaky_relu(x, _SLOPE))
         y = self.downsample_res.conv(y)  # type: ignore[operator]
         y = self.conv2(nn.functional.leaky_relu(y, _SLOPE))
-        found: Tensor = (y + nn.functional.avg_pool2d(past, 2)) / math.sqrt(2)
-        return found
+        pooled: Tensor = (y + nn.functional.avg_pool2d(past, 2)) / math.sqrt(2)
+        return pooled
 
 
 class StyleEncoder(nn.Module):
@@ -56,8 +56,8 @@ class StyleEncoder(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """A style."""
-        found: Tensor = self.unshared(self.shared(mel).flatten(1))
-        return found
+        style: Tensor = self.unshared(self.shared(mel).flatten(1))
+        return style
 
 
 def reference_mel(sound: Tensor, bands: int) -> Tensor:

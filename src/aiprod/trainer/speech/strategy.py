@@ -165,13 +165,13 @@ class SpeechStrategy(WholeStrategy):
     ) -> dict[str, Tensor]:
         """Losses of a batch, computed a few utterances of like length at a time."""
         order = sorted(range(len(batch.lengths)), key=lambda n: (batch.lengths[n], n))
-        found: dict[str, Tensor] = {}
+        means: dict[str, Tensor] = {}
         for at in range(0, len(order), _TOGETHER):
             chosen = order[at : at + _TOGETHER]
             parts = self._losses(model, batch.part(chosen), [seeds[n] for n in chosen], device)
             for name, value in parts.items():
-                found[name] = found.get(name, 0.0) + value * (len(chosen) / len(order))
-        return found
+                means[name] = means.get(name, 0.0) + value * (len(chosen) / len(order))
+        return means
 
     def _losses(
         self, model: nn.Module, batch: TrainingBatch, seeds: Sequence[int], device: torch.device
