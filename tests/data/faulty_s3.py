@@ -27,6 +27,7 @@ class Bucket:
         stalls: never send the body of an object.
         bodies: what is served in place of an object's bytes, by what should have been.
         on_get: called after each GET of an object.
+        misbehaves: whether the next GET of an object meets what is said above.
     """
 
     name: str = "films"
@@ -37,7 +38,13 @@ class Bucket:
     stalls: bool = False
     bodies: Callable[[bytes], bytes] = bytes
     on_get: Callable[[], None] = lambda: None
+    misbehaves: Callable[[], bool] = lambda: True
     gets: int = 0
+
+    def recover(self) -> None:
+        """Be a server that does what it says from now on."""
+        self.busy, self.dies_after, self.deaths, self.stalls = 0, None, 10**9, False
+        self.bodies, self.on_get, self.misbehaves = bytes, lambda: None, lambda: True
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -102,6 +109,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(status, body, head=True, about=about)
             return
         self.bucket.gets += 1
+        if not self.bucket.misbehaves():
+            self._send(status, body, head=False, about=about)
+            return
         if self.bucket.stalls:
             self._begin(status, len(body), about)
             self.ended.wait(60)

@@ -18,16 +18,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.trial import Result, prepare, run_trial
+from tests.faults.trial import Result, a_series, run_trial
 
 HEAD = """# Reliability
 
     python -m tests.faults --trials {trials} --seed {seed} --target {target}
 
-runs a small pipeline on generated films and one that may show people. Each trial injects one fault. Repair is limited
-to the next `dvc repro` and to what the error message, `aiprod doctor` or `aiprod audit verify --files` recommends. A
-trial passes if every output then equals that of an undisturbed run byte for byte, no file is missing or added,
-nothing unfinished is left in the result cache, and the private film is unencrypted nowhere.
+runs a small pipeline on generated films and two that may show people, one of them in a bucket; where a rank is killed
+it also trains a small model on two ranks. Each trial injects one fault. Repair is limited to the next `dvc repro` and
+to what the error message, `aiprod doctor` or `aiprod audit verify --files` recommends. A trial passes if every output
+then equals that of an undisturbed run byte for byte, no file is missing or added, nothing unfinished is left in the
+result cache, no process goes on, and no private film is unencrypted anywhere.
 
 **{passed} of {trials} trials passed.**
 
@@ -37,10 +38,9 @@ nothing unfinished is left in the result cache, and the private film is unencryp
 NOT_TESTED = """
 ## Not tested here
 
-- The death of a training rank; `tests/trainer` kills ranks.
-- A disk that fails while it is read.
 - Power cuts: the kernel may lose recent writes, which no signal can simulate.
-- A disk that is really full. It is simulated by a limit on file size (EFBIG), which the same code handles.
+- Real devices. A full store (ENOSPC) and an unreadable file (EIO) are answers of a library loaded before libc, which
+  the program's own libraries meet as Python does; a limit on file size (EFBIG) is the kernel's.
 """
 
 
@@ -100,12 +100,13 @@ def main() -> int:
     results = known_results(given.results, given.seed, given.target)
     waiting = [number for number in range(given.trials) if number not in results]
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="aiprod-faults-") as name:
-        undisturbed = prepare(Path(name), given.target) if waiting else None
+    with contextlib.ExitStack() as files:
+        name = files.enter_context(tempfile.TemporaryDirectory(prefix="aiprod-faults-"))
+        series = files.enter_context(a_series(Path(name), given.target))
         for number in waiting:
-            if undisturbed is None or time.monotonic() - began > given.minutes * 60:
+            if time.monotonic() - began > given.minutes * 60:
                 break
-            result = results[number] = run_trial(undisturbed, Path(name), number, given.seed)
+            result = results[number] = run_trial(series, number, given.seed)
             print(f"{number}: {result.fault}: {result.how}: {'; '.join(result.problems) or 'held'}", file=sys.stderr)
             if given.results is not None:
                 note(given.results, given.seed, given.target, result)

@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,11 @@ from pathlib import Path
 
 import psutil
 
+from tests.data.faulty_s3 import Bucket
 from tests.end_to_end.workspace import Workspace
+from tests.faults import system
+
+OUTS = ("datasets/v1", "models", "reports")
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,12 @@ class Run:
 
     Attributes:
         target: the stage up to which the pipeline runs.
+        bucket: where some of its films come from.
         duration_s, work_s: time and processor time that it takes undisturbed.
     """
 
     target: str
+    bucket: Bucket
     duration_s: float
     work_s: float
 
@@ -43,20 +48,22 @@ class Fault:
     Attributes:
         disturb: does it to a project, and says how.
         finished: whether the project has run before, else its first run is what is disturbed.
+        target: the stage up to which the pipeline runs, where it is another one than the series'.
     """
 
     disturb: Callable[[Workspace, random.Random, Run], str]
     finished: bool = False
+    target: str | None = None
 
 
 def _environment(project: Workspace) -> dict[str, str]:
     return Workspace(project.root, warm=False).environment
 
 
-def _start(project: Workspace, target: str, **more: object) -> subprocess.Popen[bytes]:
+def _start(project: Workspace, *target: str, **more: object) -> subprocess.Popen[bytes]:
     """`dvc repro` in a session of its own, whose stages are new processes below it, as they are for a user."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", target],
+        [sys.executable, "-m", "dvc", "repro", *target],
         cwd=project.root,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -91,7 +98,7 @@ _LOOK_S = 0.1
 _PATIENCE_S = 1800.0  # at the lowest priority of a busy machine a run takes as long
 
 
-def whole_run(project: Workspace, target: str) -> Run:
+def whole_run(project: Workspace, target: str, bucket: Bucket) -> Run:
     """A run in new processes that nothing disturbs."""
     began, running = time.monotonic(), _start(project, target)
     work, work_s = Work(running.pid), 0.0
@@ -100,7 +107,7 @@ def whole_run(project: Workspace, target: str) -> Run:
         time.sleep(_LOOK_S)
     assert running.returncode == 0, f"dvc repro {target} ended with {running.returncode}"
     _end(running)
-    return Run(target, time.monotonic() - began, work_s)
+    return Run(target, bucket, time.monotonic() - began, work_s)
 
 
 def _wait(running: subprocess.Popen[bytes], run: Run, share: float) -> str:
@@ -130,35 +137,36 @@ def _in_session(pid: int, session: int) -> bool:
         return False
 
 
-def _descendants(pid: int) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """Stages below DVC, and workers below stages."""
-    stages, workers = [], []
+def _descendants(pid: int) -> dict[str, list[psutil.Process]]:
+    """Stages below DVC, ranks and workers below stages."""
+    found: dict[str, list[psutil.Process]] = {"dvc": [psutil.Process(pid)], "stage": [], "rank": [], "worker": []}
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 line = " ".join(process.cmdline())
-                (stages if "-m pipeline." in line and "spawn" not in line else workers).append(process)
-    return stages, workers
+                stage = "-m pipeline." in line and "spawn" not in line
+                role = "worker" if not stage else "rank" if "RANK" in process.environ() else "stage"
+                found[role].append(process)
+    return found
 
 
-def _kill(whom: str) -> Fault:
+def _kill(whom: str, target: str | None = None) -> Fault:
     def fault(project: Workspace, rng: random.Random, run: Run) -> str:
         running = _start(project, run.target)
         at = _wait(running, run, rng.uniform(0.05, 0.95))
         said = "DVC had ended"
         while running.poll() is None:
-            stages, workers = _descendants(running.pid)
-            found = {"dvc": [psutil.Process(running.pid)], "stage": stages, "worker": workers}[whom]
+            found = _descendants(running.pid)[whom]
             if found:
                 with contextlib.suppress(psutil.Error):
-                    found[-1].kill()
+                    rng.choice(found).kill()
                     said = f"SIGKILL of {whom} {at}"
                     break
             time.sleep(0.05)
         _end(running)
         return said
 
-    return Fault(fault)
+    return Fault(fault, target=target)
 
 
 def interrupt(project: Workspace, rng: random.Random, run: Run) -> str:
@@ -242,52 +250,23 @@ def other_branch(project: Workspace, rng: random.Random, run: Run) -> str:
     return f"another branch checked out {at}, and back"
 
 
-# A library that a program's calls meet before libc: from a moment on, the time of day is another. Steady clocks and the
-# times that the file system gives are left as they are.
-_CLOCK = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
-static long jump(long now) { return now >= atol(getenv("JUMP_AT")) ? atol(getenv("JUMP_BY")) : 0; }
-int clock_gettime(clockid_t which, struct timespec *out) {
-  static int (*libc)(clockid_t, struct timespec *);
-  if (!libc) libc = dlsym(RTLD_NEXT, "clock_gettime");
-  int code = libc(which, out);
-  if (!code && which == CLOCK_REALTIME) out->tv_sec += jump(out->tv_sec);
-  return code;
-}
-int gettimeofday(struct timeval *restrict out, void *restrict zone) {
-  struct timespec now;
-  (void)zone;
-  int code = clock_gettime(CLOCK_REALTIME, &now);
-  out->tv_sec = now.tv_sec;
-  out->tv_usec = now.tv_nsec / 1000;
-  return code;
-}
-time_t time(time_t *out) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  if (out) *out = now.tv_sec;
-  return now.tv_sec;
-}
-"""
-
-
 def clock_set_in_a_run(project: Workspace, rng: random.Random, run: Run) -> str:
     """The clock is set forwards or back by minutes to years while the run goes on."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return "nothing: there is no C compiler"
-    with tempfile.TemporaryDirectory(prefix="aiprod-clock-") as folder:
-        source, library = Path(folder) / "clock.c", Path(folder) / "clock.so"
-        source.write_text(_CLOCK, encoding="utf-8")
-        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-        at, by = rng.uniform(0.05, 0.9) * run.duration_s, rng.choice([-10 * 365, -1, -1 / 24, 1 / 24, 1, 5 * 365])
-        jump = {"JUMP_AT": str(int(time.time() + at)), "JUMP_BY": str(int(by * 86400))}
-        _end(_start(project, run.target, env={**_environment(project), "LD_PRELOAD": str(library), **jump}))
+    at, by = rng.uniform(0.05, 0.9) * run.duration_s, rng.choice([-10 * 365, -1, -1 / 24, 1 / 24, 1, 5 * 365])
+    with system.clock_set(at, by * 86400) as told:
+        _end(_start(project, run.target, env={**_environment(project), **told}))
     return f"clock set by {by * 24:+.0f} h after {at:.1f} s"
+
+
+_STORES = ("datasets", ".aiprod/memo", ".aiprod", ".dvc/cache", ".dvc/tmp")
+
+
+def full_store(project: Workspace, rng: random.Random, run: Run) -> str:
+    """The file system of one store is full (ENOSPC) after some bytes, for every process of the run."""
+    store, room = rng.choice(_STORES), int(2 ** rng.uniform(8, 20))
+    with system.full_below(project.root / store, room) as told:
+        _end(_start(project, run.target, env={**_environment(project), **told}))
+    return f"no space in {store} after {room} bytes"
 
 
 def _damage(damage: Callable[[Workspace, random.Random], str], *, forced: bool = False) -> Fault:
@@ -336,7 +315,7 @@ def flip_cache(project: Workspace, rng: random.Random) -> str:
     """A bit of an object in DVC's cache, which is then checked out."""
     path = rng.choice([p for p in _files(project.root / ".dvc/cache/files") if p.suffix != ".dir"])
     at = _flip(path, rng)
-    for name in ("datasets/v1", "reports", "models"):
+    for name in OUTS:
         shutil.rmtree(project.root / name, ignore_errors=True)
     project.dvc("checkout", check=False)
     return f"bit at {at} of {path.relative_to(project.root / '.dvc')}"
@@ -350,6 +329,53 @@ def flip_state(project: Workspace, rng: random.Random) -> str:
     ]
     path = rng.choice(found)
     return f"bit at {_flip(path, rng)} of {path.relative_to(project.root / '.aiprod')}"
+
+
+def unreadable_cache(project: Workspace, rng: random.Random, run: Run) -> str:
+    """The disk gives nothing of an object of DVC's cache, while a run needs it."""
+    path = rng.choice(_files(project.root / ".dvc/cache/files"))
+    for name in OUTS:
+        shutil.rmtree(project.root / name, ignore_errors=True)
+    with system.unreadable(path) as told:
+        _end(_start(project, run.target, env={**_environment(project), **told}))
+    return f"I/O error in {path.relative_to(project.root / '.dvc')}"
+
+
+def unreadable_state(project: Workspace, rng: random.Random, run: Run) -> str:
+    """The disk gives nothing of a file that the state folder keeps, while all stages run again."""
+    path = rng.choice(_files(project.root / ".aiprod"))
+    with system.unreadable(path) as told:
+        _end(_start(project, "-f", run.target, env={**_environment(project), **told}))
+    return f"I/O error in {path.relative_to(project.root / '.aiprod')}"
+
+
+def _bucket_that(behaviour: str) -> Fault:
+    """The server of the bucket with films fails while the run goes on, in some requests or in all."""
+
+    def fault(project: Workspace, rng: random.Random, run: Run) -> str:
+        share = rng.choice([0.2, 0.5, 1.0])
+        cut, kind = rng.randrange(1, 4000), rng.choice(["more", "less", "nothing", "other bytes"])
+        lies: dict[str, Callable[[bytes], bytes]] = {
+            "more": lambda body: body + body[:100],
+            "less": lambda body: body[:-cut],
+            "nothing": lambda _: b"",
+            "other bytes": lambda body: body[::-1],
+        }
+        bucket, draws = run.bucket, random.Random(rng.random())
+        bucket.misbehaves = lambda: draws.random() < share
+        if behaviour == "stalls":
+            bucket.stalls, how = True, "sends no body"
+        elif behaviour == "dies":
+            bucket.dies_after, how = cut, f"closes after {cut} bytes"
+        else:
+            bucket.bodies, how = lies[kind], f"sends {kind}"
+        try:
+            _end(_start(project, run.target))
+        finally:
+            bucket.recover()
+        return f"the server {how} in {share:.0%} of the requests"
+
+    return Fault(fault)
 
 
 def clock_jump(project: Workspace, rng: random.Random) -> str:
@@ -387,8 +413,10 @@ FAULTS: dict[str, Fault] = {
     "SIGKILL of a stage": _kill("stage"),
     "SIGKILL of a worker": _kill("worker"),
     "SIGKILL of DVC": _kill("dvc"),
+    "SIGKILL of a rank": _kill("rank", target="train_diffusion"),
     "Ctrl-C": Fault(interrupt),
-    "full disk": Fault(full_disk),
+    "file size limit": Fault(full_disk),
+    "full store": Fault(full_store),
     "two runs at once": Fault(two_runs),
     "locked database": Fault(locked_database),
     "locked database of DVC": Fault(locked_cache_database),
@@ -397,6 +425,11 @@ FAULTS: dict[str, Fault] = {
     "memo object emptied": _damage(truncate_memo, forced=True),
     "bit flipped in DVC's cache": _damage(flip_cache),
     "bit flipped in the state": _damage(flip_state, forced=True),
+    "unreadable object in DVC's cache": Fault(unreadable_cache, finished=True),
+    "unreadable file in the state": Fault(unreadable_state, finished=True),
+    "S3 that stalls": _bucket_that("stalls"),
+    "S3 that dies": _bucket_that("dies"),
+    "S3 that lies": _bucket_that("lies"),
     "clock set in a run": Fault(clock_set_in_a_run),
     "clock jump": _damage(clock_jump),
     "other parameters and back": Fault(other_parameters, finished=True),

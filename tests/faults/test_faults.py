@@ -9,14 +9,14 @@ import pytest
 
 from tests.faults.__main__ import known_results, note
 from tests.faults.injected import FAULTS
-from tests.faults.trial import Result, prepare, run_trial
+from tests.faults.trial import Result, a_series, run_trial
 
 
 @pytest.mark.slow
 def test_a_killed_stage_a_clock_that_is_set_and_a_damaged_memo_end_in_the_undisturbed_run(tmp_path: Path) -> None:
-    undisturbed = prepare(tmp_path, "qc_measure", films=1)
     few = ("SIGKILL of a stage", "clock set in a run", "memo object emptied")
-    results = [run_trial(undisturbed, tmp_path, number, seed=5, fault=name) for number, name in enumerate(few)]
+    with a_series(tmp_path, "qc_measure", films=1) as series:
+        results = [run_trial(series, number, seed=5, fault=name) for number, name in enumerate(few)]
     assert not [(result.fault, result.how, result.problems) for result in results if result.problems]
 
 
@@ -32,7 +32,7 @@ def test_a_series_that_was_stopped_goes_on_after_the_trials_that_ended(tmp_path:
 
 @pytest.mark.long
 def test_every_kind_of_fault_is_repaired_by_what_the_product_names(tmp_path: Path) -> None:
-    undisturbed = prepare(tmp_path, "caption")
-    results = [run_trial(undisturbed, tmp_path, number, seed=2) for number in range(len(FAULTS))]
+    with a_series(tmp_path, "caption") as series:
+        results = [run_trial(series, number, seed=2) for number in range(len(FAULTS))]
     assert len({result.fault for result in results}) == len(FAULTS)
     assert not [(result.fault, result.how, result.problems) for result in results if result.problems]

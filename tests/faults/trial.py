@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import os
 import random
 import re
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from tests.data.faulty_s3 import Bucket, serving
 from tests.end_to_end.workspace import Workspace, make_workspace, small
-from tests.faults.injected import FAULTS, Run, whole_run
+from tests.faults.injected import FAULTS, OUTS, Fault, Run, whole_run
 
-_OUTS = ("datasets/v1", "models", "reports")
 _MADE_AT_EACH_RUN = {"datasets/v1/offers.json", "datasets/v1/code.json"}
 _SLICE = 64
 _REPAIRS_MAX = 3
@@ -26,17 +29,17 @@ _END_S = 30.0
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A project before and after its first run, with the same keys, and what that run made.
+    """A project before and after a run, with the same keys, and what that run made.
 
     Attributes:
-        private: bytes of the private film that must be nowhere in the clear.
+        private: bytes of private films that must be nowhere in the clear.
     """
 
     start: Path
     finished: Path
     run: Run
     outputs: dict[str, str]
-    private: bytes
+    private: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -50,24 +53,86 @@ class Result:
     problems: tuple[str, ...]
 
 
-def prepare(folder: Path, target: str, films: int = 3) -> Undisturbed:
-    """Make a project with generated films and a private one, run it once, and keep its beginning and its end."""
-    project = small(make_workspace(folder / "finished"))
-    project.set_params(ingest__demo__films=films, ingest__sources=["demo", "inbox"], ingest__workers=1)
-    project.dvc("repro", "ingest")
-    film = next((project.root / "datasets/v1/raw").glob("*.mp4"))
-    inbox = project.root / "datasets/inbox"
-    mine = film.read_bytes() + b"\0\0\0\x48free" + random.Random(7).randbytes(_SLICE)
-    (inbox / "person.mp4").write_bytes(mine)
-    words = "file,licence,attribution,personal_data_basis\nperson.mp4,CC0-1.0,me,legitimate_interests\n"
-    (inbox / "SOURCES.csv").write_text(words)
-    project.run("git", "commit", "-qam", "films", check=False)
-    _forget(project.root)
-    run = whole_run(project, target)
-    start = folder / "start"
-    _copy(project.root, start)
-    _forget(start)
-    return Undisturbed(start, project.root, run, outputs_of(project.root), mine[-_SLICE:])
+@dataclass(frozen=True)
+class Series:
+    """Trials in a folder, on projects whose films are generated, in the inbox and in a bucket.
+
+    Attributes:
+        target: the stage up to which the pipeline runs, where a fault asks for no other.
+        films: how many are generated.
+        undisturbed: what was prepared, by target.
+    """
+
+    folder: Path
+    target: str
+    films: int
+    bucket: Bucket
+    undisturbed: dict[str, Undisturbed] = field(default_factory=dict)
+
+    def prepared(self, fault: Fault) -> Undisturbed:
+        """The project that a fault disturbs."""
+        target = fault.target or self.target
+        if target not in self.undisturbed:
+            self.undisturbed[target] = self._prepare(self.folder / target, target, trains=fault.target is not None)
+        return self.undisturbed[target]
+
+    def _prepare(self, folder: Path, target: str, *, trains: bool) -> Undisturbed:
+        """Make a project and run it once; keep its beginning and its end.
+
+        Where it trains, on two ranks, the beginning is what training begins with.
+        """
+        project = small(make_workspace(folder / "finished"))
+        sources = ["demo", "inbox", "open-film"]
+        project.set_params(ingest__sources=sources, ingest__folders={"open-film": "s3://films/in"}, ingest__workers=1)
+        project.set_params(ingest__demo__films=max(6, self.films) if trains else self.films)
+        if trains:
+            project.set_params(train_diffusion__launch__processes=2)
+        project.dvc("repro", "ingest")
+        film = next((project.root / "datasets/v1/raw").glob("*.mp4")).read_bytes()
+        marks = tuple(random.Random(seed).randbytes(_SLICE) for seed in (7, 8))
+        mine, theirs = (film + b"\0\0\0\x48free" + mark for mark in marks)
+        inbox = project.root / "datasets/inbox"
+        (inbox / "person.mp4").write_bytes(mine)
+        words = "file,licence,attribution,personal_data_basis\n{}.mp4,CC0-1.0,me,legitimate_interests\n"
+        (inbox / "SOURCES.csv").write_text(words.format("person"))
+        self.bucket.objects |= {"in/passer-by.mp4": theirs, "in/SOURCES.csv": words.format("passer-by").encode()}
+        project.run("git", "commit", "-qam", "films", check=False)
+        start = folder / "start"
+        if trains:
+            project.dvc("repro", "cache_latents")
+            _copy(project.root, start)
+        else:
+            _forget(project.root)
+        run = whole_run(project, target, self.bucket)
+        if not trains:
+            _copy(project.root, start)
+            _forget(start)
+        return Undisturbed(start, project.root, run, outputs_of(project.root), marks)
+
+
+@contextlib.contextmanager
+def a_series(folder: Path, target: str, films: int = 3) -> Iterator[Series]:
+    """Prepare for trials; while they go on this process and what it starts know the bucket."""
+    bucket = Bucket()
+    quick = {"config_kwargs": {"read_timeout": 0.5, "connect_timeout": 2, "retries": {"max_attempts": 2}}}
+    with serving(bucket) as endpoint:
+        named = {
+            "AWS_ACCESS_KEY_ID": "AKTEST",
+            "AWS_SECRET_ACCESS_KEY": "SKTEST",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "FSSPEC_S3": json.dumps(quick),
+        }
+        before = {name: os.environ.get(name) for name in named}
+        os.environ.update(named)
+        try:
+            yield Series(folder, target, films, bucket)
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
 
 
 def _copy(project: Path, target: Path) -> None:
@@ -77,7 +142,7 @@ def _copy(project: Path, target: Path) -> None:
 
 def _forget(root: Path) -> None:
     """Everything that a run makes, keys and tombstones aside."""
-    for name in (*_OUTS, ".dvc/cache", ".dvc/tmp"):
+    for name in (*OUTS, ".dvc/cache", ".dvc/tmp"):
         shutil.rmtree(root / name, ignore_errors=True)
     for path in (root / ".aiprod").iterdir():
         if path.name not in ("keys", "tombstones.json"):
@@ -87,12 +152,12 @@ def _forget(root: Path) -> None:
 
 def outputs_of(root: Path) -> dict[str, str]:
     """Digest of each output file that is the same in each run."""
-    files = [p for name in _OUTS for p in sorted((root / name).rglob("*")) if p.is_file()]
+    files = [p for name in OUTS for p in sorted((root / name).rglob("*")) if p.is_file()]
     named = {p.relative_to(root).as_posix(): p for p in files}
     return {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in named.items() if n not in _MADE_AT_EACH_RUN}
 
 
-def run_trial(undisturbed: Undisturbed, folder: Path, number: int, seed: int, fault: str | None = None) -> Result:
+def run_trial(series: Series, number: int, seed: int, fault: str | None = None) -> Result:
     """Trial ``number`` of the series ``seed``: which fault (where none is named), and when, follow from the two.
 
     What is disturbed runs in new processes; what prepares and repairs, in warm ones.
@@ -100,7 +165,8 @@ def run_trial(undisturbed: Undisturbed, folder: Path, number: int, seed: int, fa
     rng = random.Random(f"{seed}/{number}")
     names = sorted(FAULTS)
     name = fault or (names[number] if number < len(names) else rng.choice(names))
-    root, fault_ = folder / f"trial-{number}", FAULTS[name]
+    root, fault_ = series.folder / f"trial-{number}", FAULTS[name]
+    undisturbed = series.prepared(fault_)
     _copy(undisturbed.finished if fault_.finished else undisturbed.start, root)
     project = Workspace(root)
     try:
@@ -141,12 +207,12 @@ def _differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
     return [f"{what}: {', '.join(names[:4])}" for what, names in pairs if names]
 
 
-def _left_behind(root: Path, private: bytes) -> list[str]:
-    """The private film in the clear anywhere but in the inbox, unfinished pieces, and processes that go on."""
+def _left_behind(root: Path, private: tuple[bytes, ...]) -> list[str]:
+    """Private film in the clear anywhere but in the inbox, unfinished pieces, and processes that go on."""
     problems = [f"process {pid} still runs" for pid in _at_work_in(root)]
     for path in (p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
         name = path.relative_to(root).as_posix()
-        if not name.startswith("datasets/inbox/") and private in path.read_bytes():
+        if not name.startswith("datasets/inbox/") and any(p in path.read_bytes() for p in private):
             problems.append(f"private bytes in {name}")
         if name.startswith(".aiprod/memo/") and ".new." in name:
             problems.append(f"unfinished piece {name}")
