@@ -82,8 +82,7 @@ class Series:
         Where it trains, on two ranks, the beginning is what training begins with.
         """
         project = small(make_workspace(folder / "finished"))
-        sources = ["demo", "inbox", "open-film"]
-        project.set_params(ingest__sources=sources, ingest__folders={"open-film": "s3://films/in"}, ingest__workers=1)
+        project.set_params(ingest__sources=["demo"], ingest__workers=1)
         project.set_params(ingest__demo__films=max(6, self.films) if trains else self.films)
         if trains:
             project.set_params(train_diffusion__launch__processes=2)
@@ -96,6 +95,8 @@ class Series:
         words = "file,licence,attribution,personal_data_basis\n{}.mp4,CC0-1.0,me,legitimate_interests\n"
         (inbox / "SOURCES.csv").write_text(words.format("person"))
         self.bucket.objects |= {"in/passer-by.mp4": theirs, "in/SOURCES.csv": words.format("passer-by").encode()}
+        sources = ["demo", "inbox", "open-film"]
+        project.set_params(ingest__sources=sources, ingest__folders={"open-film": "s3://films/in"})
         project.run("git", "commit", "-qam", "films", check=False)
         start = folder / "start"
         if trains:
