@@ -70,13 +70,13 @@ class OtherMachine:
     folder: Path
     seen: list[bytes]
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._packer = Packer(function, self.store.put)
+    def __init__(self, function: Callable[[Any], Any], *, confined: bool) -> None:
+        self._packer = Packer(function, self.store.put, confined=confined)
         self._receiver = KeyReceiver()
         self._depot = Depot(self.folder, self.store.get, self.store.put)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AIPROD_HOME", str(self.folder / "state"))
-            self._pool = LocalPool(work, 1, function.__module__)
+            self._pool = LocalPool(work, 1, function.__module__, writable=[self.folder] if confined else None)
         self._done: list[Outcome[Any]] = []
 
     def room(self) -> int:
@@ -110,8 +110,10 @@ def other_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[t
     OtherMachine.folder.mkdir()
     here = executor._pool
 
-    def pool(engine: str, function: Callable[[Any], Any], *rest: Any) -> Any:
-        return OtherMachine(function) if engine == "ray" else here(engine, function, *rest)  # type: ignore[arg-type]
+    def pool(engine: str, function: Callable[[Any], Any], *rest: Any, **more: Any) -> Any:
+        if engine == "ray":
+            return OtherMachine(function, confined=more["writable"] is not None)
+        return here(engine, function, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(executor, "_pool", pool)
     yield OtherMachine

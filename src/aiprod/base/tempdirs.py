@@ -81,6 +81,13 @@ def private_root() -> Path:
     return root
 
 
+def remote_parts() -> Path:
+    """Where what was received of films that are fetched is kept until they are whole."""
+    root = state().cache("remote")
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
 def sweep_private() -> None:
     """Remove what killed processes left in the clear of films with personal data.
 

@@ -104,7 +104,9 @@ def _measured(files: list[Path], models: str | None, workers: int) -> Iterator[t
     jobs = [FileJob(path, measure) for path in expand(files)]
     typer.echo(networks_line(measure), err=True)
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
-    for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
+    for job, outcome in zip(
+        jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds, confined=True), strict=True
+    ):
         yield job, outcome.value[0] if outcome.value is not None else job.failed(outcome.reason)
 
 

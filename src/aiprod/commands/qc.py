@@ -38,7 +38,9 @@ def qc(
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     rejected = False
     films, rows = [], []
-    for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
+    for job, outcome in zip(
+        jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds, confined=True), strict=True
+    ):
         if outcome.value is not None:
             row, strip = outcome.value
         else:

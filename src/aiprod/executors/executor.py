@@ -7,15 +7,19 @@ that the function raises is an outcome too. The processes are this machine's (``
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from aiprod.base.params import nearest
 from aiprod.base.progress import ticker
+from aiprod.base.tempdirs import private_root, remote_parts
 from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import FREE_SPACE, AiprodError
 from aiprod.executors.types import Bounds, Engine, I, O, Outcome, Pool, default_workers
+from aiprod.storage.crypto.film_encryption import ErasedError, Vault
 
 J = TypeVar("J")
 
@@ -50,6 +54,7 @@ def ordered_map(
     film_s: Callable[[I, O], float] | None = None,
     gpu: bool = False,
     fork: bool = False,
+    confined: bool = False,
 ) -> Iterator[Outcome[O]]:
     """Apply ``function`` to each item in worker processes and yield the outcomes in the order of the items.
 
@@ -65,14 +70,19 @@ def ordered_map(
         film_s: seconds of film in a finished item, for progress in hours of film a second.
         gpu: whether each worker of a cluster takes a GPU of its own, where there are any.
         fork: as of :class:`~local.LocalPool`, on this machine.
+        confined: whether workers are (:mod:`confinement`): for functions that decode strangers' film, and write nothing
+            but temporary files and what the items' result cache (``item.memo``) keeps. ``item.private`` may be the id
+            of a film under whose key that is encrypted.
 
     Raises:
         AiprodError: worker processes do not start, the engine is not installed, or a worker's disk is full.
     """
     if not items:
         return
-    pool = _pool(engine, function, workers, len(items), gpu, fork)
+    writable = _writable(items) if confined else None
+    pool = _pool(engine, function, workers, len(items), gpu=gpu, fork=fork, writable=writable)
     shown = ticker(description, len(items)) if description else nullcontext()
+    vault = Vault()
     done: dict[int, Outcome[O]] = {}
     begun = following = 0
     film = 0.0
@@ -82,6 +92,9 @@ def ordered_map(
                 most = min(len(items), following + max(_AHEAD, _AHEAD * workers))
                 while begun < most and pool.room() > 0:
                     item = items[begun]
+                    if confined and isinstance(film_id := getattr(item, "private", None), str):
+                        with contextlib.suppress(ErasedError):  # the item says so itself
+                            vault.key_of(film_id)  # a confined worker can make none
                     pool.submit(begun, item, bounds(item) if callable(bounds) else bounds)
                     begun += 1
                 for outcome in pool.poll(_POLL_S):
@@ -107,6 +120,7 @@ def in_parts(
     bounds: Bounds,
     engine: Engine,
     gpu: bool,
+    confined: bool = False,
 ) -> Iterator[tuple[Sequence[I], O | str]]:
     """Apply ``function`` to many items at a time, and to each alone of those whose part ended a worker.
 
@@ -121,9 +135,9 @@ def in_parts(
         AiprodError: as :func:`ordered_map`.
     """
     alone: list[Sequence[I]] = []
-    for part, outcome in zip(
-        parts, ordered_map(function, [job(part) for part in parts], bounds=bounds, engine=engine, gpu=gpu), strict=True
-    ):
+    jobs = [job(part) for part in parts]
+    outcomes = ordered_map(function, jobs, bounds=bounds, engine=engine, gpu=gpu, confined=confined)
+    for part, outcome in zip(parts, outcomes, strict=True):
         if outcome.ok:
             yield part, cast(O, outcome.value)
         elif len(part) == 1:
@@ -131,16 +145,33 @@ def in_parts(
         else:
             alone += [[item] for item in part]
     if alone:
-        yield from in_parts(function, job, alone, bounds=bounds, engine=engine, gpu=gpu)
+        yield from in_parts(function, job, alone, bounds=bounds, engine=engine, gpu=gpu, confined=confined)
 
 
-def _pool(  # noqa: PLR0917
-    engine: Engine, function: Callable[[Any], Any], workers: int, items: int, gpu: bool, fork: bool
+def _writable(items: Sequence[Any]) -> list[Path]:
+    """Folders that exist and that workers need to write to: result caches, and where films are on their way."""
+    memos = {memo.folder for item in items if (memo := getattr(item, "memo", None)) is not None}
+    for folder in memos:
+        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(AiprodError):  # outside of a project there is neither
+        memos |= {private_root(), remote_parts()}
+    return sorted(memos)
+
+
+def _pool(
+    engine: Engine,
+    function: Callable[[Any], Any],
+    workers: int,
+    items: int,
+    *,
+    gpu: bool,
+    fork: bool,
+    writable: Sequence[Path] | None,
 ) -> Pool:
     if engine == "ray":
         from aiprod.executors.ray import RayPool  # needs the extra aiprod[ray]
 
-        return RayPool(function, workers, items, gpu=gpu)
+        return RayPool(function, workers, items, gpu=gpu, confined=writable is not None)
     from aiprod.executors.local import LocalPool  # a stage with nothing to compute need not load it
 
-    return LocalPool(function, min(workers or default_workers(), items), fork=fork)
+    return LocalPool(function, min(workers or default_workers(), items), fork=fork, writable=writable)

@@ -6,29 +6,35 @@ Also what each worker of a Ray cluster runs (``ray``), so that a fault reads the
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from aiprod.base.denials import denial_log
-from aiprod.base.tempdirs import sweep_private
+from aiprod.base.denials import Refusal, denial_log
+from aiprod.base.tempdirs import scratch, sweep, sweep_private
 from aiprod.errors import AiprodError
+from aiprod.executors.plain_unpickling import PlainUnpickler
 from aiprod.executors.types import Bounds, Fault, Outcome
-from aiprod.executors.worker import serve
+from aiprod.executors.worker import Reach, serve
 
 _START_S = 300.0  # for a process to import what it needs on a busy machine
 _FAILED_STARTS = 3  # in a row, before the run gives up: every item would fail alike
 _REAP_S = 5.0
+_TEMPORARY = "aiprod-worker-"  # begins the names of folders for temporary files of workers
 
 
 @dataclass
@@ -48,18 +54,36 @@ class LocalPool:
         preload: a module that the function imports when it runs, which no worker need then import for itself.
         fork: fork workers from this process while it has one thread, instead of from a server that imports anew what
             this one has imported: half a second of processor time. What is in this process's memory is in theirs.
+        writable: confine workers (:mod:`confinement`): below these folders and a temporary one of its own each may
+            write, and an item reaches the network only to fetch a film, which ``item.fetches`` says. None: do not.
     """
 
     def __init__(
-        self, function: Callable[[Any], Any], count: int, preload: str | None = None, *, fork: bool = False
+        self,
+        function: Callable[[Any], Any],
+        count: int,
+        preload: str | None = None,
+        *,
+        fork: bool = False,
+        writable: Sequence[Path] | None = None,
     ) -> None:
         self._function, self._preload, self._fork = function, preload or function.__module__, fork
         self._waiting: list[_Task] = []
         self._failed_starts = 0
+        self._cleaning = contextlib.ExitStack()
+        self._temporary: Path | None = None
+        if writable is not None:
+            root = Path(tempfile.gettempdir())
+            sweep(root, f"{_TEMPORARY}*")
+            self._temporary = self._cleaning.enter_context(scratch(root, _TEMPORARY))
+        self._writable = tuple(writable or ())
         self._workers = [self._started() for _ in range(count)]
 
     def _started(self) -> _Worker:
-        return _Worker(self._function, None if self._fork and _one_thread() else self._preload)
+        reach = None
+        if self._temporary is not None:
+            reach = Reach(Path(tempfile.mkdtemp(dir=self._temporary)), self._writable)
+        return _Worker(self._function, None if self._fork and _one_thread() else self._preload, reach)
 
     def room(self) -> int:
         """Workers without an item, less the items that wait for one."""
@@ -86,6 +110,7 @@ class LocalPool:
         for worker in self._workers:
             worker.stop()
         self._workers.clear()
+        self._cleaning.close()
         sweep_private()
 
     def _hand_out(self) -> None:
@@ -99,7 +124,7 @@ class LocalPool:
         spent = time.monotonic() - task.started if task is not None else 0.0
         if readable:
             try:
-                kind, value = worker.pipe.recv()
+                kind, value = worker.receive()
             except (EOFError, ConnectionError, OSError):
                 return self._died(worker)
             except Exception as error:  # an answer that cannot be unpickled here
@@ -107,7 +132,15 @@ class LocalPool:
             if kind == "up":
                 worker.up, self._failed_starts = True, 0
                 return None
+            if kind == "refused":
+                _log_refusals(*value)
+                return None
             assert task is not None
+            if kind == "renew":
+                self._replace(worker)
+                task.attempts -= 1
+                self._waiting.insert(0, task)
+                return None
             if kind == "memory":
                 return self._fail(worker, "memory", str(value))
             worker.task = None
@@ -162,21 +195,33 @@ class LocalPool:
         self._workers[self._workers.index(worker)] = self._started()
 
 
+def _log_refusals(told: list[tuple[str, str, Any, str, str, dict[str, Any]]], once: bool) -> None:
+    """Write a worker's denials to the log of this process."""
+    log = denial_log()
+    if log is not None:
+        refusals = [
+            Refusal(what, hint, lack=lack, action=action, subject=subject, committed=committed)
+            for what, hint, lack, action, subject, committed in told
+        ]
+        log(refusals, once=once)
+
+
 class _Worker:
     """One process and the pipe to it.
 
     Args:
         preload: what the server that forks it has imported; None forks it from this process.
+        reach: what it is confined to, None for nothing.
     """
 
-    def __init__(self, function: Callable[[Any], Any], preload: str | None) -> None:
+    def __init__(self, function: Callable[[Any], Any], preload: str | None, reach: Reach | None) -> None:
         # Workers are forked, so that they need not import what the function needs one by one, from a process that has
         # done nothing but import it: threads and locks of this one would be a trap for them.
         context: Any = multiprocessing.get_context("forkserver" if preload is not None else "fork")
         if preload is not None:
             context.set_forkserver_preload([serve.__module__, preload])  # counts where the first one starts
         self.pipe, theirs = context.Pipe()
-        arguments = (theirs, function, denial_log(), dict(os.environ))
+        arguments = (theirs, function, reach, dict(os.environ))
         self.process = context.Process(target=serve, args=arguments, daemon=True)
         with _no_main(), _deaf_to_interrupts(tracked=preload is not None):
             self.process.start()
@@ -184,6 +229,20 @@ class _Worker:
         self.up, self.started_s = False, time.monotonic()
         self.task: _Task | None = None
         self._held_up_s = 0.0
+        self._reach = reach
+
+    def receive(self) -> tuple[str, Any]:
+        """What it says. From a confined one only plain values and instances of this package's types are taken.
+
+        Raises:
+            EOFError, OSError: it is gone.
+            pickle.UnpicklingError: it says something else.
+        """
+        if self._reach is None:
+            kind, value = self.pipe.recv()
+        else:
+            kind, value = PlainUnpickler(io.BytesIO(self.pipe.recv_bytes())).load()
+        return str(kind), value
 
     def give(self, task: _Task) -> None:
         task.attempts += 1
@@ -202,6 +261,8 @@ class _Worker:
             self.process.kill()
         self.process.join()
         self.process.close()
+        if self._reach is not None:
+            shutil.rmtree(self._reach.temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

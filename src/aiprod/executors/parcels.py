@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import pickle
 import re
@@ -21,6 +22,7 @@ from typing import Any
 
 from aiprod.base.files import contained
 from aiprod.errors import AiprodError
+from aiprod.executors.plain_unpickling import PlainUnpickler
 from aiprod.executors.types import Portable
 from aiprod.storage.clip_store import packed
 from aiprod.storage.crypto import cipher
@@ -91,6 +93,8 @@ class Parcel:
         roles: role → name of its file.
         shared: role → what is there, and whether it is one file.
         subject: of the private film under whose key ``body`` and what is encrypted for the way alone are.
+        fetches: whether the function reads from the network before anything else.
+        confined: whether the worker is, so that no more than plain values are taken from it.
     """
 
     function: Callable[[Any], Any]
@@ -101,6 +105,8 @@ class Parcel:
     shared: Mapping[str, tuple[Bundle, bool]] | None = None
     entries: Mapping[str, Bundle] | None = None
     subject: str | None = None
+    fetches: bool = False
+    confined: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,12 +119,17 @@ class Load:
     memo: Path
     keys: Mapping[str, bytes]
 
+    @property
+    def fetches(self) -> bool:
+        """As of the parcel."""
+        return self.parcel.fetches
+
 
 class Packer:
     """Packs items on the machine that has the project; what many of them share is put into the object store once."""
 
-    def __init__(self, function: Callable[[Any], Any], put: Put) -> None:
-        self._function, self._put = function, put
+    def __init__(self, function: Callable[[Any], Any], put: Put, *, confined: bool = False) -> None:
+        self._function, self._put, self._confined = function, put, confined
         self._shared: dict[Path, tuple[Bundle, bool]] = {}
 
     def pack(self, item: Any) -> tuple[Parcel, dict[str, bytes]]:
@@ -128,7 +139,7 @@ class Packer:
             AiprodError: something that it needs cannot be had.
         """
         if not isinstance(item, Portable):
-            return Parcel(self._function, tuple(_sent([pickle.dumps(item)], self._put))), {}
+            return Parcel(self._function, tuple(_sent([pickle.dumps(item)], self._put)), confined=self._confined), {}
         with item.packing() as needs, contextlib.ExitStack() as cleaning:
             vault, body, sent = Vault(), pickle.dumps(item), dict(needs.files)
             keys = {film_of(name): vault.key_of(name) for name in needs.private}
@@ -152,6 +163,8 @@ class Packer:
                     {role: self._shared_once(path) for role, path in needs.shared.items()},
                     {key: Bundle.of(_files(place), self._put) for key, place in places.items()},
                     subject,
+                    getattr(item, "fetches", False),
+                    self._confined,
                 ),
                 keys,
             )
@@ -231,8 +244,10 @@ def value_of(parcel: Parcel, value: Any) -> Any:
     """The value of an item, of what :func:`work` returned for it."""
     if parcel.subject is None:
         return value
-    # Authenticated by the film's key.
-    return pickle.loads(Vault().unseal(f"{_SENT}:{parcel.subject}", value))  # noqa: S301
+    plain = Vault().unseal(f"{_SENT}:{parcel.subject}", value)
+    if parcel.confined:
+        return PlainUnpickler(io.BytesIO(plain)).load()
+    return pickle.loads(plain)  # noqa: S301 - authenticated by the film's key
 
 
 def take_over(memo: Memo, entries: Mapping[str, Bundle], get: Get) -> None:

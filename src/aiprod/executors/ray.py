@@ -83,9 +83,10 @@ class Supervisor:
 
     Args:
         function: what is applied.
+        confined: as of :func:`~aiprod.executors.executor.ordered_map`.
     """
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], confined: bool) -> None:
         ray = importlib.import_module("ray")
         self._leaving, self._busy = contextlib.ExitStack(), threading.Lock()
         root = _node_folder()
@@ -95,7 +96,7 @@ class Supervisor:
         os.environ.update({"AIPROD_HOME": str(folder / "state"), "DVC_ROOT": str(folder)})
         os.chdir(folder)
         self._receiver, self._depot = KeyReceiver(), Depot(folder, ray.get, ray.put)
-        self._pool = LocalPool(work, 1, function.__module__)
+        self._pool = LocalPool(work, 1, function.__module__, writable=[folder] if confined else None)
         self._ended = False
 
     def hello(self) -> Hello:
@@ -131,12 +132,15 @@ class RayPool:
     Args:
         most: items there are.
         gpu: whether each worker takes a GPU of its own, where the cluster has any.
+        confined: as of :func:`~aiprod.executors.executor.ordered_map`.
 
     Raises:
         AiprodError: Ray is not installed or its cluster cannot be reached.
     """
 
-    def __init__(self, function: Callable[[Any], Any], count: int, most: int, *, gpu: bool = False) -> None:
+    def __init__(
+        self, function: Callable[[Any], Any], count: int, most: int, *, gpu: bool = False, confined: bool = False
+    ) -> None:
         self._ray = _ray()
         self._own = not self._ray.is_initialized()
         if self._own:
@@ -153,8 +157,8 @@ class RayPool:
             "scheduling_strategy": "SPREAD",
         }
         actor = self._ray.remote(**options)(Supervisor)
-        self._make = lambda: _started(actor.remote(function))
-        self._packer = Packer(function, self._ray.put)
+        self._make = lambda: _started(actor.remote(function, confined))
+        self._packer = Packer(function, self._ray.put, confined=confined)
         self._waiting: list[_Task] = []
         self._failed: list[Outcome[Any]] = []
         self._slots = [self._make() for _ in range(max(1, min(count, most)))]

@@ -6,25 +6,58 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from aiprod.base.denials import DenialLog, last_line, log_to
+from aiprod.base.denials import Refusal, last_line, log_to
 from aiprod.base.tempdirs import abandon
 from aiprod.errors import AiprodError, is_disk_full
+from aiprod.executors import confinement
 
 _CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
 
 
-def serve(pipe: Connection, function: Callable[[Any], Any], log: DenialLog | None, environment: dict[str, str]) -> None:
+@dataclass(frozen=True)
+class Reach:
+    """What a confined worker may change.
+
+    Attributes:
+        temporary: its own folder for temporary files.
+        writable: other folders below which it may make, change and remove files.
+    """
+
+    temporary: Path
+    writable: tuple[Path, ...]
+
+
+class _Forwarding:
+    """A denial log that lets the parent write: a worker has the audit log neither to write nor, confined, the means."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def __call__(self, refusals: Sequence[Refusal], *, once: bool = False) -> None:
+        told = [(r.what, r.hint, r.lack, r.action, r.subject, r.committed) for r in refusals]
+        self._pipe.send(("refused", (told, once)))
+        for refusal in refusals:
+            refusal.logged = True
+
+
+def serve(pipe: Connection, function: Callable[[Any], Any], reach: Reach | None, environment: dict[str, str]) -> None:
     """Answer ``("up", None)``, then each ``(item, memory_bytes)`` with ``("value" | "raised" | "memory" | "disk", …)``.
 
+    Before an answer there may be any number of ``("refused", …)``: denials for the parent to log. ``("renew", None)``
+    answers an item that needs the network after that was closed: another worker has to take it. The worker ends when
+    the process that reads the pipe is gone, also in the middle of an item.
+
     Args:
-        log: where the process that reads the pipe writes denials. The worker ends when that process is gone, also in
-            the middle of an item.
+        reach: None for a worker that is not confined.
         environment: of that process now; the server that forked this one has the environment of its own start.
     """
     os.environ.clear()
@@ -32,7 +65,10 @@ def serve(pipe: Connection, function: Callable[[Any], Any], log: DenialLog | Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # one processor a worker
-    log_to(log)
+    if reach is not None:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(reach.temporary)
+        confinement.confine([reach.temporary, *reach.writable])  # while there is one thread
+    log_to(_Forwarding(pipe))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     answer: tuple[str, Any] = ("up", None)
     base = _private_bytes()
@@ -48,7 +84,16 @@ def serve(pipe: Connection, function: Callable[[Any], Any], log: DenialLog | Non
         except (EOFError, OSError):
             return
         _allow(base, memory_bytes)
-        answer = answer_of(function, item)
+        answer = _answer(function, item)
+
+
+def _answer(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
+    """Close the network, unless the item is to be fetched first; then it closes it itself."""
+    if not getattr(item, "fetches", False):
+        confinement.close_network()
+    elif confinement.network_closed():
+        return "renew", None
+    return answer_of(function, item)
 
 
 def answer_of(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:

@@ -88,6 +88,7 @@ class DeniedPrints:
             workers=params.workers,
             bounds=bounds,
             engine=engine,
+            confined=True,
             description="fingerprints of denied films" if todo else "",
         )
         failed = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}

@@ -132,6 +132,7 @@ def _ingest_films(
         bounds=bounds,
         description="ingest" if jobs else "",
         engine=engine,
+        confined=True,
         film_s=lambda _, seconds: seconds,
     )
     faults: dict[str, bool] = {}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiprod.base.files import sha256_file
 from aiprod.base.opening import open_file
-from aiprod.base.state import state
+from aiprod.base.tempdirs import remote_parts
 from aiprod.data.ingest.completeness import check_whole
 from aiprod.data.ingest.shot_detection import Shot, analyse_video
 from aiprod.data.params import IngestParams
@@ -19,6 +19,7 @@ from aiprod.data.rows import clip_id_of
 from aiprod.data.sources.base import Offer, Source
 from aiprod.data.sources.folder import copy_film, unreadable
 from aiprod.errors import is_disk_full
+from aiprod.executors.confinement import close_network
 from aiprod.executors.types import Needs
 from aiprod.media.audio_oddities import listen, sound_notes
 from aiprod.media.container import Limits
@@ -83,7 +84,7 @@ class FetchRequest:
 
 def part_of(offer: Offer) -> Path:
     """Where what was received of a film is kept on this machine."""
-    return state().cache("remote") / f"{offer.sha256}.part"
+    return remote_parts() / f"{offer.sha256}.part"
 
 
 @contextmanager
@@ -132,6 +133,11 @@ class IngestJob:
     memo: Memo
     params: IngestParams
     private: str | None = None
+
+    @property
+    def fetches(self) -> bool:
+        """Whether the network is needed before the film can be decoded."""
+        return self.wanted is not None and self.wanted.delivered is None and not self.wanted.source.nearby
 
     @property
     def seen(self) -> bool:
@@ -185,6 +191,7 @@ def _build(job: IngestJob, folder: Path) -> dict[str, Any]:
     if (wanted := job.wanted) is not None:
         part = wanted.part if job.private is None else folder / "received.part"
         truth = wanted.fetch(part, work)
+        close_network()
     else:
         assert job.source_path is not None
         copy_film(job.source_path, work)

@@ -72,7 +72,7 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
             waiting.append((film, job))
     jobs = list({job.key: job for _, job in waiting}.values())
     bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))
-    for _ in ordered_map(digest_packets, jobs, workers=params.workers, bounds=bounds, engine=engine):
+    for _ in ordered_map(digest_packets, jobs, workers=params.workers, bounds=bounds, engine=engine, confined=True):
         pass
     for film, job in waiting:
         known = memo.get(job.key)

@@ -145,6 +145,7 @@ def measure_all(
         bounds=bounds,
         description="qc_measure" if todo else "",
         engine=engine,
+        confined=True,
         film_s=lambda job, _: job.end_s - job.start_s,
     )
     faults = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
