@@ -294,6 +294,15 @@ def _devices(_root: Path) -> Iterator[Diagnosis]:
     yield Diagnosis("processor", "ok", f"{os.cpu_count()} cores, {memory.total / 1e9:.0f} GB memory")
     if memory.available < 4e9:
         yield Diagnosis("memory", "warn", f"only {memory.available / 1e9:.1f} GB are free", "close something")
+    from aiprod.executors.confinement import offered
+
+    held = "; ".join(offered())
+    yield Diagnosis(
+        "film decoding",
+        "ok" if held else "note",
+        f"workers are held by the kernel to: {held}" if held else "this system cannot confine workers",
+        "" if held else "take in strangers' films in a container without a network",
+    )
     try:
         import pynvml
 
