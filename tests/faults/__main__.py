@@ -1,6 +1,6 @@
 """Run a series of trials of faults on small pipelines, each repaired by the next ``dvc repro``.
 
-``python -m tests.faults --trials 100 --seed 1 [--target caption] [--results FILE] [--out docs/reliability.md]``
+``python -m tests.faults --trials 100 --seed 1 [--first N] [--target caption] [--results FILE] [--out docs/reliability.md]``
 
 With ``--results`` each trial is a line of JSON that is appended, and a series that was stopped goes on where it was.
 """
@@ -89,6 +89,9 @@ def main() -> int:
     """Exit code 1 where a trial did not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--trials", type=int, default=14)
+    parser.add_argument(
+        "--first", type=int, default=0, help="begin with this trial, e.g. the second half beside the first"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--target", default="caption", help="the stage up to which the pipeline runs")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further trial after these")
@@ -98,7 +101,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=None, help="write the table to this file, e.g. docs/reliability.md")
     given = parser.parse_args()
     results = known_results(given.results, given.seed, given.target)
-    waiting = [number for number in range(given.trials) if number not in results]
+    waiting = [number for number in range(given.first, given.trials) if number not in results]
     began = time.monotonic()
     with contextlib.ExitStack() as files:
         name = files.enter_context(tempfile.TemporaryDirectory(prefix="aiprod-faults-"))
