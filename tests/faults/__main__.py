@@ -1,6 +1,6 @@
 """Run a series of trials of faults on small pipelines, each repaired by the next ``dvc repro``.
 
-``python -m tests.faults --trials 100 --seed 1 [--first N] [--target caption] [--results FILE] [--out docs/reliability.md]``
+``python -m tests.faults --trials 100 --seed 1 [--first N] [--target caption] [--results FILE] [--out FILE]``
 
 With ``--results`` each trial is a line of JSON that is appended, and a series that was stopped goes on where it was.
 """
