@@ -1,6 +1,6 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev repro demo-long demo-gpu test test-fast test-avx2 test-long test-demo lint docs ui bench bench-compare clean
+.PHONY: help setup setup-dev repro demo-long demo-gpu test test-fast test-avx2 test-long test-demo lint sbom advisories docs ui bench bench-compare clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
@@ -86,6 +86,12 @@ lint: setup-dev ## style, types, import direction
 	@mypy
 	@lint-imports --no-cache
 	@python -m aiprod.qc.units --check
+
+sbom: setup-dev ## write what is installed to build/sbom.cdx.json, as a CycloneDX bill of materials
+	@python -m tests.dependencies.sbom build/sbom.cdx.json
+
+advisories: setup-dev ## hold what is installed against known vulnerabilities: make advisories FROM=../advisory-database
+	@python -m tests.dependencies.advisories $(FROM)
 
 $(DOCS): $(DEV)
 	@echo "Installing MkDocs for the documentation site (once; about 110 MB) …"
