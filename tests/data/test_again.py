@@ -39,7 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path, m
 
 def dies(job: object) -> None:
     """A worker that the machine takes away, whatever it is at."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    signal.raise_signal(signal.SIGKILL)
 
 
 def failing(project: Project) -> tuple[dict[str, FilmRow], list[ClipRow], Counters]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from aiprod.errors import AiprodError
@@ -37,6 +37,16 @@ class Refusal(AiprodError):
         self.subject = subject or f"action/{action}"
         self.committed = dict(committed or {})
         self.logged = False
+
+    def told(self) -> dict[str, Any]:
+        """Its arguments, to send them to another process."""
+        names = ("what", "hint", "lack", "action", "subject", "committed")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def heard(cls, told: Mapping[str, Any]) -> Refusal:
+        """What another process was told."""
+        return cls(**told)
 
 
 class DenialLog(Protocol):

@@ -195,15 +195,11 @@ class LocalPool:
         self._workers[self._workers.index(worker)] = self._started()
 
 
-def _log_refusals(told: list[tuple[str, str, Any, str, str, dict[str, Any]]], once: bool) -> None:
+def _log_refusals(told: list[dict[str, Any]], once: bool) -> None:
     """Write a worker's denials to the log of this process."""
     log = denial_log()
     if log is not None:
-        refusals = [
-            Refusal(what, hint, lack=lack, action=action, subject=subject, committed=committed)
-            for what, hint, lack, action, subject, committed in told
-        ]
-        log(refusals, once=once)
+        log([Refusal.heard(each) for each in told], once=once)
 
 
 class _Worker:

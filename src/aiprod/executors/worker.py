@@ -43,8 +43,7 @@ class _Forwarding:
         self._pipe = pipe
 
     def __call__(self, refusals: Sequence[Refusal], *, once: bool = False) -> None:
-        told = [(r.what, r.hint, r.lack, r.action, r.subject, r.committed) for r in refusals]
-        self._pipe.send(("refused", (told, once)))
+        self._pipe.send(("refused", ([refusal.told() for refusal in refusals], once)))
         for refusal in refusals:
             refusal.logged = True
 
