@@ -94,7 +94,8 @@ class Series:
         (inbox / "person.mp4").write_bytes(mine)
         words = "file,licence,attribution,personal_data_basis\n{}.mp4,CC0-1.0,me,legitimate_interests\n"
         (inbox / "SOURCES.csv").write_text(words.format("person"))
-        self.bucket.objects |= {"in/passer-by.mp4": theirs, "in/SOURCES.csv": words.format("passer-by").encode()}
+        table = words.format("passer-by").encode()
+        self.bucket.objects = self.bucket.objects or {"in/passer-by.mp4": theirs, "in/SOURCES.csv": table}
         sources = ["demo", "inbox", "open-film"]
         project.set_params(ingest__sources=sources, ingest__folders={"open-film": "s3://films/in"})
         project.run("git", "commit", "-qam", "films", check=False)
