@@ -54,6 +54,17 @@ def test_a_damaged_or_failed_result_counts_as_absent(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".new.*"))
 
 
+def test_what_was_just_kept_and_cannot_be_read_back_stops_the_run_and_names_the_disk(tmp_path: Path) -> None:
+    memo = Memo(tmp_path, "c")
+    key = memo.key(1)
+    _, place = memo.put(key, _build)
+    assert memo.kept(key) == memo.get(key) is not None
+    (place / "result.json").unlink()
+    (place / "result.json").mkdir()  # what is no file cannot be read, as what lies on a bad sector
+    with pytest.raises(AiprodError, match=r"cannot be read back: Is a directory → look at the disk"):
+        memo.kept(key)
+
+
 def _killed(folder: str) -> None:
     def build(place: Path) -> None:
         (place / "raw.part").write_bytes(b"half a film")

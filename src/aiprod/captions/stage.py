@@ -79,7 +79,7 @@ def caption_all(
             else:
                 answers = _answers_here(by, subjects, keys, memo)
             for subject, why_not in answers:
-                known = memo.get(keys[subject.clip_id]) if why_not is None else None
+                known = memo.kept(keys[subject.clip_id]) if why_not is None else None
                 if known is None:
                     drafts[subject.clip_id] = {"error": why_not or "the result could not be kept"}
                     counters.failed += 1

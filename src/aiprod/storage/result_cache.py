@@ -86,6 +86,26 @@ class Memo:
         except (ErasedError, ValueError, TypeError):
             return None
 
+    def kept(self, key: str) -> tuple[Any, Path] | None:
+        """As :meth:`get`, of an entry that was put a moment ago; None where its film was erased meanwhile.
+
+        Raises:
+            AiprodError: it cannot be read back, which is no fault of the clip: its row must not carry it.
+        """
+        found = self.get(key)
+        if found is None and _intact(place := self.place_of(key)) is None:
+            why = "it is not what was written"
+            try:
+                for path in [place / _RESULT, *sorted(place.iterdir())]:
+                    path.read_bytes()
+            except OSError as error:
+                why = error.strerror or str(error)
+            raise AiprodError(
+                f"{place}: what was just kept cannot be read back: {why}",
+                "look at the disk (`dmesg`), then run `dvc repro` again: what could be kept is not computed anew",
+            )
+        return found
+
     def put(self, key: str, build: Callable[[Path], Any], seal: Seal | None = None) -> tuple[Any, Path]:
         """Run ``build(folder)``, which writes files there and returns a JSON value, and keep both.
 

@@ -137,7 +137,7 @@ def _ingest_films(
     )
     faults: dict[str, bool] = {}
     for (key, group), outcome in zip(todo.items(), outcomes, strict=True):
-        kept = memo.get(key) if outcome.ok else None
+        kept = memo.kept(key) if outcome.ok else None
         if kept is None:  # what is known to be a film's own fault is kept, too
             faults[key] = outcome.reason.startswith(f"{UNREADABLE}:")
         for film, _ in group:

@@ -149,7 +149,7 @@ def measure_all(
         film_s=lambda job, _: job.end_s - job.start_s,
     )
     faults = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
-    lost = [job.key for job in todo if job.key in faults or memo.get(job.key) is None]
+    lost = [job.key for job in todo if job.key in faults or memo.kept(job.key) is None]
     if left := try_again("qc_measure", dict.fromkeys(lost, False)):
         log(f"qc_measure: {left} could not be measured this time; the next `dvc repro` tries again")
     rows = [_row(clip, by_id, keys=keys, memo=memo, faults=faults, thumbs=thumbs) for clip in clips]
