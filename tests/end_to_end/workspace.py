@@ -141,9 +141,8 @@ def _checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProc
     return done
 
 
-@cache
 def _syntax_trees() -> bytes:
-    """What the state folder keeps of source files by their bytes: it takes seconds, and is the same for each copy."""
+    """What the state folder keeps of source files by their bytes."""
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "syntax_trees.json"
         assert CodeIdentity(ROOT, kept).modules
@@ -153,35 +152,46 @@ def _syntax_trees() -> bytes:
 def make_workspace(root: Path, warm: bool = True) -> Workspace:
     """Copy what git tracks (as it is in the working tree) and commit it."""
     root.mkdir(parents=True, exist_ok=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        source = ROOT / name
-        if source.is_file() and name != "dvc.lock":
-            target = root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
-    (root / ".aiprod/cache/code").mkdir(parents=True)
-    (root / ".aiprod/cache/code/syntax_trees.json").write_bytes(_syntax_trees())
-    workspace = Workspace(root, warm)
-    for command in (
-        ["git", "init", "-q", "-b", "main"],
-        ["git", "add", "-A"],
-        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"],
-        ["git", "config", "user.name", "t"],
-        ["git", "config", "user.email", "t@example.org"],
-    ):
-        workspace.run(*command)
-    return workspace
+    subprocess.run(["tar", "-xf", "-", "-C", str(root)], input=_committed(), check=True)
+    return Workspace(root, warm)
+
+
+@cache
+def _committed() -> bytes:
+    """An archive of what a workspace begins with: reading and committing a thousand files takes seconds each time."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "project"
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+        for name in filter(None, listed.split("\0")):
+            source = ROOT / name
+            if source.is_file() and name != "dvc.lock":
+                target = root / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source.read_bytes())
+        (root / ".aiprod/cache/code").mkdir(parents=True)
+        (root / ".aiprod/cache/code/syntax_trees.json").write_bytes(_syntax_trees())
+        for command in (
+            ["git", "init", "-q", "-b", "main"],
+            ["git", "add", "-A"],
+            ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"],
+            ["git", "config", "user.name", "t"],
+            ["git", "config", "user.email", "t@example.org"],
+        ):
+            Workspace(root, warm=False).run(*command)
+        return subprocess.run(["tar", "-cf", "-", "-C", str(root), "."], capture_output=True, check=True).stdout
 
 
 def small(workspace: Workspace) -> Workspace:
     """Few films and few steps, so that the whole chain takes a minute or two. The figures it yields mean nothing."""
+    phase = {"duration__steps": 2, "batch": 2, "warmup_steps": 0, "height": 32, "width": 48, "frames": 9}
+    phases = {f"curriculum__phases__{name}__{key}": phase[key] for name in ("low", "mid", "high") for key in phase}
     workspace.set_params(
+        **phases,
         ingest__demo__films=8,
         ingest__demo__faults=False,
         ingest__demo__duration_s=2.2,
@@ -238,9 +248,5 @@ def small(workspace: Workspace) -> Workspace:
         train_diffusion__validation__prompts=["A small blue star drifts to the left over a plain grey background."],
         train_diffusion__validation__steps=1,
     )
-    for phase in ("low", "mid", "high"):
-        name = f"curriculum__phases__{phase}"
-        workspace.set_params(**{f"{name}__duration__steps": 2, f"{name}__batch": 2, f"{name}__warmup_steps": 0})
-        workspace.set_params(**{f"{name}__height": 32, f"{name}__width": 48, f"{name}__frames": 9})
     workspace.run("git", "commit", "-qam", "make it small")
     return workspace
