@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -21,6 +19,7 @@ from tests.trainer.kills import make
 from tests.trainer.small_cache import make_run
 from tests.trainer.small_vaes import KINDS
 from tests.trainer.stopping import Stop
+from tests.warm import client as warm
 
 pytestmark = pytest.mark.bitwise
 
@@ -116,8 +115,7 @@ def killed(cache, tmp_path_factory, request):
     ]
     places = {str(tmp_path_factory.mktemp("killed")): case for case in dict.fromkeys(asked)}
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.trainer.kills", json.dumps(places), str(cache)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    done = warm.run(("tests.trainer.kills", json.dumps(places), str(cache)), ROOT, environment)
     parts = done.stdout.split("== ")
     assert len(parts) == len(places) + 1, done.stdout + done.stderr[-3000:]
     codes = [part.split("\n", 1)[0] for part in parts[1:]]
