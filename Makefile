@@ -20,6 +20,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP_PROGRESS := $(if $(CI),--quiet)
 # Spinning OpenMP threads on a busy machine can cost tens of times the work itself.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Processes that run tests.
+WORKERS ?= 2
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -61,13 +63,13 @@ demo-gpu: setup ## train the demo at 128 to 256 pixels on a GPU
 COVERED := --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
 
 test: setup-dev ## run all tests; with COVERAGE=1 also count the lines and branches that they run
-	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),$(COVERED))
+	@python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),$(COVERED))
 
 test-fast: setup-dev ## run only the tests that take seconds
-	@python -m pytest -n 2 -m "not slow and not long"
+	@python -m pytest -n $(WORKERS) -m "not slow and not long"
 
 test-avx2: setup-dev ## run the tests that compare floats to the bit as a processor without AVX-512 computes
-	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 python -m pytest -n 2 -m "bitwise and not long"
+	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "bitwise and not long"
 
 $(RAY): $(DEV)
 	@echo "Installing Ray and Weights & Biases for the tests of both (once; about 150 MB) …"
@@ -75,7 +77,7 @@ $(RAY): $(DEV)
 	@touch $(RAY)
 
 test-long: setup-dev $(RAY) ## run the tests that take minutes: fuzzed films, a Ray cluster
-	@python -m pytest -n 2 --dist loadfile -m long --timeout 3000
+	@python -m pytest -n $(WORKERS) --dist loadfile -m long --timeout 3000
 
 test-demo: setup-dev ## check the outputs of `make repro`
 	@python -m pytest tests/end_to_end/test_demo_outputs.py

@@ -140,9 +140,7 @@ def test_no_other_camera_is_said_to_follow(name: str, tmp_path: Path) -> None:
     assert not follows(measured(NOT_FOLLOWED[name], tmp_path))
 
 
-@pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
-@given(
+pans = given(
     speed=st.floats(0.12, 0.6),
     left=st.booleans(),
     size=st.floats(0.45, 0.8),
@@ -151,16 +149,37 @@ def test_no_other_camera_is_said_to_follow(name: str, tmp_path: Path) -> None:
     crf=st.floats(16, 28),
     depth=st.floats(0, 0.8),
 )
+drawn = functools.partial(
+    settings, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+
+
+@pytest.mark.slow
+@drawn(max_examples=3)
+@pans
 def test_the_same_pan_is_tracking_with_a_thing_that_keeps_its_place_and_a_pan_without(
-    tmp_path: Path, *, speed: float, left: bool, size: float, seed: int, noise: float, crf: float, depth: float
+    tmp_path: Path, **pan: Any
+) -> None:
+    check_pan(tmp_path, **pan)
+
+
+@pytest.mark.long
+@drawn(max_examples=10)
+@pans
+def test_so_are_more_pans(tmp_path: Path, **pan: Any) -> None:
+    check_pan(tmp_path, **pan)
+
+
+def check_pan(
+    folder: Path, *, speed: float, left: bool, size: float, seed: int, noise: float, crf: float, depth: float
 ) -> None:
     ground = straight(speed if left else -speed)
     way = "left" if left else "right"
     shot = Shot([swaying(size, seed, 0.015)], ground, noise=noise, depth=depth, seed=seed)
-    assert measured(shot, tmp_path, crf)["movement"] == f"tracks {way}"
-    assert measured(dataclasses.replace(shot, things=[]), tmp_path, crf)["movement"] == f"pans {way}"
+    assert measured(shot, folder, crf)["movement"] == f"tracks {way}"
+    assert measured(dataclasses.replace(shot, things=[]), folder, crf)["movement"] == f"pans {way}"
     burnt = dataclasses.replace(shot, things=[creature(size, seed, alive=0.0)])
-    assert not follows(measured(burnt, tmp_path, crf))
+    assert not follows(measured(burnt, folder, crf))
 
 
 def test_what_could_not_be_seen_to_move_is_not_seen_to_stay() -> None:
