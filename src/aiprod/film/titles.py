@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -125,11 +126,19 @@ def _filled(paragraph: str, fonts: Sequence[Path], size: int, width: float) -> l
             lines.append(line)
         line = word
         while _width(line, fonts, size) > width and len(line) > 1:
-            cuts = [n for n in range(len(line) - 1, 0, -1) if unicodedata.category(line[n])[0] != "M"]  # marks stay
-            cut = next((n for n in cuts if _width(line[:n], fonts, size) <= width), min(cuts, default=len(line)))
+            cut = _cut(line, fonts, size, width)
             lines.append(line[:cut])
             line = line[cut:]
     return [*lines, line]
+
+
+def _cut(line: str, fonts: Sequence[Path], size: int, width: float) -> int:
+    """How many letters of a word that is too long fit, and at least one."""
+    cuts = [n for n in range(1, len(line)) if unicodedata.category(line[n])[0] != "M"]  # marks stay
+    near = bisect_right(cuts, width, key=lambda n: _width(line[:n], fonts, size))
+    around = cuts[max(0, near - 3) : near + 3]  # a letter more can take less room, where it joins
+    fitting = [n for n in around if _width(line[:n], fonts, size) <= width]
+    return max(fitting, default=min(cuts, default=len(line)))
 
 
 def _canvas(width: int, height: int, background: Colour | None) -> Any:
