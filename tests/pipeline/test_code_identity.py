@@ -168,12 +168,13 @@ def test_observers_exist_and_are_reached() -> None:
 
 def test_no_stage_reads_a_docstring() -> None:
     """Docstrings do not count, so nothing that a stage writes may come from one."""
-    for stage in CODE.stages():
-        for name in CODE.closure(f"pipeline.{stage}"):
-            base = ROOT / ("src" if name.startswith("aiprod") else ".") / Path(*name.split("."))
-            path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
-            for node in ast.walk(ast.parse(path.read_text())):
-                assert not (isinstance(node, ast.Attribute) and node.attr == "__doc__"), path
+    names = set().union(*(CODE.closure(f"pipeline.{stage}") for stage in CODE.stages()))
+    assert len(names) > 300
+    for name in names:
+        base = ROOT / ("src" if name.startswith("aiprod") else ".") / Path(*name.split("."))
+        path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.Attribute) and node.attr == "__doc__"), path
 
 
 def small(root: Path) -> None:
