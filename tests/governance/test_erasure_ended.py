@@ -106,6 +106,7 @@ def _is_whole(project: Project, case: object) -> None:
     assert [facts.get("state") for facts in ended] == ["begun", None], case
 
 
+@pytest.mark.slow
 def test_an_erasure_that_stops_before_any_step_is_named_and_can_be_finished(
     anew: Callable[[], Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +167,7 @@ def _ended_at(write: int, how: signal.Signals, act: Callable[[], object]) -> boo
     return code != 0
 
 
+@pytest.mark.slow
 def test_an_erasure_that_is_killed_at_any_write_ends_whole(anew: Callable[[], Project]) -> None:
     write = 1
     while _ended_at(write, signal.SIGKILL, partial(_erase, project := anew())):

@@ -362,6 +362,7 @@ def test_a_model_that_was_never_shown_such_a_task_is_warned_of(models, files, mo
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/generate_from_films.md"
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(models, files, tmp_path, monkeypatch):
     """As they stand there, one after another, with files of those names."""
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ from aiprod.storage.result_cache import Memo
 from tests.qc.test_stage import dataset
 
 ROOT = Path(__file__).resolve().parents[2]
+present_here = functools.cache(units.present)
 
 
 def in_this_process(function: Callable[[Any], Any], items: Sequence[Any], **_: Any) -> Iterator[Outcome[Any]]:
@@ -205,7 +207,7 @@ def test_a_change_concerns_the_measurements_that_it_reaches(
     path = next(tmp_path.glob(f"*/{file}.py"))
     assert path.read_text().count(old) == 1
     path.write_text(path.read_text().replace(old, new))
-    before, now = units.present(), units.present(folder)
+    before, now = present_here(), units.present(folder)
     assert set(units.unraised(before, now)) == concerned
     assert [line.partition(":")[0] for line in units.problems(before, now)] == sorted(concerned)
     assert not units.problems(before, now, same=concerned)

@@ -124,6 +124,7 @@ def killed(cache, tmp_path_factory, request):
     return {case: (code, said, Path(place)) for (place, case), code, said in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", long_where(KILLS))
 def test_killed_by_sigkill_and_resumed_equals_never_killed(cache, tmp_path, killed, case):
     """Real processes, killed in steps, in checkpoint writes and between phases, at places drawn by the seed."""
