@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import multiprocessing
 import os
+import sqlite3
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -50,6 +52,15 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+class _Unsynced(sqlite3.Connection):
+    """A database that syncs nothing, whatever it is asked."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql.startswith("pragma journal_mode"):  # what makes the files
+            super().execute("pragma synchronous = off")
+        return super().execute(sql.replace("synchronous = full", "synchronous = off"), *values)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nobody_waits_for_the_disk() -> Iterator[None]:
     """Tests end processes and not machines, so what was written is there, synced or not; a file takes 4 ms to sync."""
@@ -59,6 +70,7 @@ def nobody_waits_for_the_disk() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", checked)
+        patch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=_Unsynced))
         yield
 
 
