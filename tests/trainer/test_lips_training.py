@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ from aiprod.lips.viseme_model import load_viseme_model
 from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.speech.features import BANDS, band_centres
 from aiprod.speech.rows import SpeechRow
+from aiprod.trainer.lips import scores
 from aiprod.trainer.lips.train import TrainLipsParams, train_lips
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.visemes.strategy import of_tract
@@ -70,6 +73,38 @@ def test_a_longer_vocal_tract_resonates_lower(length: float) -> None:
     assert float(centres[changed[:, 0].argmax()]) == pytest.approx(1_500 / length, rel=0.06)
     if length == 1:
         assert torch.allclose(changed, mel, atol=1e-3)
+
+
+def test_strange_sounds_are_of_other_sentences_and_bounded() -> None:
+    row = short_faces()[0][0]
+    texts = ["one", "two", "one", *(f"more {n}" for n in range(9))]
+    rows = [row.model_copy(update={"clip_id": f"f{n}", "text": text}) for n, text in enumerate(texts)]
+    for each in rows:
+        chosen = scores.strangers(each, rows)
+        assert len({other.clip_id for other in chosen}) == len(chosen) == 7
+        assert all(other.text != each.text for other in chosen)
+    assert [other.clip_id for other in scores.strangers(rows[0], rows)][:2] == ["f1", "f3"]
+    assert scores.strangers(rows[0], [rows[0], rows[2]]) == []
+
+
+def test_the_level_of_strange_sounds_is_that_of_all_pairs_with_its_interval() -> None:
+    rng, row = np.random.default_rng(0), short_faces()[0][0]
+    truths = {f"f{n}": rng.random(40) for n in range(4)}
+    done = [
+        scores.RedrawnClip(
+            row.model_copy(update={"clip_id": name, "aperture": truth.tolist()}), [], [], [], truth,
+            {other: drawn for other, drawn in truths.items() if other != name},
+        )
+        for name, truth in truths.items()
+    ]  # fmt: skip
+    figures = scores._mismatched(done, truths)
+    pairs = [np.corrcoef(a, b)[0, 1] for (m, a), (n, b) in itertools.permutations(truths.items(), 2) if m != n]
+    level = figures["aperture_correlation_mismatched"]
+    assert level == pytest.approx(np.mean(pairs)) == figures["aperture_correlation_between_truths"]
+    low, high = (figures[f"aperture_correlation_mismatched_{end}"] for end in ("low", "high"))
+    assert min(pairs) < low < level < high < max(pairs)
+    alone = [scores.RedrawnClip(row, [], [], [], truths["f0"], {})]
+    assert set(scores._mismatched(alone, {row.clip_id: truths["f0"]}).values()) == {None}
 
 
 KINDS = [

@@ -99,6 +99,18 @@ def test_a_phrase_lasts_as_long_alone_as_beside_a_longer_one(whole: Path) -> Non
     assert torch.allclose(alone[0], beside[0, : alone.shape[1]], atol=1e-5)
 
 
+def test_each_phone_moves_in_a_way_of_its_own(whole: Path) -> None:
+    model = load_speech_model(whole / "m").acoustic
+    rising, falling = torch.randn(2, 1, 16, 1, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        (first, _), (second, _) = (model.expand(phone, torch.tensor([[9]])) for phone in (rising, falling))
+        states = (model.to_frames(rising) - model.to_frames(falling)).unflatten(1, (3, -1))[0, :, :, 0]
+    apart = (first - second)[0].T  # at every frame: what the frame's place adds is the same for both
+    assert torch.allclose(apart[4], states[1], atol=1e-5)
+    assert torch.allclose(apart[0], states[0] + (states[1] - states[0]) / 9, atol=1e-5)
+    assert torch.allclose(apart[8], states[2] + (states[1] - states[2]) / 9, atol=1e-5)
+
+
 @pytest.mark.parametrize("stop", [5, 11])
 def test_killed_and_continued_it_ends_with_the_same_bytes(corpus, whole: Path, tmp_path: Path, stop: int) -> None:
     with pytest.raises(Stop):

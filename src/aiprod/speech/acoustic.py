@@ -15,6 +15,7 @@ from aiprod.speech.features import BANDS, CHANNELS, F0, VOICING
 STYLE = 2 * BANDS + 2
 RESIDUAL = 0.35  # deviation of what the prior leaves, which the flow is about
 _PLACES = 5  # features of a frame's place in its phone and in its phrase
+_STATES = 3  # of a phone: how it begins, its middle and how it ends
 
 
 class SpeechModelConfig(Params):
@@ -86,7 +87,8 @@ class Acoustic(nn.Module):
         self.length = nn.Sequential(
             nn.Conv1d(width + 2, width, 3, padding=1), nn.SiLU(), nn.Conv1d(width, 1, 3, padding=1)
         )
-        self.to_frames = nn.Conv1d(width + _PLACES, inner, 1)
+        self.to_frames = nn.Conv1d(width, _STATES * inner, 1)
+        self.place_in_frames = nn.Conv1d(_PLACES, inner, 1)
         self.prior_blocks = nn.ModuleList(_Block(inner, 5, condition=width) for _ in range(3))
         self.to_prior = nn.Conv1d(inner, CHANNELS, 1)
         self.time = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width))
@@ -128,9 +130,10 @@ class Acoustic(nn.Module):
         phrase = (at + 0.5) / ends[:, -1:]
         left = ((ends[:, -1:] - at).clamp(0, 60) / 60).float()
         place = torch.stack([share, (within + 0.5).log() * 0.5, length.float().log() * 0.5, phrase, left], 1)
-        wide = phones.gather(2, index[:, None].expand(-1, phones.shape[1], -1))
-        x: Tensor = self.to_frames(torch.cat([wide, place.float()], 1) * mask)
-        return x, mask
+        states: Tensor = self.to_frames(phones)
+        wide = states.gather(2, index[:, None].expand(-1, states.shape[1], -1)).unflatten(1, (_STATES, -1))
+        x = (wide * _passage(share)[:, :, None]).sum(1) + self.place_in_frames(place.float())
+        return x * mask, mask
 
     def prior(self, x: Tensor, mask: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """First guess of the normalised features, and what it was made from."""
@@ -179,6 +182,12 @@ class Acoustic(nn.Module):
             at = torch.full((len(y),), step / steps, device=y.device)
             y = y + self.velocity(y, at, prior, conditioning, wide_mask, condition) / steps
         return prior + RESIDUAL * y, frames
+
+
+def _passage(share: Tensor) -> Tensor:
+    """``[B, _STATES, T]``: how much of each state of its phone a frame has that lies at ``share`` ``[B, T]`` of it."""
+    begin, end = (1 - 2 * share).clamp_min(0), (2 * share - 1).clamp_min(0)
+    return torch.stack([begin, 1 - begin - end, end], 1)
 
 
 def whole_frames(log_frames: Tensor, mask: Tensor, speed: float = 1.0) -> Tensor:

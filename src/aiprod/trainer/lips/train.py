@@ -76,7 +76,8 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
     train, apart = ([row for row in usable if (row.split == "train") == wanted] for wanted in (True, False))
     if not train:
         raise AiprodError("no face is left to train on", "run `dvc repro make_faces`")
-    apart = (apart or train)[: params.heldout_clips]
+    others = apart or train
+    apart = others[: params.heldout_clips]
     model = load_mouth_model(init_folder(params.init)).train() if params.init else MouthModel(params.model)
     engine = make_engine(params.trainer.precision)
     store = context.store(context.settings(params.model_dump(mode="json")))
@@ -90,7 +91,7 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
         ledger, curve = run.ledger, run.curve
     model.eval().cpu()
     log(f"  measuring {len(apart)} clips")
-    scores, done = score(model, load_viseme_model(visemes), apart, data)
+    scores, done = score(model, load_viseme_model(visemes), apart, data, others)
     metrics = rounded(
         {
             "split": apart[0].split,
@@ -108,9 +109,10 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
         write_curve(reports / "curve.csv", curve, ("step", "loss", "pixels", "edges"))
         write_page(reports / "page", done, data, metrics)
         store.finish()
+        strange = metrics["aperture_correlation_mismatched"]
         log(
             f"lips: aperture of what is drawn from the sound correlates by {metrics['aperture_correlation']:.3f} with"
-            f" the truth (another sound {metrics['aperture_correlation_mismatched']:.3f}, the film itself"
+            f" the truth (another sentence's {'–' if strange is None else format(strange, '.3f')}, the film itself"
             f" {metrics['aperture_correlation_bound']:.3f}), {metrics['psnr_db']:.1f} dB"
             f" (the reference {metrics['psnr_db_reference']:.1f})"
         )

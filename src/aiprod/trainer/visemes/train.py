@@ -31,6 +31,7 @@ from aiprod.trainer.visemes.strategy import TrainingUtterance, VisemeLossParams,
 
 SECTION, NAME = "train_visemes", "visemes"
 _QUIET_S = 1.0
+_OTHERS = 50  # sentences whose mouths one is compared with, at most
 
 
 class VisemeTrainer(AveragedTrainer):
@@ -113,7 +114,7 @@ def train_visemes(
 def score(model: VisemeModel, apart: Sequence[TrainingUtterance], train: Sequence[TrainingUtterance]) -> dict[str, Any]:
     """Figures on utterances: visemes where something is said, the mouth, and the mouth in silence.
 
-    The mismatched level is the mouth of one sentence with the sound of another.
+    The mismatched level is the mouth of one sentence with the sound of each of the next that say something else.
     """
     often = Counter(int(v) for each in train for v in each.visemes[each.visemes > 0]).most_common(1)[0][0]
     right = chance = total = 0
@@ -127,11 +128,12 @@ def score(model: VisemeModel, apart: Sequence[TrainingUtterance], train: Sequenc
         total += int(spoken.sum())
         predicted.append(seen.mouth[:, 0])
         true.append(each.mouth[0].numpy())
-    others = (
-        [correlation(predicted[n], true[(n + 1) % len(true)]) for n in range(len(predicted))]
-        if len(predicted) > 1
-        else []
-    )
+    others = [
+        correlation(predicted[n], true[m % len(apart)])
+        for n, each in enumerate(apart)
+        for m in range(n + 1, n + min(len(apart), _OTHERS + 1))
+        if apart[m % len(apart)].row.text != each.row.text
+    ]
     rng = np.random.default_rng(0)
     quiet = [np.zeros(int(_QUIET_S * RATE), np.float32), rng.normal(0, 3e-4, int(_QUIET_S * RATE)).astype(np.float32)]
     return {
