@@ -122,7 +122,7 @@ def _dub(  # noqa: PLR0917 (what goes in)
     return RedrawnClip(row, pictures, faces, drawn, _apertures(follow(drawn)), strange)
 
 
-def redrawn(  # noqa: PLR0917 (what goes in)
+def redrawn(
     model: MouthModel,
     pictures: Sequence[Picture],
     faces: Sequence[Face | None],
@@ -139,7 +139,7 @@ def redrawn(  # noqa: PLR0917 (what goes in)
 
 
 def _mismatched(done: Sequence[RedrawnClip], truths: Mapping[str, Floats]) -> dict[str, float | None]:
-    """The level with another sentence's sound, its 90 % interval, and that between the true mouths of the same pairs."""
+    """The level with another sentence's sound, its 90 % interval, and that between true mouths of the same pairs."""
     levels = np.full((len(done), len(truths)), np.nan)
     between = levels.copy()
     for n, each in enumerate(done):
