@@ -154,12 +154,19 @@ def test_a_folder_that_is_no_speech_model_is_refused(tmp_path: Path) -> None:
         load_speech_model(tmp_path / "none")
 
 
-def test_a_model_of_another_grapheme_to_phoneme_is_refused(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"g2p": {"name": "aiprod-lexicon", "version": 0}}, "grapheme-to-phoneme"),
+        ({"symbols": ["A"]}, "other phones or languages"),
+        ({"states": None}, "trained by another version"),
+    ],
+)
+def test_a_model_of_another_version_is_refused(model: Path, tmp_path: Path, other: dict[str, Any], why: str) -> None:
     from aiprod.models.checkpoint.folder import save_checkpoint
 
-    other = {**small_model().about(), "g2p": {"name": "aiprod-lexicon", "version": 0}}
-    save_checkpoint(tmp_path / "old", other, small_model().state_dict(), "SpeechModel")
-    with pytest.raises(AiprodError, match=r"grapheme-to-phoneme.*train it again"):
+    save_checkpoint(tmp_path / "old", {**small_model().about(), **other}, small_model().state_dict(), "SpeechModel")
+    with pytest.raises(AiprodError, match=rf"{why}.*train it again"):
         load_speech_model(tmp_path / "old")
     same = load_speech_model(model).state_dict()
     assert all(torch.equal(value, same[name]) for name, value in small_model().state_dict().items())

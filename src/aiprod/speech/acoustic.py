@@ -15,7 +15,7 @@ from aiprod.speech.features import BANDS, CHANNELS, F0, VOICING
 STYLE = 2 * BANDS + 2
 RESIDUAL = 0.35  # deviation of what the prior leaves, which the flow is about
 _PLACES = 5  # features of a frame's place in its phone and in its phrase
-_STATES = 3  # of a phone: how it begins, its middle and how it ends
+STATES = 3  # of a phone: how it begins, its middle and how it ends
 
 
 class SpeechModelConfig(Params):
@@ -87,7 +87,7 @@ class Acoustic(nn.Module):
         self.length = nn.Sequential(
             nn.Conv1d(width + 2, width, 3, padding=1), nn.SiLU(), nn.Conv1d(width, 1, 3, padding=1)
         )
-        self.to_frames = nn.Conv1d(width, _STATES * inner, 1)
+        self.to_frames = nn.Conv1d(width, STATES * inner, 1)
         self.place_in_frames = nn.Conv1d(_PLACES, inner, 1)
         self.prior_blocks = nn.ModuleList(_Block(inner, 5, condition=width) for _ in range(3))
         self.to_prior = nn.Conv1d(inner, CHANNELS, 1)
@@ -131,7 +131,7 @@ class Acoustic(nn.Module):
         left = ((ends[:, -1:] - at).clamp(0, 60) / 60).float()
         place = torch.stack([share, (within + 0.5).log() * 0.5, length.float().log() * 0.5, phrase, left], 1)
         states: Tensor = self.to_frames(phones)
-        wide = states.gather(2, index[:, None].expand(-1, states.shape[1], -1)).unflatten(1, (_STATES, -1))
+        wide = states.gather(2, index[:, None].expand(-1, states.shape[1], -1)).unflatten(1, (STATES, -1))
         x = (wide * _passage(share)[:, :, None]).sum(1) + self.place_in_frames(place.float())
         return x * mask, mask
 
@@ -185,7 +185,7 @@ class Acoustic(nn.Module):
 
 
 def _passage(share: Tensor) -> Tensor:
-    """``[B, _STATES, T]``: how much of each state of its phone a frame has that lies at ``share`` ``[B, T]`` of it."""
+    """``[B, STATES, T]``: how much of each state of its phone a frame has that lies at ``share`` ``[B, T]`` of it."""
     begin, end = (1 - 2 * share).clamp_min(0), (2 * share - 1).clamp_min(0)
     return torch.stack([begin, 1 - begin - end, end], 1)
 

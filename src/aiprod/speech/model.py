@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from aiprod.errors import AiprodError
 from aiprod.models.checkpoint.folder import building, open_checkpoint, save_checkpoint
-from aiprod.speech.acoustic import RESIDUAL, STYLE, Acoustic, PhraseBatch, SpeechModelConfig
+from aiprod.speech.acoustic import RESIDUAL, STATES, STYLE, Acoustic, PhraseBatch, SpeechModelConfig
 from aiprod.speech.features import CHANNELS, F0, VOICING
 from aiprod.speech.phones import LANGUAGES, SYMBOLS
 from aiprod.speech.text_to_phones import G2P, VERSION
@@ -99,6 +99,7 @@ class SpeechModel(nn.Module):
             "speakers": list(self.speakers),
             "languages": list(LANGUAGES),
             "symbols": list(SYMBOLS),
+            "states": STATES,
             "g2p": {"name": G2P, "version": VERSION},
         }
 
@@ -132,6 +133,11 @@ def load_speech_model(folder: Path | str) -> SpeechModel:
         if about.get("symbols") != list(SYMBOLS) or about.get("languages") != list(LANGUAGES):
             raise AiprodError(
                 f"{folder} knows other phones or languages", "train it again with `dvc repro train_speech`"
+            )
+        if about.get("states") != STATES:
+            raise AiprodError(
+                f"{folder} was trained by another version, whose phones have not {STATES} states",
+                "train it again with `dvc repro train_speech`",
             )
         model = SpeechModel(SpeechModelConfig.model_validate(about["model"]), about["speakers"])
         model.load_state_dict(files.tensors())
