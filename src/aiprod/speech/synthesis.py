@@ -18,7 +18,7 @@ from aiprod.speech.phones import SILENCE
 from aiprod.speech.text_to_phones import Phrase
 from aiprod.speech.voice import RATE, TimedUnit
 
-STEPS, TEMPERATURE = 8, 0.6
+STEPS, TEMPERATURE = 8, 0.3
 _PAUSE_S, _STOP_S = 0.1, 0.25  # silence after a phrase, beyond its own, and after a sentence
 
 
