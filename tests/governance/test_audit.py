@@ -241,7 +241,8 @@ def test_a_fork_that_is_signed_and_committed_anew_is_found_in_gits_history(finis
 def test_a_stranger_can_check_both_proofs(finished: Path, log: AuditLog, tmp_path: Path) -> None:
     point = write_checkpoint(finished, log)
     files = [str(finished / FOLDER / point.name), str(finished / FOLDER / "log.pub")]
-    for document, kept in ((proof(log, 17), []), (consistency_proof(log, 23), [23]), (consistency_proof(log, 32), [32])):
+    papers = ((proof(log, 17), []), (consistency_proof(log, 23), [23]), (consistency_proof(log, 32), [32]))
+    for document, kept in papers:
         paper = tmp_path / "proof.json"
         paper.write_text(json.dumps(document))
         done = stranger(paper, *files, *(checkpoint_of(log, size, tmp_path) for size in kept))

@@ -245,7 +245,12 @@ def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) 
 def test_the_verdict_on_a_private_film_that_was_refused_repeats_none_of_its_words(tmp_path: Path) -> None:
     why = "personal_data_basis is 'consent' → deny: consent 2026-014 is withdrawn"
     film = FilmRow(
-        film_id="f0abcdefghijklmnop", source_id="s", key="holiday.mp4", status="refused", reasons=[why], consent_ref="2026-014"
+        film_id="f0abcdefghijklmnop",
+        source_id="s",
+        key="holiday.mp4",
+        status="refused",
+        reasons=[why],
+        consent_ref="2026-014",
     )
     vault = Vault()
     vault.keys.ensure(film.film_id)

@@ -88,9 +88,7 @@ def read_films(folder: Path, vault: Vault) -> tuple[list[FilmProjection], list[F
         map(FilmProjection.of, opened_rows(folder, rows, vault))
     )  # checks also that nothing is sealed where none is
     films = [
-        film._replace(
-            obligations=blank.obligations, reasons=film.reasons if film.status == "erased" else blank.reasons
-        )
+        film._replace(obligations=blank.obligations, reasons=film.reasons if film.status == "erased" else blank.reasons)
         for film, blank in zip(opened, shown, strict=private)
     ]
     return shown, films if private else shown
