@@ -171,6 +171,19 @@ def test_share_alike_holds_a_release_until_legal_clears_it(releasable: Path) -> 
     assert "CC-BY-SA-4.0" in (releasable / "release/ATTRIBUTIONS.txt").read_text()
 
 
+def test_nothing_leaves_while_what_its_clips_ask_for_is_not_known(releasable: Path) -> None:
+    """A source was dropped and the models were not trained again: the films that ask for credit are in no manifest."""
+    folder, gone = releasable / "datasets/v1/ingest/clips", next(iter(Records(releasable).exposure))
+    rows = [row for row in read_rows(folder, ClipRow) if row.clip_id != gone]
+    write_manifest(
+        folder, rows, row_model=ClipRow, stage="ingest", key=lambda r: r.clip_id, params_digest="p", inputs={}
+    )
+    with pytest.raises(Refusal, match="shown 1 clip that no manifest has now"):
+        sign(releasable)
+    assert not (releasable / "release").exists()
+    assert any("1 clip behind it is in no manifest now" in note for note in lineage(releasable, "diffusion").notes)
+
+
 def test_a_video_that_aiprod_did_not_describe_is_not_signed(releasable: Path, tmp_path: Path) -> None:
     stray = tmp_path / "stray.mp4"
     shutil.copyfile(releasable / VIDEO, stray)

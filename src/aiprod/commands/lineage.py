@@ -22,7 +22,8 @@ _SHOWN = 6
 
 def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     target: Annotated[
-        str, typer.Argument(metavar="PATH|CLIP_ID|MODEL", help="a file, a clip or film id, or the name of a model")
+        str,
+        typer.Argument(metavar="PATH|FILM|CLIP_ID|MODEL", help="a file, a film's name or id, a clip id, or a model"),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="write an HTML page to this file")] = None,
