@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from aiprod.base.denials import Refusal, last_line
 from aiprod.base.files import read_json, sha256_file, write_json
 from aiprod.commands import release as command
-from aiprod.data.rows import FilmRow
+from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.credentials.content_credentials import SOURCE_TYPE, read_credential

@@ -156,7 +156,9 @@ def resolve(facts: Records, target: str) -> tuple[str, str]:
     if not known:
         raise AiprodError(f"{target!r} is not known, and nothing has been made here yet", "run `make repro` first")
     hint = nearest(target, known)
-    hint = hint if hint.startswith("did") else "give a path in the repository, a film's name or id, a clip id or a model"
+    hint = (
+        hint if hint.startswith("did") else "give a path in the repository, a film's name or id, a clip id or a model"
+    )
     raise AiprodError(
         f"{target!r} is not a film, clip, model, utterance, speaker, head or file of this workspace", hint
     )
