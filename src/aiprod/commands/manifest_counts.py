@@ -25,7 +25,8 @@ def counts(root: Path) -> list[tuple[str, ...]]:
         (counted(total.clips, "clip"), "=", " + ".join(clips)),
     ]
     if total.shown:
-        rows.append((counted(total.shown, "clip"), "→", f"shown to the model, {total.showings} times in all"))
+        held = f"; {total.heldout} approved held out, to measure on" if total.heldout else ""
+        rows.append((counted(total.shown, "clip"), "→", f"shown to the model, {total.showings} times in all{held}"))
     return rows
 
 

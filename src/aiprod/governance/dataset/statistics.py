@@ -39,6 +39,7 @@ class Totals:
         ingested: films that are neither refused, duplicates, undecodable nor erased.
         verdicts: of clips. A film that yielded none has a verdict too, and is no clip.
         unjudged: clips without a verdict yet.
+        heldout: approved clips that no model is shown, because it is measured on them.
     """
 
     films: int
@@ -50,6 +51,7 @@ class Totals:
     clips: int
     verdicts: dict[str, int]
     unjudged: int
+    heldout: int
     shown: int
     showings: int
     samples: int
@@ -69,6 +71,11 @@ def totals(facts: Records) -> Totals:
         clips=len(facts.clips),
         verdicts={name: verdicts[name] for name in VERDICTS},
         unjudged=len(facts.clips) - sum(verdicts[name] for name in VERDICTS),
+        heldout=sum(
+            clip in facts.verdicts and facts.verdicts[clip].status == "APPROVED"
+            for clip, row in facts.clips.items()
+            if row.split == "heldout"
+        ),
         shown=len(facts.exposure),
         showings=sum(s.times for s in facts.exposure.values()),
         samples=len(facts.samples),
