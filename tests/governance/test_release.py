@@ -171,6 +171,23 @@ def test_share_alike_holds_a_release_until_legal_clears_it(releasable: Path) -> 
     assert "CC-BY-SA-4.0" in (releasable / "release/ATTRIBUTIONS.txt").read_text()
 
 
+def test_a_generated_video_is_traced_by_the_description_beside_it(releasable: Path, tmp_path: Path) -> None:
+    made = tmp_path / "elsewhere/red.mp4"
+    made.parent.mkdir()
+    shutil.copyfile(releasable / VIDEO, made)
+    about = {"file": "red.mp4", "prompt": "A red circle", "seed": 7, "model_digest": "other"}
+    write_json(made.with_suffix(".json"), about)
+    assert "made by the model other" in lineage_of(releasable, str(made)).mismatches[0]
+    about["model_digest"] = Records(releasable).training["model_digest"]
+    write_json(made.with_suffix(".json"), about)
+    found = lineage_of(releasable, str(made))
+    assert found.mismatches == [] and found.subject.children[0].name == "diffusion" and found.rights
+    assert any("nobody signed" in note for note in found.notes)
+    made.with_suffix(".json").unlink()
+    with pytest.raises(AiprodError, match="is not a film"):
+        lineage_of(releasable, str(made))
+
+
 def test_nothing_leaves_while_what_its_clips_ask_for_is_not_known(releasable: Path) -> None:
     """A source was dropped and the models were not trained again: the films that ask for credit are in no manifest."""
     folder, gone = releasable / "datasets/v1/ingest/clips", next(iter(Records(releasable).exposure))

@@ -194,6 +194,7 @@ def _label(node: Node) -> str:
             f"{counted(facts['utterances_heard'], 'utterance')} heard" if "utterances_heard" in facts else "",
             f"{counted(facts['heads_seen'], 'drawn head')} seen" if "heads_seen" in facts else "",
         ],
+        "generated video": [f"“{facts['prompt']}”" if facts.get("prompt") else "", f"seed {facts.get('seed')}"],
         "utterance": [
             f"heard {facts['times_heard']} times" if "times_heard" in facts else "",
             facts.get("split", ""),

@@ -161,6 +161,7 @@ class KeyStore:
             record = {"unix_time_s": round(time.time()), "master": key.id, "keys": len(kept) + len(files)}
             record["sha256"] = hashlib.sha256(data).hexdigest()
             write_json(self.folder / "backups.json", [*self.backups(), record])
+            (self.folder / "backups.json").chmod(0o600)
         return len(kept) + len(signing)
 
     def restore(self, source: Path, erased: set[str]) -> tuple[int, int]:
