@@ -29,6 +29,7 @@ from aiprod.governance.credentials.signing_identity import anchors, identity
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.releases import FOLDER as RELEASES
 from aiprod.governance.dataset.releases import releases
+from aiprod.governance.exports.writers import attributions
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.lineage.signed_video import lineage_of
 from aiprod.governance.organisation import PLACE
@@ -198,6 +199,7 @@ def test_nothing_leaves_while_what_its_clips_ask_for_is_not_known(releasable: Pa
     with pytest.raises(Refusal, match="shown 1 clip that no manifest has now"):
         sign(releasable)
     assert not (releasable / "release").exists()
+    assert attributions(Records(releasable)).startswith("The model was shown 1 clip that no manifest has now")
     assert any("1 clip behind it is in no manifest now" in note for note in lineage(releasable, "diffusion").notes)
 
 

@@ -14,6 +14,7 @@ from aiprod.base.opening import read_utf8
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.dataset.records import MODELS, Records
 from aiprod.governance.dataset.svg_charts import histogram, line_chart
+from aiprod.printable import counted
 from aiprod.qc.decide.reviews import REVIEWS, latest, load_reviews
 from aiprod.rights.right import Right
 
@@ -55,6 +56,17 @@ class Totals:
     shown: int
     showings: int
     samples: int
+
+
+def unknown_clips(facts: Records) -> str | None:
+    """That the model was shown clips which no manifest has any more, so that no document can speak of their films."""
+    gone = sum(clip not in facts.clips for clip in facts.exposure)
+    if not gone:
+        return None
+    return (
+        f"The model was shown {counted(gone, 'clip')} that no manifest has now: what their films are, and what they "
+        "ask for, is not known here."
+    )
 
 
 def totals(facts: Records) -> Totals:
