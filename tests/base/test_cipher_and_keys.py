@@ -153,6 +153,25 @@ def test_a_backup_restores_what_is_missing_and_never_an_erased_film(tmp_path: Pa
         third.restore(saved, set())
 
 
+def test_a_backup_is_not_written_over_while_it_holds_what_is_missing_here(tmp_path: Path) -> None:
+    """A key was lost, and the nightly backup comes before anybody notices: the only copy must stay."""
+    store, saved = tmp_path / "keys", tmp_path / "backup.json"
+    keys = KeyStore(store)
+    secrets = {film: keys.ensure(film) for film in (FILM, OTHER)}
+    keys.backup(saved)
+    keys.path(FILM).unlink()
+    with pytest.raises(AiprodError, match="holds 1 key that is missing here"):
+        KeyStore(store).backup(saved)
+    assert KeyStore(store).backup(saved.with_name("another.json")) == 2
+    assert KeyStore(store).restore(saved, set()) == (1, 0) and KeyStore(store).secret(FILM) == secrets[FILM]
+    keys.path(FILM).unlink()
+    assert KeyStore(store).backup(saved, {FILM}) == 2, "the key of an erased film may go from backups"
+    saved.write_text("letters of mine")
+    with pytest.raises(AiprodError):
+        KeyStore(store).backup(saved)
+    assert saved.read_text() == "letters of mine"
+
+
 class Service:
     """A key management service as a test sees one: it wraps and unwraps, and its key stays inside."""
 

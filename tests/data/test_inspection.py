@@ -194,6 +194,36 @@ def test_the_template_completes_what_no_table_names_and_overwrites_nothing(films
     assert (found["sub/c.mp4"].right, found["sub/c.mp4"].missing) == ("train", {})
 
 
+def test_a_spreadsheet_is_no_film_and_what_comes_next_says_to_save_it_as_csv(tmp_path: Path) -> None:
+    short_film(tmp_path / "a.mp4", 0)
+    (tmp_path / "Filmliste.xlsx").write_bytes(b"PK\x03\x04")
+    found = looked_at(tmp_path)
+    assert [film.key for film in found.films] == ["a.mp4"]
+    words = " ".join(in_words(found).split())
+    assert "Filmliste.xlsx: it is a spreadsheet" in words and "- save Filmliste.xlsx as CSV in UTF-8" in words
+    assert "“Filmliste.xlsx” may speak of it, and is not read" in words, "and why the film is refused"
+
+
+def test_a_refused_film_is_told_with_the_line_that_was_meant_for_it_and_the_way_on(tmp_path: Path) -> None:
+    for seed, name in enumerate(("Frosch groß.mp4", "b.mp4", "c.mp4", "d.mp4")):
+        short_film(tmp_path / name, seed)
+    (tmp_path / "Filme.csv").write_text(
+        "Dateiname;Titel;Lizenz;Urheber;Personen;Einwilligung;personal_data_basis;Schlagwörter;Bemerkung\n"
+        "Frosch gross.mp4;Frosch;CC0;C. Beispiel;nein;;none;Frosch;\n"
+        "b.mp4;;eigene;;nein;;none;;\nc.mp4;;LicenseRef-archiv;;nein;;none;;\nd.mp4;;own;;ja;2026-1;consent;;\n"
+    )
+    found = looked_at(tmp_path)
+    assert not any(column.problem for table in found.tables for column in table.columns)
+    words = " ".join(in_words(found).split())
+    assert "it is called “Frosch gross.mp4” there" in words
+    for way in (
+        "write a licence as its SPDX identifier",
+        "aiprod sources contract inbox FILE",
+        "aiprod consent record",
+    ):
+        assert way in words
+
+
 def test_json_holds_every_film(films: Path) -> None:
     result = CliRunner().invoke(app, ["sources", "inspect", str(films), "--json"])
     value = json.loads(result.stdout)

@@ -241,20 +241,45 @@ def test_a_fork_that_is_signed_and_committed_anew_is_found_in_gits_history(finis
 def test_a_stranger_can_check_both_proofs(finished: Path, log: AuditLog, tmp_path: Path) -> None:
     point = write_checkpoint(finished, log)
     files = [str(finished / FOLDER / point.name), str(finished / FOLDER / "log.pub")]
-    for name, document in (
-        ("in", proof(log, 17)),
-        ("begins", consistency_proof(log, 23)),
-        ("power", consistency_proof(log, 32)),
-    ):
-        paper = tmp_path / f"{name}.json"
+    papers = ((proof(log, 17), []), (consistency_proof(log, 23), [23]), (consistency_proof(log, 32), [32]))
+    for document, kept in papers:
+        paper = tmp_path / "proof.json"
         paper.write_text(json.dumps(document))
-        done = stranger(paper, *files)
+        done = stranger(paper, *files, *(checkpoint_of(log, size, tmp_path) for size in kept))
         assert done.returncode == 0, done.stderr
     paper.write_text(json.dumps({**proof(log, 17), "index": 18}))
     for options in ((), ("-O",)):  # what Python leaves out when told to optimise must not be the check
         done = stranger(paper, *files, options=options)
         assert done.returncode == 1 and done.stderr == "the entry is not in the signed log\n"
-    assert len(SCRIPT.read_text().splitlines()) <= 40, "short enough to be read before it is trusted"
+    assert len(SCRIPT.read_text().splitlines()) <= 55, "short enough to be read before it is trusted"
+
+
+def checkpoint_of(log: AuditLog, size: int, folder: Path) -> Path:
+    """What somebody kept of the log when it had ``size`` entries."""
+    file = folder / f"kept{size}.checkpoint"
+    file.write_text(sign(SimpleNamespace(size=lambda: size, root=lambda _=None: log.root(size)), signing_key()).text)
+    return file
+
+
+def test_a_stranger_takes_the_old_log_from_what_they_kept_and_not_from_the_prover(
+    finished: Path, log: AuditLog, tmp_path: Path
+) -> None:
+    """Whoever rewrote the log proves without effort that the new one begins with the new one's own beginning."""
+    kept = checkpoint_of(log, 23, tmp_path)
+    log.database.unlink()
+    forged = AuditLog()
+    forged.append([event(n + (n == 7)) for n in range(40)])
+    point = write_checkpoint(finished, forged)
+    (paper := tmp_path / "proof.json").write_text(json.dumps(consistency_proof(forged, 23)))
+    files = [str(paper), str(finished / FOLDER / point.name), str(finished / FOLDER / "log.pub")]
+    done = stranger(*files)
+    assert done.returncode == 1 and "name the checkpoint of 23 entries that you kept" in done.stderr
+    done = stranger(*files, kept)
+    assert done.returncode == 1 and "is another log than" in done.stderr
+    kept.write_text(kept.read_text().replace("\n23\n", "\n22\n"))
+    done = stranger(*files, kept)
+    assert done.returncode == 1 and "was changed since" in done.stderr and "Traceback" not in done.stderr
+    assert "python verify_audit.py proof.json" in stranger().stderr
 
 
 def stranger(*files: str | Path, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

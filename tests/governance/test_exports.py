@@ -88,6 +88,8 @@ def test_the_model_card_carries_credits_digest_and_figures(finished: Path) -> No
     assert facts.training["model_digest"] in card and "(c) Blender Foundation" in card
     assert "| heldout psnr db | 27.5 |" in card
     assert f"{len(facts.exposure)} clips were shown to the model" in card
+    held = sum(c.split == "heldout" and facts.verdicts[i].status == "APPROVED" for i, c in facts.clips.items())
+    assert f"{held} approved {'is' if held == 1 else 'are'} held out" in card, "so that approved and shown add up"
     assert "CC-BY-NC" not in card, "what was refused is not training data"
 
 

@@ -72,6 +72,19 @@ def test_paths_and_ids_mean_the_same_thing(finished: Path) -> None:
     json.dumps(by_id)
 
 
+def test_a_film_is_found_by_what_people_call_it(finished: Path, tmp_path: Path) -> None:
+    film = next(row for row in Records(finished).films.values() if row.content_sha256 and row.status == "ok")
+    by_id = lineage(finished, film.film_id, rehash=False).document()
+    for name in (film.key, Path(film.key).stem, f"{film.source_id}/{film.key}", film.content_sha256):
+        assert lineage(finished, name, rehash=False).document() == by_id, name
+    (elsewhere := tmp_path / Path(film.key).name).write_bytes(b"another film of that name")
+    with pytest.raises(AiprodError, match="is not a film"):
+        lineage(finished, str(elsewhere), rehash=False)
+    source = next(row.source_id for row in Records(finished).films.values())
+    with pytest.raises(AiprodError, match="is not a film"):
+        lineage(finished, f"{source}/no such film", rehash=False)
+
+
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_one_flipped_bit_anywhere_behind_a_sample_is_named(finished: Path, data: st.DataObject) -> None:

@@ -16,6 +16,7 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.credentials.signing_identity import identity
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.crypto.key_store import KeyStore
 from tests.projects import enter_project
 
 
@@ -62,3 +63,13 @@ def test_each_key_and_salt_is_closed_by_itself(project: Path) -> None:
     assert not _others(project / ".aiprod/keys")
     secret = [path for path in keys if path.suffix in (".key", ".pem") or path.name == "salts.db"]
     assert not [path.name for path in secret if _others(path)]
+
+
+def test_whatever_the_commands_on_keys_write_is_closed_too(project: Path) -> None:
+    """`aiprod doctor` reports any file there that others can read, so none of ours may be one."""
+    FIRST["a key"]()
+    KeyStore().backup(project / "backup.json")
+    KeyStore().rotate()
+    files = [path for path in (project / ".aiprod/keys").rglob("*") if path.is_file() and ".lock" not in path.name]
+    assert "backups.json" in {path.name for path in files}
+    assert not [path.name for path in [*files, project / "backup.json"] if _others(path)]

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from aiprod.base.denials import Refusal, last_line
 from aiprod.base.files import read_json, sha256_file, write_json
 from aiprod.commands import release as command
-from aiprod.data.rows import FilmRow
+from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.credentials.content_credentials import SOURCE_TYPE, read_credential
@@ -29,6 +29,7 @@ from aiprod.governance.credentials.signing_identity import anchors, identity
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.releases import FOLDER as RELEASES
 from aiprod.governance.dataset.releases import releases
+from aiprod.governance.exports.writers import attributions
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.lineage.signed_video import lineage_of
 from aiprod.governance.organisation import PLACE
@@ -169,6 +170,37 @@ def test_share_alike_holds_a_release_until_legal_clears_it(releasable: Path) -> 
     assert list(AuditLog().entries())[-1].value["facts"] == {"action": "release", "lack": "right"}
     assert sign(releasable, share_alike_cleared=True).is_file()
     assert "CC-BY-SA-4.0" in (releasable / "release/ATTRIBUTIONS.txt").read_text()
+
+
+def test_a_generated_video_is_traced_by_the_description_beside_it(releasable: Path, tmp_path: Path) -> None:
+    made = tmp_path / "elsewhere/red.mp4"
+    made.parent.mkdir()
+    shutil.copyfile(releasable / VIDEO, made)
+    about = {"file": "red.mp4", "prompt": "A red circle", "seed": 7, "model_digest": "other"}
+    write_json(made.with_suffix(".json"), about)
+    assert "made by the model other" in lineage_of(releasable, str(made)).mismatches[0]
+    about["model_digest"] = Records(releasable).training["model_digest"]
+    write_json(made.with_suffix(".json"), about)
+    found = lineage_of(releasable, str(made))
+    assert found.mismatches == [] and found.subject.children[0].name == "diffusion" and found.rights
+    assert any("nobody signed" in note for note in found.notes)
+    made.with_suffix(".json").unlink()
+    with pytest.raises(AiprodError, match="is not a film"):
+        lineage_of(releasable, str(made))
+
+
+def test_nothing_leaves_while_what_its_clips_ask_for_is_not_known(releasable: Path) -> None:
+    """A source was dropped and the models were not trained again: the films that ask for credit are in no manifest."""
+    folder, gone = releasable / "datasets/v1/ingest/clips", next(iter(Records(releasable).exposure))
+    rows = [row for row in read_rows(folder, ClipRow) if row.clip_id != gone]
+    write_manifest(
+        folder, rows, row_model=ClipRow, stage="ingest", key=lambda r: r.clip_id, params_digest="p", inputs={}
+    )
+    with pytest.raises(Refusal, match="shown 1 clip that no manifest has now"):
+        sign(releasable)
+    assert not (releasable / "release").exists()
+    assert attributions(Records(releasable)).startswith("The model was shown 1 clip that no manifest has now")
+    assert any("1 clip behind it is in no manifest now" in note for note in lineage(releasable, "diffusion").notes)
 
 
 def test_a_video_that_aiprod_did_not_describe_is_not_signed(releasable: Path, tmp_path: Path) -> None:

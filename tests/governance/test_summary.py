@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -62,7 +63,7 @@ class Few:
 
     def __init__(self, films: list[tuple[str, bool]], clips: list[str | None], without_clip: list[str]) -> None:
         self.films = {str(n): _Film(status, "other" if dup else None) for n, (status, dup) in enumerate(films)}
-        self.clips = {f"c{n}": None for n in range(len(clips))}
+        self.clips = {f"c{n}": SimpleNamespace(split="heldout" if n % 3 else "train") for n in range(len(clips))}
         every = {**{f"c{n}": v for n, v in enumerate(clips) if v}, **{f"f{n}": v for n, v in enumerate(without_clip)}}
         self.verdicts = {key: VerdictRow.model_construct(status=status) for key, status in every.items()}
         self.exposure: dict[str, object] = {}
@@ -86,11 +87,12 @@ def test_totals_of_any_manifests_add_up(
     total = totals(Few(films, clips, without_clip))  # type: ignore[arg-type]
     assert total.films == total.ingested + total.refused + total.duplicates + total.failed + total.erased
     assert total.clips == sum(total.verdicts.values()) + total.unjudged == len(clips)
+    assert total.heldout == sum(verdict == "APPROVED" for n, verdict in enumerate(clips) if n % 3)
 
 
 def test_the_figures_of_the_model_card_add_up(finished: Path) -> None:
     line = next(line for line in model_card(Records(finished)).splitlines() if "were offered:" in line)
-    films, clips, _ = re.split(r"\. (?=Of |\d)", line)
+    films, clips, *_ = re.split(r"\. (?=Of |\d)", line)
     assert terms(films)[0] == sum(terms(films)[1:])
     assert terms(clips)[0] == sum(terms(clips)[1:])
 

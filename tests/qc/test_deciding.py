@@ -19,6 +19,7 @@ from aiprod.errors import AiprodError
 from aiprod.qc.checks import RULES, WEIGHTED
 from aiprod.qc.decide.decide import answer_checks, decide, judge_rows, settle
 from aiprod.qc.decide.measurement_table import MeasurementTable
+from aiprod.qc.decide.scoring import refused
 from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import ClipProjection, FilmProjection, read_clips, read_films
@@ -239,3 +240,31 @@ def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) 
     (tmp_path / "clips/manifest.parquet").write_bytes((tmp_path / "films/manifest.parquet").read_bytes())
     with pytest.raises(AiprodError, match="does not validate"):
         read_clips(tmp_path / "clips", Vault())
+
+
+def test_the_verdict_on_a_private_film_that_was_refused_repeats_none_of_its_words(tmp_path: Path) -> None:
+    why = "personal_data_basis is 'consent' → deny: consent 2026-014 is withdrawn"
+    film = FilmRow(
+        film_id="f0abcdefghijklmnop",
+        source_id="s",
+        key="holiday.mp4",
+        status="refused",
+        reasons=[why],
+        consent_ref="2026-014",
+    )
+    vault = Vault()
+    vault.keys.ensure(film.film_id)
+    folder = tmp_path / "films"
+    write_manifest(
+        folder,
+        [film],
+        row_model=FilmRow,
+        stage="t",
+        key=attrgetter("film_id"),
+        params_digest="",
+        inputs={},
+        vault=vault,
+    )
+    _, [read] = read_films(folder, vault)
+    assert read.consent_ref == "2026-014", "it is opened"
+    assert refused(read).reasons == ["refused: personal_data_basis is 'consent' → deny: consent sealed is withdrawn"]

@@ -97,6 +97,15 @@ def test_every_clip_is_used_or_has_a_reason():
     assert "QC says REVIEW_NEEDED" in selection.table()
 
 
+def test_why_a_private_film_is_left_out_repeats_none_of_its_words():
+    """The reasons go into ledgers beside the weights, which are not encrypted."""
+    why = "personal_data_basis is 'consent' → deny: consent 2026-014 is withdrawn"
+    private = {"film_id": "f0abcdefghijklmnop", "consent_ref": "2026-014"}
+    film = _film(6, clips=0, reasons=[why]).model_copy(update=private)
+    selection = select_clips([film, _film(0)], [_clip(0)], [_verdict(0)], [], TrainClipsParams())
+    assert selection.left_out["f0abcdefghijklmnop"].reason == f"ingest: {why.replace('2026-014', 'sealed')}"
+
+
 def test_more_verdicts_can_be_admitted():
     selection = _select(TrainClipsParams(admit=["APPROVED", "REVIEW_NEEDED"]))
     assert "c3-000" in [c.clip_id for c in selection.train]

@@ -80,7 +80,8 @@ def cut(  # noqa: PLR0917
     mixed = result.mix
     if read.sounds:
         loud = "too short or quiet to measure" if mixed.lufs is None else f"{mixed.lufs:.1f} LUFS"
-        typer.echo(f"sound: {loud}, {mixed.true_peak_dbtp:.1f} dBTP, limiter took at most {mixed.limited_db:.1f} dB")
+        limited = round(mixed.limited_db, 1) + 0.0  # not "-0.0"
+        typer.echo(f"sound: {loud}, {mixed.true_peak_dbtp:.1f} dBTP, limiter took at most {limited:.1f} dB")
         missed = None if read.loudness.lufs is None or mixed.lufs is None else mixed.lufs - read.loudness.lufs
         if missed is not None and abs(missed) > 0.1:
             typer.echo(f"note: {missed:+.1f} LU from the target, which peaks do not allow to be reached")

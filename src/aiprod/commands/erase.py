@@ -141,10 +141,13 @@ def _say_plan(todo: ErasurePlan) -> None:
             typer.echo(f"  model {model.model} {md5[:12]} saw it {model.showings[md5]} times ({where})")
         last = model.last_unexposed
         words = f"{last['md5'][:12]} ({last['revision'][:12]})" if last else "none, train again from the start"
-        typer.echo(f"    last version that never saw it: {words}")
+        typer.echo(f"  model {model.model}: the last version that never saw it is {words}")
         if model.unknown:
             unknown = len(model.unknown)
-            typer.echo(f"    {unknown} versions whose exposure ledger is not in the cache: `dvc fetch -A` first")
+            typer.echo(
+                f"    of {counted(unknown, 'version')} in git it is not known whether they saw it: their exposure "
+                "ledgers are not in DVC's cache (`dvc fetch -A` gets them)"
+            )
     for cost in todo.costs:
         took = f", about {cost.seconds / 60:.1f} min" if cost.again and cost.seconds is not None else ""
         typer.echo(f"  {cost.stage} makes {cost.again} of its {counted(cost.steps, 'step')} again{took}")

@@ -53,22 +53,25 @@ def export(
     else:
         places = {str(what): out}
     problems = 0
-    for name, place in places.items():
-        problems += _export(name, place, as_json=as_json or what == ALL, check=check)
+    for number, (name, place) in enumerate(places.items()):
+        problems += _export(name, place, as_json=as_json or what == ALL, check=check, warn=number == 0)
     if problems:
         raise typer.Exit(1)
 
 
-def _export(name: str, out: Path | None, *, as_json: bool, check: bool) -> int:
+def _export(name: str, out: Path | None, *, as_json: bool, check: bool, warn: bool) -> int:
     """Write one document and log that; how many problems its validator found."""
     from aiprod.base.state import workspace
     from aiprod.governance.audit.log import AuditLog, Event
+    from aiprod.governance.dataset.statistics import unknown_clips
     from aiprod.governance.exports.registry import problems_of, text_of
 
     facts = _records(workspace(), credited=DOCUMENTS[name].credits)
     top = os.path.relpath(facts.root, out.resolve().parent) if out is not None else ""
     text = text_of(name, facts, top, markdown=not as_json)
     _give(text, out)
+    if warn and (unknown := unknown_clips(facts)):
+        typer.echo(f"warning: {unknown} → finish `dvc repro`, or export at the commit that made the model", err=True)
     AuditLog().append([Event("export", f"export/{name}", {}, {"document": text})])
     if not check:
         return 0

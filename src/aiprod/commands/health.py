@@ -380,7 +380,12 @@ def _keys(_root: Path) -> Iterator[Diagnosis]:
             yield Diagnosis("keys", "bad", f"{path.name} can be read by others", f"run `chmod 600 {path}`")
             return
     count = len(kept)
-    text = f"{count} in the key store" if count else "none yet; made when needed"
+    films = sum(1 for _ in state().keys.glob("data/*/f*.key"))
+    text = (
+        f"films with a key: {films}; the key store has {counted(count, 'entry', 'entries')}"
+        if count
+        else "none yet; made when needed"
+    )
     yield Diagnosis("keys", "ok" if count else "note", text)
 
 

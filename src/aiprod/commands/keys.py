@@ -57,11 +57,16 @@ def backup(
     Example: aiprod keys backup /safe/aiprod-keys.json --as operator
     """
     from aiprod.governance.policy.roles import require
+    from aiprod.storage.crypto.film_encryption import Vault
     from aiprod.storage.crypto.key_store import KeyStore
 
     require(name, "manage_keys")
-    count = KeyStore().backup(target)
-    typer.echo(f"{target}: {count} wrapped keys; the master key is not in it, keep that in another place")
+    store = KeyStore()
+    count, films = store.backup(target, Vault().tombstones.keys()), len(store.subjects())
+    typer.echo(
+        f"{target}: {count} wrapped keys ({films} of films, {count - films} of the project and its signatures); "
+        "the master key is not in it, keep that in another place"
+    )
 
 
 @keys.command()
@@ -104,7 +109,10 @@ def rotate(name: As = None) -> None:
     elif text := os.environ.get("AIPROD_NEW_MASTER_KEY"):
         new = LocalKey(parse(text, "AIPROD_NEW_MASTER_KEY"))
     count = KeyStore().rotate(new)
-    typer.echo(f"{count} keys are wrapped by the new master key; make a new backup now, the old ones are of no use")
+    typer.echo(
+        f"{counted(count, 'key')} (of films and the project) wrapped by the new master key; make a new backup now, the "
+        "old ones are of no use"
+    )
     if new is not None:
         typer.echo("now put the new master key in place of the old one, and destroy the old one")
 

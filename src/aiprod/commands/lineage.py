@@ -22,7 +22,8 @@ _SHOWN = 6
 
 def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     target: Annotated[
-        str, typer.Argument(metavar="PATH|CLIP_ID|MODEL", help="a file, a clip or film id, or the name of a model")
+        str,
+        typer.Argument(metavar="PATH|FILM|CLIP_ID|MODEL", help="a file, a film's name or id, a clip id, or a model"),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="write an HTML page to this file")] = None,
@@ -193,6 +194,7 @@ def _label(node: Node) -> str:
             f"{counted(facts['utterances_heard'], 'utterance')} heard" if "utterances_heard" in facts else "",
             f"{counted(facts['heads_seen'], 'drawn head')} seen" if "heads_seen" in facts else "",
         ],
+        "generated video": [f"“{facts['prompt']}”" if facts.get("prompt") else "", f"seed {facts.get('seed')}"],
         "utterance": [
             f"heard {facts['times_heard']} times" if "times_heard" in facts else "",
             facts.get("split", ""),

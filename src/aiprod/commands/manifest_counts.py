@@ -13,7 +13,8 @@ from aiprod.qc.decide.reviews import REVIEWS, load_reviews
 
 def counts(root: Path) -> list[tuple[str, ...]]:
     """Rows of films, clips and showings; none where no film was offered yet."""
-    total = totals(Records(root, strict=False))
+    facts = Records(root, strict=False)
+    total = totals(facts)
     if not total.films:
         return []
     kept_out = ((total.refused, "refused by rights"), (total.duplicates, "duplicate"), (total.failed, "undecodable"))
@@ -25,7 +26,10 @@ def counts(root: Path) -> list[tuple[str, ...]]:
         (counted(total.clips, "clip"), "=", " + ".join(clips)),
     ]
     if total.shown:
-        rows.append((counted(total.shown, "clip"), "→", f"shown to the model, {total.showings} times in all"))
+        held = f"; {total.heldout} approved held out, to measure on" if total.heldout else ""
+        rows.append((counted(total.shown, "clip"), "→", f"shown to the model, {total.showings} times in all{held}"))
+    if gone := sum(clip not in facts.clips for clip in facts.exposure):
+        rows.append((counted(gone, "clip"), "→", "of these in no manifest now: `dvc repro` trains without them"))
     return rows
 
 

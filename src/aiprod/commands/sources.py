@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -150,6 +151,8 @@ def _say(decision: PolicyDecision) -> None:
         end = f"until {after.contract.expires}" if after.contract.expires else "without an end"
         permits = "permits" if after.contract.permits_training else "does not permit"
         typer.echo(f"contract {after.contract.id} ({after.contract.license_symbol}) {permits} training, {end}")
+        if after.contract.expires and after.contract.expires < dt.date.today():
+            typer.echo("  that day has passed: the contract denies")
     if decision.right.permits_training or decision.against:
         typer.echo(f"effective right of the source: {decision.right.right.replace('_', ' ')}")
     else:

@@ -71,7 +71,9 @@ def _clip(*values: Any) -> ClipProjection:
 
 
 def read_films(folder: Path, vault: Vault) -> tuple[list[FilmProjection], list[FilmProjection]]:
-    """The films of a manifest as they may be shown, and as they are; what they oblige to is as it may be shown in both.
+    """The films of a manifest as they may be shown, and as they are.
+
+    Sentences (reasons, obligations) are as they may be shown in both: they go into rows that hide no words of films.
 
     Raises:
         AiprodError: as ``base.manifest.read_rows``.
@@ -85,7 +87,10 @@ def read_films(folder: Path, vault: Vault) -> tuple[list[FilmProjection], list[F
     opened = list(
         map(FilmProjection.of, opened_rows(folder, rows, vault))
     )  # checks also that nothing is sealed where none is
-    films = [film._replace(obligations=blank.obligations) for film, blank in zip(opened, shown, strict=private)]
+    films = [
+        film._replace(obligations=blank.obligations, reasons=film.reasons if film.status == "erased" else blank.reasons)
+        for film, blank in zip(opened, shown, strict=private)
+    ]
     return shown, films if private else shown
 
 

@@ -21,8 +21,27 @@ ALSO_FILE = "path"  # a film's place where no other column says it, else the pla
 PEOPLE = "people"  # whether any are shown, which asks for a basis
 FIELDS: dict[str, tuple[str, ...]] = {
     FILE: ("file", "filename", "file_name", "key", "datei", "dateiname", "fichier", "archivo"),
-    "title": ("title",),
-    "description": ("description", "notes", "note", "comment", "comments", "remark", "remarks"),
+    "title": ("title", "titel", "titre", "titulo", "titolo"),
+    "description": (
+        "description",
+        "notes",
+        "note",
+        "comment",
+        "comments",
+        "remark",
+        "remarks",
+        "beschreibung",
+        "bemerkung",
+        "bemerkungen",
+        "anmerkung",
+        "anmerkungen",
+        "notiz",
+        "notizen",
+        "remarque",
+        "remarques",
+        "descripcion",
+        "descrizione",
+    ),
     "url": ("url", "source_url"),
     "repo": ("repo",),
     "path": ("path",),
@@ -44,11 +63,38 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "origin": ("source", "origin", "platform", "host", "media_host", "website", "webpage_url"),
     "annotation_license": ("annotation_license",),
     "license_evidence": ("license_evidence",),
-    "attribution": ("attribution", "credit", "author", "creator", "copyright", "copyright_holder", "rights_holder"),
-    "labels": ("labels", "tags", "label", "tag"),
-    "consent_ref": ("consent_ref", "consent"),
+    "attribution": (
+        "attribution",
+        "credit",
+        "author",
+        "creator",
+        "copyright",
+        "copyright_holder",
+        "rights_holder",
+        "urheber",
+        "urheberin",
+        "rechteinhaber",
+        "autor",
+        "auteur",
+        "autore",
+    ),
+    "labels": (
+        "labels",
+        "tags",
+        "label",
+        "tag",
+        "schlagworter",
+        "schlagwoerter",
+        "schlagworte",
+        "stichworter",
+        "stichworte",
+        "mots_cles",
+        "palabras_clave",
+        "parole_chiave",
+    ),
+    "consent_ref": ("consent_ref", "consent", "einwilligung", "consentement", "consentimiento", "consenso"),
     "personal_data_basis": ("personal_data_basis",),
-    PEOPLE: ("people", "persons", "person", "faces", "has_people"),
+    PEOPLE: ("people", "persons", "person", "faces", "has_people", "personen", "personnes", "personas", "persone"),
     "tdm_reservation": ("tdm_reservation", "do_not_train"),
     "tdm_policy": ("tdm_policy",),
 }
@@ -111,6 +157,7 @@ _OF_RIGHTS = re.compile(
     r"einschrank|beschrank|verbot|datenschutz|entrain|entren|trein|addestr|personen|prohib|interdi|vietat"
 )  # as names are without accents
 _NEAR = 0.8
+_MAYBE = 0.6  # below it a guess sends people to a column that means another thing
 
 
 @lru_cache(maxsize=1024)
@@ -143,10 +190,11 @@ def field_of(name: str, where: str) -> str | None:
     if (
         near or _OF_RIGHTS.search(bare) or _OF_A_VERDICT.search(bare) or not bare.isascii()
     ):  # of a language that is not read here
-        guess = near or difflib.get_close_matches(bare[:64], _OF, n=1, cutoff=0.0)
+        guess = near or difflib.get_close_matches(bare[:64], _OF, n=1, cutoff=_MAYBE)
         raise AiprodError(
             f"{where}: the column {quoted(name)} is not known, and what it says might count",
-            (f"did you mean `{guess[0]}`? " if guess else "") + "Rename it, or remove it if it says nothing of rights",
+            (f"did you mean `{guess[0]}`? " if guess else "docs/sources.md lists the columns. ")
+            + "Rename it, or remove it if it says nothing of rights",
         )
     return None
 

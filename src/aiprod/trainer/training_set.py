@@ -17,6 +17,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.qc.rows import VerdictRow
 from aiprod.rights.right import Right
+from aiprod.storage.manifest.encrypted_columns import as_shown
 from aiprod.trainer.revocable import RevocableParams
 
 PROCESSED = Path("datasets/v1/processed")
@@ -128,7 +129,7 @@ def select_clips(
     heldout: list[TrainingClip] = []
     left_out = {
         film.film_id: LeftOut(film.film_id, f"ingest: {film.reasons[0] if film.reasons else film.status}")
-        for film in film_of.values()
+        for film in map(as_shown, film_of.values())
         if not film.n_clips
     }
     for clip in sorted(clips, key=lambda c: c.clip_id):
@@ -166,7 +167,7 @@ def _reason_against(
     clip: ClipRow, film: FilmRow | None, verdict: VerdictRow | None, params: TrainClipsParams
 ) -> str | None:
     if clip.status != "ok" or not clip.processed_name:
-        return f"ingest: {clip.reasons[0] if clip.reasons else clip.status}"
+        return f"ingest: {as_shown(clip).reasons[0] if clip.reasons else clip.status}"
     if film is None:
         return "its film is in no manifest"
     if not Right(film.effective_right).permits_training:

@@ -7,7 +7,7 @@ decoded. Films on a server, and films inside shards, are listed only.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,7 +23,7 @@ from aiprod.data.sources.huggingface import HuggingFaceSource
 from aiprod.data.sources.registry import ADAPTERS
 from aiprod.data.sources.remote import RemoteFile
 from aiprod.data.sources.sealed_offers import is_personal
-from aiprod.data.sources.sidecars import MAX_BYTES, with_own_words
+from aiprod.data.sources.sidecars import MAX_BYTES, is_spreadsheet, with_own_words
 from aiprod.data.sources.webdataset import WebDatasetSource
 from aiprod.errors import AiprodError
 from aiprod.media.container import Limits
@@ -134,7 +134,12 @@ def inspect(plan: InspectionPlan, read_bytes: int) -> Inspection:
     except AiprodError as error:
         wrong = [table.name for table in inspection.tables if table.stops]
         inspection.stops = [f"fix {name}: a scan stops there" for name in wrong] or [f"a scan stops: {error}"]
-        inspection.films = [InspectedFilm(file.key, max(0, file.size), problem=file.problem) for file in films]
+        inspection.films = [
+            InspectedFilm(file.key, max(0, file.size), problem=file.problem)
+            for file in films
+            if not is_spreadsheet(file.key)
+        ]
+        _notice_spreadsheets(inspection, (file.key for file in films))
         return inspection
     inspection.absent, inspection.strays, inspection.unread = (
         sorted(listing.absent),
@@ -142,7 +147,15 @@ def inspect(plan: InspectionPlan, read_bytes: int) -> Inspection:
         dict(listing.unread),
     )
     _judge(source, listing, inspection, read_bytes)
+    _notice_spreadsheets(inspection, (offer.key for offer in listing.offers))
     return inspection
+
+
+def _notice_spreadsheets(inspection: Inspection, keys: Iterable[str]) -> None:
+    """Say of spreadsheets that nothing is read of them: whoever keeps the rights there takes them for the table."""
+    for key in filter(is_spreadsheet, keys):
+        inspection.unread[key] = "it is a spreadsheet"
+        inspection.stops.append(f"save {key} as CSV in UTF-8: nothing is read of a spreadsheet")
 
 
 def _adapter_of(files: list[RemoteFile]) -> str:
@@ -194,6 +207,9 @@ def _judge(source: PlacedSource, listing: Listing, inspection: Inspection, read_
     limits, left = Limits(pixels=source.params.max_pixels), read_bytes
     with ticker("looked at", len(listing.offers)) as tick:
         for offer in sorted(listing.offers, key=lambda offer: offer.key):
+            if is_spreadsheet(offer.key):
+                tick.advance()
+                continue
             path = source.path_of(offer) if offer.problem is None else None
             stated, facts, problem = offer.stated, None, offer.problem
             if path is not None and offer.size <= left:

@@ -24,6 +24,11 @@ _RIGHTS = {
     NOT_KNOWN: "not known, because a scan stops before it",
 }
 _CREDIT = "attribution: the credit of each film goes into the model card"
+_WAYS_ON = (  # what a reason holds → how to go on
+    ("is not understood", "write a licence as its SPDX identifier, for example CC-BY-4.0, or `own` (docs/sources.md)"),
+    ("is not a registered contract", "register a contract: aiprod sources contract {source} FILE --reason WORDS"),
+    ("there is no record", "add the consent: aiprod consent record FILE (datasets/consent/README.md shows one)"),
+)
 _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -113,7 +118,7 @@ def _columns(table: TableReport) -> Iterator[str]:
     if used:
         yield from _wrapped(f"understood: {', '.join(used)}", "    ")
     if left:
-        yield from _wrapped(f"left out, says nothing of rights: {', '.join(left)}", "    ")
+        yield from _wrapped(f"read for words against training only: {', '.join(left)}", "    ")
     for line in odd:
         yield from _wrapped(f"not understood: {line}", "    ")
 
@@ -149,7 +154,8 @@ def _kind(film: InspectedFilm) -> tuple[int, str, tuple[str, ...]]:
             return (2, "cannot be ingested: a copy of another film here", ())
         return (2, "cannot be ingested", (f"{kind}: {rest}" if rest else kind,))
     if film.right == "deny":
-        return (1, _RIGHTS["deny"], tuple(film.reasons))
+        kind, _, rest = (film.problem or "").partition(": ")
+        return (1, _RIGHTS["deny"], (*([rest] if kind == "sidecar" else []), *film.reasons))
     credited = any(text.startswith("attribution: ") for text in film.obligations)
     owed = [text for text in film.obligations if not text.startswith("attribution: ")]
     return (0 if film.right != NOT_KNOWN else 3, _RIGHTS[film.right], (*([_CREDIT] * credited), *owed))
@@ -181,6 +187,10 @@ def _next(inspection: Inspection, template: Path | None) -> Iterator[str]:
     if not inspection.films:
         yield from _wrapped("- no film is there: name the place that has them (of a folder, all below it counts)", "  ")
         return
+    against = "\n".join(reason for film in inspection.films if film.right == "deny" for reason in film.reasons)
+    for sign, way in _WAYS_ON:
+        if sign in against:
+            yield from _wrapped(f"- {way.format(source=inspection.plan.source_id)}", "  ")
     if template is not None:
         yield from _wrapped(f"- fill in {template}", "  ")
     elif unnamed(inspection):

@@ -14,6 +14,7 @@ from aiprod.base.opening import read_utf8
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.dataset.records import MODELS, Records
 from aiprod.governance.dataset.svg_charts import histogram, line_chart
+from aiprod.printable import counted
 from aiprod.qc.decide.reviews import REVIEWS, latest, load_reviews
 from aiprod.rights.right import Right
 
@@ -39,6 +40,7 @@ class Totals:
         ingested: films that are neither refused, duplicates, undecodable nor erased.
         verdicts: of clips. A film that yielded none has a verdict too, and is no clip.
         unjudged: clips without a verdict yet.
+        heldout: approved clips that no model is shown, because it is measured on them.
     """
 
     films: int
@@ -50,9 +52,21 @@ class Totals:
     clips: int
     verdicts: dict[str, int]
     unjudged: int
+    heldout: int
     shown: int
     showings: int
     samples: int
+
+
+def unknown_clips(facts: Records) -> str | None:
+    """That the model was shown clips which no manifest has any more, so that no document can speak of their films."""
+    gone = sum(clip not in facts.clips for clip in facts.exposure)
+    if not gone:
+        return None
+    return (
+        f"The model was shown {counted(gone, 'clip')} that no manifest has now: what their films are, and what they "
+        "ask for, is not known here."
+    )
 
 
 def totals(facts: Records) -> Totals:
@@ -69,6 +83,11 @@ def totals(facts: Records) -> Totals:
         clips=len(facts.clips),
         verdicts={name: verdicts[name] for name in VERDICTS},
         unjudged=len(facts.clips) - sum(verdicts[name] for name in VERDICTS),
+        heldout=sum(
+            clip in facts.verdicts and facts.verdicts[clip].status == "APPROVED"
+            for clip, row in facts.clips.items()
+            if row.split == "heldout"
+        ),
         shown=len(facts.exposure),
         showings=sum(s.times for s in facts.exposure.values()),
         samples=len(facts.samples),

@@ -19,6 +19,7 @@ FIGURES = {
     "undecodable": "count of films where status = error",
     "clips": "count of clips",
     "clips by verdict": "by verdict of clips",
+    "approved clips held out": "count of clips where verdict = APPROVED and split = heldout",
     "clips shown to the model": "count of clips where shown > 0",
     "showings": "sum shown of clips where shown > 0",
     "shown clips by source": "by source of clips where shown > 0",
@@ -56,7 +57,8 @@ def model_card(facts: Records) -> str:
         "latents of a video VAE and an audio VAE.",
         "",
         f"- Model digest: `{facts.training.get('model_digest', 'not trained')}`",
-        f"- Dataset root: `{facts.training.get('dataset_root', 'none')}`",
+        "- Merkle root of what it was trained on (`datasets/v1/latents`): "
+        f"`{facts.training.get('dataset_root', 'none')}`",
         f"- Optimiser steps: {facts.training.get('steps', 0)}",
         *_upsampler(facts),
         "",
@@ -66,7 +68,8 @@ def model_card(facts: Records) -> str:
         f"{counted(total.duplicates, 'duplicate')}, {total.failed} undecodable, {total.erased} erased. Of "
         f"{counted(total.clips, 'clip')} {total.verdicts['APPROVED']} were approved, {total.verdicts['REVIEW_NEEDED']} "
         f"need review, {total.verdicts['REJECTED']} were rejected, {total.unjudged} are not judged yet. "
-        f"{counted(total.shown, 'clip')} were shown to the model.",
+        f"{counted(total.shown, 'clip')} were shown to the model. {total.heldout} approved "
+        f"{'is' if total.heldout == 1 else 'are'} held out: no model is shown them, it is measured on them.",
         "",
         "| source | licence | effective right | clips shown | showings |",
         "| --- | --- | --- | ---: | ---: |",

@@ -33,7 +33,7 @@ def attributions(facts: Records, _top: str = "") -> str:
     rows = count.obligations(facts)
     shown = [row["obligation"] for row in rows if row["shown"]]
     not_shown = [row["obligation"] for row in rows if not row["shown"]]
-    parts = []
+    parts = [unknown, ""] if (unknown := count.unknown_clips(facts)) else []
     for title, lines in (
         ("This model was trained on films that ask for:", shown),
         ("Films in the dataset that this model was not shown ask for:", not_shown),

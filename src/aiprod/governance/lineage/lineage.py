@@ -26,8 +26,10 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.releases import Released, releases
 from aiprod.governance.erasure import models as marks
 from aiprod.governance.lineage import voices
+from aiprod.governance.lineage.films_by_name import film_called
 from aiprod.governance.lineage.node import Node, ShortNode
 from aiprod.governance.lineage.verify import check
+from aiprod.printable import counted
 from aiprod.qc.decide.reviews import REVIEWS, load_reviews
 from aiprod.repo.dvc_lock import Lock
 from aiprod.rights.declarations import SourceDeclaration, load_sources
@@ -112,6 +114,9 @@ def lineage(root: Path, target: str, *, rehash: bool = True) -> Lineage:
         "head": "make_faces",
     }.get(kind) or (lock.stage_of(path) if lock and path else None)
     checked, mismatches, notes = check(facts, lock, kind, name, clips) if rehash else (0, [], ["bytes were not hashed"])
+    if gone := [c for c in clips if not any(c in known for known in (facts.clips, facts.utterances, facts.faces))]:
+        what = f"{counted(len(gone), 'clip')} behind it {'is' if len(gone) == 1 else 'are'} in no manifest now"
+        notes = [*notes, f"{what}: films and rights are not known here; --rev REVISION selects the state that has them"]
     films = sorted({facts.clips[c].film_id for c in clips if c in facts.clips} | ({name} if kind == "film" else set()))
     return Lineage(
         subject=subject,
@@ -140,14 +145,20 @@ def resolve(facts: Records, target: str) -> tuple[str, str]:
     if (voice := voices.kind_of(facts, target)) is not None:
         return voice, target
     path = next(_paths(facts.root, target), None)
+    if path is not None and (meant := _resolve_path(facts, path))[0] != "file":
+        return meant
+    if (film := film_called(facts, target)) is not None:
+        return "film", film
     if path is not None:
-        return _resolve_path(facts, path)
+        return "file", path
     samples = [f"{where.SAMPLES}/{sample.name}" for sample in facts.samples]
     known = [*facts.clips, *facts.films, *facts.models, *facts.utterances, *facts.faces, *samples]
     if not known:
         raise AiprodError(f"{target!r} is not known, and nothing has been made here yet", "run `make repro` first")
     hint = nearest(target, known)
-    hint = hint if hint.startswith("did") else "give a path in the repository, a film id, a clip id or a model's name"
+    hint = (
+        hint if hint.startswith("did") else "give a path in the repository, a film's name or id, a clip id or a model"
+    )
     raise AiprodError(
         f"{target!r} is not a film, clip, model, utterance, speaker, head or file of this workspace", hint
     )

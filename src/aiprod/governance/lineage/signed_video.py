@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aiprod.base.opening import read_file
 from aiprod.base.structured import parse_json
 from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
@@ -19,6 +21,7 @@ from aiprod.montage.timecode import parse_rate, parse_time
 if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk
     from aiprod.governance.credentials.content_credentials import Credential
 
+_TOLD = ("prompt", "seed", "model_digest", "dataset_root")  # of a description beside a generated video
 _FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".gif"}
 
 
@@ -102,6 +105,27 @@ def _signed_film(
     return walked
 
 
+def _described(root: Path, path: Path, *, rehash: bool) -> Lineage | None:
+    """Lineage of a video of ``aiprod generate`` by the description beside it; None where there is none."""
+    beside = path.with_suffix(".json")
+    if path.suffix.lower() != ".mp4" or not path.is_file() or not beside.is_file():
+        return None
+    about = parse_json(
+        read_file(beside).decode("utf-8", "replace"), f"the description {beside.name}", hint="restore it"
+    )
+    if not isinstance(about, dict) or about.get("file") != path.name or "model_digest" not in about:
+        return None
+    claimed, here = about["model_digest"], Records(root, strict=False).training.get("model_digest")
+    subject = Node("generated video", path.name, {name: about[name] for name in _TOLD if name in about})
+    if claimed != here:
+        wrong = f"{path.name}: made by the model {claimed}, and the one here is {here or 'none'}; "
+        return Lineage(subject, [], [], [], [], 0, [wrong + "--rev selects a commit or experiment"], [])
+    walked = lineage(root, "diffusion", rehash=rehash)
+    subject.children.append(walked.subject)
+    note = f"by {beside.name}, which nobody signed: `aiprod release` makes a copy that can be checked"
+    return replace(walked, subject=subject, used_by=[], notes=[*walked.notes, note])
+
+
 def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool = True) -> Lineage | None:
     """Lineage of the film whose pictures a file without record and credentials shows; None where there is none."""
     if path.suffix.lower() not in _FILMS or not path.is_file():
@@ -156,7 +180,7 @@ def lineage_of(
     except AiprodError:
         credential = credential_of(root, path)
         if credential is None:
-            if (known := _known_again(root, path, rehash=rehash)) is not None:
+            if (known := _described(root, path, rehash=rehash) or _known_again(root, path, rehash=rehash)) is not None:
                 return known
             raise
         return signed_lineage(root, path, credential, rehash=rehash)
@@ -165,5 +189,5 @@ def lineage_of(
     if (credential := credential_of(root, path)) is not None:
         return signed_lineage(root, path, credential, rehash=rehash)
     if not walked.subject.children and not walked.used_by:  # no stage knows it: it only lies here
-        return _known_again(root, path, rehash=rehash) or walked
+        return _described(root, path, rehash=rehash) or _known_again(root, path, rehash=rehash) or walked
     return walked

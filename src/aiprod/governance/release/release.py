@@ -26,6 +26,7 @@ from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.writers import attributions
 from aiprod.governance.policy.roles import require
+from aiprod.printable import counted
 from aiprod.rights.licences import SHARE_ALIKE
 from aiprod.storage.crypto.film_encryption import is_private
 
@@ -60,16 +61,24 @@ def release(
         copies_cleared: legal has decided that videos which are copies of training clips may leave.
 
     Raises:
-        Refusal: the person may not release, share-alike is not cleared, a video is a copy of a training clip, or the
-            key to sign with is not there.
+        Refusal: the person may not release, the model was shown clips that no manifest has, share-alike is not
+            cleared, a video is a copy of a training clip, or the key to sign with is not there.
         AiprodError: a video is not one that AIPROD described, or something would be overwritten; nothing is written
             then.
     """
     person = require(actor, "release", subject="release", root=root)
     facts = Records(root)
-    owed = sorted(
-        {o for c in facts.exposure if c in facts.clips for o in facts.films[facts.clips[c].film_id].obligations}
-    )
+    if gone := [clip for clip in facts.exposure if clip not in facts.clips]:
+        raise Refusal(
+            f"the model was shown {counted(len(gone), 'clip')} that no manifest has now, so what "
+            f"{'it asks' if len(gone) == 1 else 'they ask'} for is not known",
+            "finish `dvc repro`, or check out the commit that made the video (git checkout, dvc checkout)",
+            lack="right",
+            action="release",
+            subject="release",
+            committed={"actor": person.name},
+        )
+    owed = sorted({o for c in facts.exposure for o in facts.films[facts.clips[c].film_id].obligations})
     bound = [line for line in owed if line.startswith(SHARE_ALIKE)]
     if bound and not share_alike_cleared:
         raise Refusal(

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from aiprod.base.denials import Refusal
 from aiprod.base.files import read_json, write_bytes, write_json
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
+from aiprod.printable import counted
 from aiprod.storage.crypto import master_key
 from aiprod.storage.crypto.cipher import derive
 from aiprod.storage.crypto.master_key import LocalKey, MasterKey, load_master, master_file, overwrite, write_key
@@ -124,14 +125,18 @@ class KeyStore:
             rotating=self._incoming().is_file(),
         )
 
-    def backup(self, target: Path) -> int:
+    def backup(self, target: Path, erased: Collection[str] = ()) -> int:
         """Write all wrapped keys to one file; returns their number. The master key is not in it: keep that elsewhere.
 
         The keys that sign (PEM files beside the others: the audit log's, the development certificate's) are wrapped
         for it and go in too.
 
+        Args:
+            erased: films whose keys an earlier backup at ``target`` may lose.
+
         Raises:
-            AiprodError: there are none, or one is wrapped by another master key.
+            AiprodError: there are none, one is wrapped by another master key, or what lies at ``target`` is no backup,
+                or one with keys that are missing here: it may be the only copy of them.
         """
         signing = sorted(self.folder.glob("*.pem"))
         if signing:
@@ -145,11 +150,18 @@ class KeyStore:
             key = load_master(self.folder, make=False)
             files = {p.name: base64.b64encode(key.wrap(p.read_bytes(), p.name.encode())).decode() for p in signing}
             data = canonical_json({"format": 1, "master": key.id, "keys": kept, "files": files})
+            if target.exists() and (missing := _names_in(target) - {*kept, *files, *erased}):
+                lost = f"{counted(len(missing), 'key')} that {'is' if len(missing) == 1 else 'are'} missing here"
+                raise AiprodError(
+                    f"{target} holds {lost}, and is not written over",
+                    f"`aiprod keys restore {target} --as NAME` first, or name another file",
+                )
             write_bytes(target, data)
             os.chmod(target, 0o600)
             record = {"unix_time_s": round(time.time()), "master": key.id, "keys": len(kept) + len(files)}
             record["sha256"] = hashlib.sha256(data).hexdigest()
             write_json(self.folder / "backups.json", [*self.backups(), record])
+            (self.folder / "backups.json").chmod(0o600)
         return len(kept) + len(signing)
 
     def restore(self, source: Path, erased: set[str]) -> tuple[int, int]:
@@ -158,9 +170,7 @@ class KeyStore:
         Raises:
             AiprodError: no backup, or not of this master key.
         """
-        content = read_json(source, "give a file that `aiprod keys backup` wrote")
-        if not isinstance(content, dict) or content.get("format") != 1 or not isinstance(content.get("keys"), dict):
-            raise AiprodError(f"{source} is not a backup of keys", "give a file that `aiprod keys backup` wrote")
+        content = _backup_at(source, "give a file that `aiprod keys backup` wrote")
         keys: dict[str, Any] = content["keys"]
         signing = {
             str(name): self._unwrap(str(name), {"master": content.get("master"), "wrapped": wrapped})
@@ -273,3 +283,15 @@ class KeyStore:
     def _locked(self) -> Iterator[None]:
         with filelock.FileLock(self.folder / ".lock", timeout=120):
             yield
+
+
+def _backup_at(path: Path, hint: str) -> dict[str, Any]:
+    content = read_json(path, hint)
+    if not isinstance(content, dict) or content.get("format") != 1 or not isinstance(content.get("keys"), dict):
+        raise AiprodError(f"{path} is not a backup of keys", hint)
+    return content
+
+
+def _names_in(backup: Path) -> set[str]:
+    content = _backup_at(backup, "name another file")
+    return {*map(str, content["keys"]), *map(str, content.get("files") or {})}

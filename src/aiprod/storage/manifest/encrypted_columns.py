@@ -89,6 +89,12 @@ def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault) -
             yield type(row).model_validate({**row.model_dump(mode="json"), **taken})
 
 
+def as_shown(row: M) -> M:
+    """A row as a manifest shows it, for sentences that go from it into a file that hides no words of its film."""
+    owner = _owner(row)
+    return _blanked(row) if owner is not None and is_private(owner) else row
+
+
 def sealed_root(sealed: Sealed) -> str:
     """Merkle root (hex) over the blobs with their places."""
     leaves = [f"{number} {label}\n".encode() + blob for number, (label, blob) in sorted(sealed.items())]
