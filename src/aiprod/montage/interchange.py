@@ -71,15 +71,17 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
         AiprodError: it does not read, or holds what cannot be cut here, by name.
     """
     otio = open_timeline_io()
-    edit_list, fade = None, 0
+    edit_list, fade, own = None, 0, path.suffix.lower() == ".otio"
     if path.suffix.lower() == ".edl":
         edit_list = read_bounded(path, _MOST_BYTES, "check the path").decode("utf-8", errors="replace")
         _check_codes(edit_list, path, rate)
         edit_list, fade = _without_first_fade(edit_list)
-    if path.suffix.lower() == ".otio":  # OpenTimelineIO's own parser can end the process where this is no whole JSON
+    if own:  # OpenTimelineIO's own parser can end the process where this is no whole JSON
         parse_json(read_bounded(path, _MOST_BYTES), path.name, hint="export it again")
     try:
-        if edit_list is None:
+        if own:  # by the library itself: adapters are looked for in every package that is installed
+            imported = otio.core.deserialize_json_from_file(str(path))
+        elif edit_list is None:
             imported = otio.adapters.read_from_file(str(path))
         else:
             arguments = {"rate": float(rate), "ignore_timecode_mismatch": False}
