@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +39,20 @@ def cube(size: int, seed: int, *domain: tuple[float, ...]) -> Lut:
 def test_tables_with_a_domain_are_those_of_opencolorio(
     kind: int, interpolation: str, domain: tuple[tuple[float, ...], ...], tmp_path: Path
 ) -> None:
-    pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
+    ocio = pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
     lut = cube(9, 1, *domain)
     if kind == 1:
         lut = Lut(np.cumsum(colours(2, 0, 0.1)[0], axis=0).astype(np.float32), *domain)  # type: ignore[arg-type]
     write_cube(tmp_path / "x.cube", lut)
     assert np.array_equal(read_lut(tmp_path / "x.cube")[0].values, lut.values)
     grade = Grade(luts=(LutFile(file=tmp_path / "x.cube", interpolation=interpolation),))  # type: ignore[arg-type]
-    given_colours = colours(3)
-    assert np.abs(applied(grade, given_colours) - graded(grade, given_colours.copy())).max() < 0.01 * CODE
+    given_colours, theirs = colours(3), colours(3)
+    how = ocio.INTERP_LINEAR if interpolation == "trilinear" or kind == 1 else ocio.INTERP_TETRAHEDRAL
+    file = ocio.FileTransform(str(tmp_path / "x.cube"), interpolation=how)
+    ocio.Config.CreateRaw().getProcessor(file).getDefaultCPUProcessor().applyRGB(theirs)
+    ours = graded(grade, given_colours.copy())
+    assert np.abs(applied(grade, given_colours) - ours).max() < 0.01 * CODE
+    assert np.abs(theirs - ours).max() < 0.01 * CODE
 
 
 def test_trilinear_tables_are_those_of_colour_science(tmp_path: Path) -> None:
@@ -158,6 +164,9 @@ def test_corrections_are_chosen_by_id_and_never_guessed(tmp_path: Path) -> None:
     for correction, words in ((None, "2 corrections"), ("c", "no correction 'c'")):
         with pytest.raises(AiprodError, match=words):
             read_cdl(tmp_path / "x.ccc", correction)
+    (tmp_path / "y.ccc").write_text(CCC.replace('"b"', '"a"'))
+    with pytest.raises(AiprodError, match="2 corrections 'a'"):
+        read_cdl(tmp_path / "y.ccc", "a")
     (tmp_path / "one.cc").write_text(CCC.split("\n", 2)[2].split(' <ColorCorrection id="b"', maxsplit=1)[0])
     assert read_cdl(tmp_path / "one.cc").offset == (0.1, 0, 0)
 
@@ -172,11 +181,14 @@ def test_corrections_are_chosen_by_id_and_never_guessed(tmp_path: Path) -> None:
         ("x.cube", "LUT_1D_SIZE 2\n0 0 nan\n1 1 1\n", "line 2"),
         ("x.cube", "LUT_1D_SIZE 2\nDOMAIN_MIN 1 1 1\n0 0 0\n1 1 1\n", "is empty"),
         ("x.cube", "LUT_1D_SIZE 2\nDOMIAN_MIN 0 0 0\n", "DOMIAN_MIN is not known"),
+        ("x.cube", "LUT_3D_SIZE 2\nLUT_IN_VIDEO_RANGE\n", "line 2: the table is made for video range"),
+        ("x.cube", "LUT_1D_SIZE 2\nLUT_3D_SIZE 2\nDOMAIN_MAX 2 2 2\n" + "0 0 0\n" * 10, "DOMAIN_MAX is the domain"),
         ("x.3dl", "Mesh 0 8\n" + "0 0 0\n" * 7 + "4095 4095 4095\n", "states results of 8 bits and holds 4095"),
         ("x.3dl", "Mesh 0 99\n" + "0 0 0\n" * 7 + "255 255 255\n", "states results of 99 bits"),
         ("x.3dl", "0 0 0\n1 1 1\n", "not a cube"),
         ("x.cc", "<ColorCorrection", "not valid XML"),
         ("x.cc", "<a/>", "holds no ColorCorrection"),
+        ("x.cc", "<a><ColorCorrection/><ColorCorrection/></a>", "holds 2 corrections"),
         ("x.cc", "<ColorCorrection><Slope>1 1</Slope></ColorCorrection>", "write 3 numbers"),
         ("x.cc", "<ColorCorrection><Slope>1 1 -1</Slope></ColorCorrection>", "negative"),
     ],
@@ -187,6 +199,35 @@ def test_what_is_wrong_in_a_file_is_one_line_that_names_it(name: str, text: str,
     with pytest.raises(AiprodError) as caught:
         grade_of(data, tmp_path)
     assert words in str(caught.value) and name in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("\n", "\r\n").replace(" ", "\t"),
+    ],
+    ids=["byte order mark", "carriage returns", "tabs"],
+)
+def test_a_table_is_used_as_it_was_read_however_its_text_is_written(
+    written: Callable[[str], str], tmp_path: Path
+) -> None:
+    pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
+    rows = "\n".join(f"{n % 2} {n // 2 % 2} {n // 4}" for n in range(7))
+    text = f"# of a program\nLUT_3D_SIZE 2\nDOMAIN_MIN -0.5 0 0\nDOMAIN_MAX 1 1 2\n{rows}\n0.9 0.8 0.7\n"
+    (tmp_path / "x.cube").write_bytes(written(text).encode())
+    grade = grade_of({"luts": [{"file": "x.cube"}]}, tmp_path)
+    shown = colours(3)
+    assert np.abs(graded(grade, shown.copy()) - applied(grade, shown)).max() < 1e-6
+
+
+def test_pixels_of_four_values_become_what_those_of_three_do(tmp_path: Path) -> None:
+    pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
+    grade = Grade(exposure=0.5, white_balance=(1.1, 1, 0.9), cdl=Cdl(power=(1.2, 1, 0.9), saturation=0.7))
+    three = colours(7)
+    four = np.concatenate([three, np.zeros((*three.shape[:2], 1), np.float32)], axis=-1)
+    assert np.array_equal(graded(grade, four)[..., :3], graded(grade, three.copy()))
 
 
 def test_a_table_that_opencolorio_refuses_is_named_with_its_reason(tmp_path: Path) -> None:

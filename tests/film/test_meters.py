@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
+from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from aiprod.errors import AiprodError
 from aiprod.film.build_timeline import _faded
-from aiprod.film.delivery import offset_samples
+from aiprod.film.delivery import check_delivery, offset_samples
 from aiprod.film.flashing import Flashes, small
+from aiprod.film.profiles import Profile
 from aiprod.film.titles import SAFE, credit_card, credit_pages, lettered_box, title_card, words_over, wrapped
-from aiprod.montage.timeline import Clip
+from aiprod.media.encoding import encode
+from aiprod.media.segments import yuv_frame
+from aiprod.montage.loudness import Meter
+from aiprod.montage.timeline import Clip, PictureTrack, Sound, Timeline
 
 
 def strobe(hertz: float, low: float, high: float, area: float = 1.0) -> Flashes:
@@ -136,3 +142,61 @@ def test_another_sound_has_no_offset() -> None:
     draw = np.random.default_rng(4)
     one, other = (draw.normal(0, 0.1, (2, 96_000)).astype(np.float32) for _ in range(2))
     assert offset_samples(one, other) is None
+
+
+def delivered(folder: Path, wrong: str) -> list[str]:
+    """Reasons against two seconds of a moving picture with noise at -23 LUFS and a title, one thing of it wrong."""
+    rate, count = Fraction(24), 48
+    white = np.random.default_rng(5).normal(0, 0.02, (2, 96_000)).astype(np.float32)
+    noise = np.sum([np.roll(white, n, axis=1) for n in range(12)], axis=0)  # AAC takes from what is high
+    meter = Meter()
+    meter.add(noise)
+    lufs = meter.integrated_lufs()
+    assert lufs is not None
+    noise *= np.float32(10 ** ((-23 - lufs) / 20))
+    heard = (
+        np.roll(noise, 960, axis=1) if wrong == "sync" else noise * np.float32(1.5) if wrong == "loudness" else noise
+    )
+    if wrong == "true peak":
+        heard = heard.copy()
+        heard[:, 48_000:48_004] = 0.99
+    luma = np.add.outer(np.arange(144), np.arange(256)) % 100 + 40
+    chroma = [np.full((72, 128), 128, np.uint8) for _ in range(2)]
+    if wrong == "gamut":
+        chroma[1][:20] = 240
+    shown = []
+    for n in range(count):
+        moving = 0 if wrong == "frozen" else 3 * n
+        level = 60 * (n // 2 % 2) if wrong == "flashing" else 0
+        bright = np.zeros_like(luma) + 16 if wrong == "black" else np.roll(luma, moving, axis=1) + level
+        shown.append(yuv_frame([bright.astype(np.uint8), *chroma]))
+    times = [n / 24 + (0.03 if wrong == "not at their time" and n > 20 else 0) for n in range(count)]
+    film, title = folder / "film.mp4", folder / "title.png"
+    encode(film, shown[:40] if wrong == "pictures" else shown, rate, heard, crf=12, times_s=iter(times))
+    title_card(title, "A title", "", 256, 144, [], (12, 12, 14))
+    if wrong == "safe area":
+        card = cv2.imread(str(title))
+        card[60:84, :6] = 255
+        cv2.imwrite(str(title), card)
+    clips = [Clip(film=film, record_in=0, record_out=count), Clip(film=title, record_in=0, record_out=12)]
+    timeline = Timeline.checked(
+        rate=rate, width=256, height=144, pictures=[PictureTrack(clips=(clip,)) for clip in clips],
+        sounds=[Sound(film=film, record_in=0, record_out=count)],
+    )  # fmt: skip
+    profile = Profile(black_s=1.0, freeze_s=1.0)
+    return check_delivery(film, timeline, profile, lettered={title: (12, 12, 14)}, mixed=noise).reasons
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["black", "frozen", "loudness", "true peak", "sync", "gamut", "safe area", "flashing", "not at their time",
+     "pictures"],
+)  # fmt: skip
+def test_a_film_is_refused_for_each_thing_that_its_profile_asks(wrong: str, tmp_path: Path) -> None:
+    reasons = delivered(tmp_path, wrong)
+    assert any(wrong in reason for reason in reasons), reasons
+    assert len(reasons) == (2 if wrong == "black" else 1), reasons  # a black picture stands still, too
+
+
+def test_a_film_with_nothing_wrong_is_delivered(tmp_path: Path) -> None:
+    assert delivered(tmp_path, "") == []

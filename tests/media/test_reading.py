@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 
 from aiprod.media.audio import read_sound
 from aiprod.media.clips import read_clip
+from aiprod.media.demuxing import demuxed
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
 from aiprod.media.media_info import Orientation
-from aiprod.media.packets import PacketSizes
+from aiprod.media.packets import PacketSizes, sound_end_s
 from aiprod.media.probing import probe
 from aiprod.media.scaling import Scaler, upright
 from tests.qc.films import turned
@@ -257,3 +259,27 @@ def test_a_fraction_is_a_rate(tmp_path: Path) -> None:
     video = probe(tmp_path / "ntsc.mp4").video
     assert video is not None
     assert video.fps_exact == (24_000, 1_001)
+
+
+def test_the_end_of_the_sound_is_the_same_by_the_index_and_by_walking_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 96_000 + 777)).astype(np.float32)
+    pictures = (np.full((64, 64, 3), 4 * n, np.uint8) for n in range(48))
+    encode(path, pictures, Fraction(24), noise, preset="ultrafast")
+    ends = [sound_end_s(path)]
+    assert ends[0] is not None and 2.0 < ends[0] < 2.1
+    walked: list[int] = []
+
+    def walking(container: Any, stream: Any) -> Iterator[Any]:
+        walked.append(0)
+        for packet in demuxed(container, stream):
+            walked[-1] += 1
+            yield packet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aiprod.media.packets.demuxed", walking)
+        ends += [sound_end_s(path), sound_end_s(path, by_index=True)]
+    assert len(set(ends)) == 1 and walked[1] < 4 and walked[0] > 90, walked
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])  # its index lists what is not there
+    assert sound_end_s(path, by_index=True) == sound_end_s(path) != ends[0]

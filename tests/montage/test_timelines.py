@@ -306,6 +306,37 @@ def test_a_transition_of_an_edit_list_without_what_it_comes_from_is_refused(fold
         read_interchange(folder / "e.edl", rate=Fraction(25), width=64, height=36)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_an_edit_list_is_read_in_whichever_encoding_it_is(encoding: str, folder: Path) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    (folder / "e.edl").write_bytes(EVENTS.replace("TITLE: x", "TITLE: Schnitt Ü").encode(encoding))
+    found = read_interchange(folder / "e.edl", rate=Fraction(25), width=64, height=36)
+    assert found.name.startswith("Schnitt") and [c.film.name for c in found.pictures[0].clips] == ["f0.mp4", "f1.mp4"]
+
+
+def test_a_key_of_an_edit_list_is_called_one(folder: Path) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    (folder / "e.edl").write_text(EVENTS.replace("AA/V  C  ", "V     K B"))
+    with pytest.raises(AiprodError, match="line 8: keys are not read"):
+        read_interchange(folder / "e.edl", rate=Fraction(25), width=64, height=36)
+
+
+def test_a_reel_is_the_film_among_files_of_its_name_and_never_guessed(tmp_path: Path) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    event = "001  REEL1    V     C        00:00:01:00 00:00:03:00 00:00:00:00 00:00:02:00\n"
+    (tmp_path / "reel1.edl").write_text(f"TITLE: x\n{event}")
+    for name, head in (("Reel1.mov", b"\0\0\0\x14ftypqt  "), ("REEL1.srt", b"1\n"), ("reel1.wav", b"RIFF\0\0\0\0WAVE")):
+        (tmp_path / name).write_bytes(head)
+
+    def read() -> Timeline:
+        return read_interchange(tmp_path / "reel1.edl", rate=Fraction(25), width=64, height=36)
+
+    assert read().pictures[0].clips[0].film.name == "Reel1.mov"
+    (tmp_path / "reel1.mp4").write_bytes(b"\0\0\0\x14ftypisom")
+    with pytest.raises(AiprodError, match=r"'REEL1' may be Reel1.mov, reel1.mp4"):
+        read()
+
+
 @pytest.fixture
 def exported(folder: Path) -> Any:
     """Writes tracks of OpenTimelineIO, each a list of items, and reads them."""

@@ -69,18 +69,19 @@ def read_cdl(path: Path, correction: str | None = None, style: ClampStyle = "asc
         root = parser.close()
     except (ParseError, ValueError, LookupError) as error:
         raise AiprodError(f"{path.name} is not valid XML ({error})", "export it again") from None
-    corrections = {c.get("id", ""): c for c in root.iter() if _name(c) == "ColorCorrection"}
+    corrections = [c for c in root.iter() if _name(c) == "ColorCorrection"]
     if not corrections:
         raise AiprodError(f"{path.name} holds no ColorCorrection", "give a .cc, .ccc or .cdl file")
+    names = ", ".join(sorted({c.get("id", "") for c in corrections} - {""}))[:200]
+    known = f"one of {names}" if names else "give them ids, or each a file"
     if correction is None and len(corrections) > 1:
-        raise AiprodError(
-            f"{path.name} holds {len(corrections)} corrections", f"name one: {', '.join(sorted(corrections))[:200]}"
-        )
-    if correction is not None and correction not in corrections:
-        raise AiprodError(
-            f"{path.name} holds no correction {correction!r}", f"one of {', '.join(sorted(corrections))[:200]}"
-        )
-    element = corrections[correction] if correction is not None else next(iter(corrections.values()))
+        raise AiprodError(f"{path.name} holds {len(corrections)} corrections", f"name {known}" if names else known)
+    chosen = [c for c in corrections if correction in (None, c.get("id", ""))]
+    if not chosen:
+        raise AiprodError(f"{path.name} holds no correction {correction!r}", known)
+    if len(chosen) > 1:
+        raise AiprodError(f"{path.name} holds {len(chosen)} corrections {correction!r}", "give each an id of its own")
+    (element,) = chosen
     return _correction(element, path.name, style)
 
 

@@ -60,7 +60,10 @@ class Delivery:
     @property
     def usual(self) -> bool:
         """Whether it is what training clips are too: Rec. 709 of 8 bits."""
-        return self == Delivery()
+        return self == _USUAL
+
+
+_USUAL = Delivery()
 
 
 def delivery_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aiprod.base.structured import parse_yaml, read_bounded
 from aiprod.color.cdl import Cdl, ClampStyle, read_cdl
 from aiprod.color.delivery import Space
-from aiprod.color.lut import READ_HERE, SUFFIXES, Interpolation, is_lut, read_lut
+from aiprod.color.lut import READ_HERE, SUFFIXES, Interpolation, Lut, is_lut, read_lut
 from aiprod.errors import AiprodError
 
 _MOST_BYTES = 1 << 20
@@ -171,18 +172,16 @@ def processor(grade: Grade) -> Any:
         group.appendTransform(cdl_transform)
     for lut in grade.luts:
         how = ocio.INTERP_TETRAHEDRAL if lut.interpolation == "tetrahedral" else ocio.INTERP_LINEAR
-        if lut.file.suffix.lower() == ".3dl":  # OpenColorIO takes no notice of the depth that its header states
-            (table,) = read_lut(lut.file)
-            cdl_transform = ocio.Lut3DTransform(table.size)
-            cdl_transform.setData(table.values.ravel())
-            cdl_transform.setInterpolation(how)
-            group.appendTransform(cdl_transform)
+        if lut.file.suffix.lower() in READ_HERE:  # by one reader, so that what is checked is what is used
+            for table in read_lut(lut.file):
+                for transform in _transforms(ocio, table, how):
+                    group.appendTransform(transform)
         else:
             group.appendTransform(ocio.FileTransform(str(lut.file), interpolation=how))
     try:
-        cdl_transform = ocio.Config.CreateRaw().getProcessor(group, ocio.TRANSFORM_DIR_FORWARD)
+        whole = ocio.Config.CreateRaw().getProcessor(group, ocio.TRANSFORM_DIR_FORWARD)
         depth = ocio.BIT_DEPTH_F32
-        return cdl_transform.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_LOSSLESS)
+        return whole.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_LOSSLESS)
     except ocio.Exception as error:
         # the first line says which file, the last one why
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -190,10 +189,31 @@ def processor(grade: Grade) -> Any:
         raise AiprodError(f"the grade cannot be used ({why})", "check the files that it names") from None
 
 
+def _transforms(ocio: Any, table: Lut, how: Any) -> Iterator[Any]:
+    """OpenColorIO's transforms of a table: what brings its domain to 0..1, where it is another, and the table."""
+    low, high = (np.array(side, np.float32).astype(np.float64) for side in (table.low, table.high))
+    if low.any() or (high != 1).any():
+        scale = 1 / (high - low)
+        matrix = np.diag([*scale, 1.0])
+        yield ocio.MatrixTransform(matrix.ravel().tolist(), [*(-low * scale).tolist(), 0.0])
+    if table.is_3d:
+        transform = ocio.Lut3DTransform(table.size)
+        transform.setInterpolation(how)
+    else:
+        transform = ocio.Lut1DTransform(table.size, False)
+        transform.setInterpolation(ocio.INTERP_LINEAR)
+    transform.setData(table.values.ravel())
+    yield transform
+
+
 def graded(grade: Grade, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What contiguous float32 [H, W, 3] become; changed in place and returned."""
+    """What contiguous float32 [H, W, 3] become; changed in place and returned.
+
+    Pixels of four values, [H, W, 4], take two thirds of the time: OpenColorIO works on them where they are. The fourth
+    is 0 and of no use.
+    """
     import PyOpenColorIO as ocio  # noqa: N813 (its own documentation names it so)
 
-    height, width = rgb.shape[:2]
-    processor(grade).apply(ocio.PackedImageDesc(rgb, width, height, 3))  # applyRGB would copy
+    height, width, channels = rgb.shape
+    processor(grade).apply(ocio.PackedImageDesc(rgb, width, height, channels))  # applyRGB would copy
     return rgb

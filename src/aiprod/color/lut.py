@@ -157,7 +157,7 @@ def _cube(text: str, name: str) -> list[Lut]:
     sizes: dict[int, int] = {}
     domain = {"DOMAIN_MIN": [0.0] * 3, "DOMAIN_MAX": [1.0] * 3}
     ranges: dict[int, list[float]] = {}
-    title, rows = "", []
+    title, bounded, rows = "", "", []
     for number, line in lines.lines:
         if not line:
             continue
@@ -171,15 +171,22 @@ def _cube(text: str, name: str) -> list[Lut]:
                 raise lines.wrong(number, f"a size of {rest[0]}")
             sizes[kind] = int(value)
         elif word in domain:
-            domain[word] = lines.floats(number, rest, 3)
+            domain[word], bounded = lines.floats(number, rest, 3), word
         elif word in ("LUT_1D_INPUT_RANGE", "LUT_3D_INPUT_RANGE"):
             ranges[int(word[4])] = lines.floats(number, rest, 2)
+        elif word in ("LUT_IN_VIDEO_RANGE", "LUT_OUT_VIDEO_RANGE"):
+            raise AiprodError(f"{name}, line {number}: the table is made for video range", "export it for full range")
         elif word[0].isalpha() and word.lower() not in ("nan", "inf", "infinity"):
             raise lines.wrong(number, f"{word} is not known")
         else:
             rows.append(lines.floats(number, line.split(), 3))
     if not sizes:
         raise AiprodError(f"{name} states no LUT_1D_SIZE or LUT_3D_SIZE", "export the table again")
+    if len(sizes) > 1 and bounded:
+        raise AiprodError(
+            f"{name} holds two tables, and of which {bounded} is the domain is not defined",
+            "state LUT_1D_INPUT_RANGE and LUT_3D_INPUT_RANGE",
+        )
     counts = {kind: size ** (3 if kind == 3 else 1) for kind, size in sizes.items()}
     if len(rows) != sum(counts.values()):
         raise AiprodError(

@@ -52,7 +52,10 @@ class Rendering:
         else:
             planes = [np.asarray(plane / np.float32(_TOP), np.float32) for plane in codes]
         if self._looks:
-            shown = graded(self._look, np.stack(planes, axis=-1))
+            pixels = np.zeros((*planes[0].shape, 4), np.float32)
+            for n, plane in enumerate(planes):
+                pixels[..., n] = plane
+            shown = graded(self._look, pixels)
             planes = [np.ascontiguousarray(shown[..., n]) for n in range(3)]
         if self._leave is not None:
             planes = self._leave.signal([_coded(plane) for plane in planes])

@@ -93,13 +93,22 @@ class VideoReader:
 
     Args:
         watch: is shown each packet before it is decoded.
+        find_missing: look for missing pictures by the numbers in coded ones, a tenth of the decoding of small pictures.
 
     Raises:
         MediaError: the file does not open or holds no picture stream; while reading, its clock starts anew.
     """
 
-    def __init__(self, path: Path | str, limits: Limits = DEFAULT, watch: PacketWatch | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        limits: Limits = DEFAULT,
+        watch: PacketWatch | None = None,
+        *,
+        find_missing: bool = True,
+    ) -> None:
         self.path, self.limits = Path(path), limits
+        self._find_missing = find_missing
         self.damage = Damage()
         self.changes: list[str] = []  # where pictures took another form, in words
         self._last: tuple[float, int] = (0.0, 0)
@@ -128,7 +137,7 @@ class VideoReader:
             rate = stream.average_rate or stream.guessed_rate
             self._step_s = float(1 / rate) if rate else 1 / 24
             self._stamps = StampQueue(stream)
-            self._numbers = numbers_of(stream)
+            self._numbers = numbers_of(stream) if self._find_missing else None
             self._hidden = hidden_ranges(stream)
             self._first = self._decode()
             self._pending = next(self._first, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import av
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +18,21 @@ _SIGNAL = (np.arange(1024) / np.float32(1023)).astype(np.float32)
 
 
 def dithered(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] of signal 0..1: rounded up or down by an ordered pattern, so that a smooth ramp has no bands.
+    """uint8 [H, W, C] of signal 0..1: rounded up or down by an ordered pattern, so that a smooth ramp has no bands.
 
-    Values that are whole codes stay what they are.
+    Values that are whole codes stay what they are. ``values`` are overwritten.
     """
-    height, width = values.shape[:2]
-    tiles = np.tile(THRESHOLDS, (-(-height // 8), -(-width // 8)))[:height, :width, None]
-    codes = np.clip(values, 0, 1)
-    codes *= np.float32(255)
-    codes += tiles  # of 1/128 to 127/128, which is why whole codes stay
-    return codes.astype(np.uint8)
+    height, width, channels = values.shape
+    np.clip(values, 0, 1, out=values)
+    values *= np.float32(255)
+    values += _pattern(height, width, channels)  # of 1/128 to 127/128, which is why whole codes stay
+    return values.astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _pattern(height: int, width: int, channels: int) -> NDArray[np.float32]:
+    tiles = np.tile(THRESHOLDS, (-(-height // 8), -(-width // 8)))[:height, :width]
+    return np.repeat(tiles[..., None], channels, axis=-1)
 
 
 class Grader:
@@ -40,11 +47,11 @@ class Grader:
         """The graded picture, limited-range BT.709, yuv420p."""
         planes = colour.rgb_planes(self._enter.frame(frame))
         height, width = planes[0].shape
-        codes = np.empty((height, width, 3), np.uint8)
+        codes = np.empty((height, width, 4), np.uint8)  # four values a pixel, as ``graded`` asks
         for top in range(0, height, _BAND):
             lines = slice(top, min(top + _BAND, height))
-            signal = np.empty((lines.stop - top, width, 3), np.float32)
+            signal = np.zeros((lines.stop - top, width, 4), np.float32)
             for n, plane in enumerate(planes):
                 signal[..., n] = _SIGNAL.take(plane[lines])
             codes[lines] = dithered(graded(self.grade, signal))
-        return self._leave.frame(av.VideoFrame.from_ndarray(codes, "rgb24"))
+        return self._leave.frame(av.VideoFrame.from_ndarray(codes, "rgba"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
 from aiprod.media.container import audio_stream, opened, video_stream
 from aiprod.media.demuxing import demuxed
+from aiprod.media.fragment_times import fragments_begin
 from aiprod.media.media_info import VideoFacts
 
 
@@ -45,27 +48,45 @@ class PacketSizes:
         return total
 
 
-def sound_end_s(path: Path | str, track: int | None = None) -> float | None:
+def sound_end_s(path: Path | str, track: int | None = None, *, by_index: bool = False) -> float | None:
     """When the last packet of the sound ends, in seconds on the container's clock; nothing is decoded.
+
+    Args:
+        by_index: jump to the last packets of a film whose index lists them (MP4, QuickTime) and read nothing of what
+            lies before. Where the file ends early, all that is left of it is walked through.
 
     Returns:
         None where there is no sound with times.
     """
-    ends: int | None = None
     with opened(path) as (container, _):
         stream = audio_stream(container, track)
         if stream is None:
             return None
-        base = stream.time_base or Fraction(1)
-        try:
-            for packet in demuxed(container, stream):
-                at = packet.pts  # each asks FFmpeg anew
-                if at is not None and packet.size:
-                    at += packet.duration or 0
-                    ends = at if ends is None or at > ends else ends
-        except (av.error.FFmpegError, ValueError):  # it ends here
-            pass
-    return None if ends is None else float(ends * base)
+        ends = None
+        listed = container.format.name.startswith("mov") and fragments_begin(path) is None
+        if by_index and listed and stream.duration:
+            with contextlib.suppress(av.error.FFmpegError, ValueError):
+                container.seek((stream.start_time or 0) + stream.duration, stream=stream, backward=True)
+                ends = _last_end(container, stream)
+            if ends is None:
+                return sound_end_s(path, track)
+        else:
+            ends = _last_end(container, stream)
+        return None if ends is None else float(ends * (stream.time_base or 1))
+
+
+def _last_end(container: Any, stream: Any) -> int | None:
+    """The latest end of the packets of a stream from where its container is, in ticks."""
+    ends: int | None = None
+    try:
+        for packet in demuxed(container, stream):
+            at = packet.pts  # each asks FFmpeg anew
+            if at is not None and packet.size:
+                at += packet.duration or 0
+                ends = at if ends is None or at > ends else ends
+    except (av.error.FFmpegError, ValueError):  # it ends here
+        pass
+    return ends
 
 
 def packets_digest(path: Path | str) -> str:

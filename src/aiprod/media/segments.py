@@ -32,9 +32,10 @@ _X265_AHEAD = 2  # pictures that x265 decodes ahead of showing them
 def yuv_frame(planes: Sequence[Plane]) -> av.VideoFrame:
     """A 4:2:0 picture of three planes of 8 or 10 bits."""
     height, width = planes[0].shape
-    joined = np.concatenate([np.ascontiguousarray(plane).reshape(-1) for plane in planes])
-    bits = 8 if planes[0].dtype == np.uint8 else 10
-    return av.VideoFrame.from_ndarray(joined.reshape(height * 3 // 2, width), pixel_format(bits))
+    frame = av.VideoFrame(width, height, pixel_format(8 if planes[0].dtype == np.uint8 else 10))
+    for within, plane in zip(planes_of(frame), planes, strict=True):
+        within[:] = plane
+    return frame
 
 
 def rgb_planes_709(picture: NDArray[np.uint8]) -> Planes:

@@ -14,6 +14,8 @@ _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"s
 _OLD_MOV = (b"wide", b"pnot", b"moov", b"mdat")  # QuickTime before it had a file type box
 _READ = "MP4, MOV, Matroska, WebM, AVI, MPEG-TS, MPEG-PS, AVCHD, FLV, Ogg, MXF or ASF"
 HEAD = 4096  # bytes that are enough to tell
+SOUND_ALONE = frozenset({"wav", "flac", "aiff", "mp3"})
+"""Demuxers of files that hold no picture."""
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,9 @@ def cut(
     jobs = [job_of(timeline, *span, path, form, sources) for span, path in zip(ranges, paths, strict=True)]
     todo = [job for job in jobs if not job.path.exists() and not _again(kept, job, films)]
     bounds = Bounds(deadline_s=_HOUR_S)
+    if any(move.kind in ("dissolve", "dip") for job in todo for track in job.timeline.pictures
+           for move in track.transitions):  # fmt: skip
+        import cv2  # noqa: F401 (what blends pictures: once here, and not in each worker, which is forked)
     for job, outcome in zip(
         todo,
         ordered_map(render_segment, todo, workers=workers, bounds=bounds, description="segments", fork=True),

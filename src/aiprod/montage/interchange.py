@@ -5,6 +5,7 @@ Needs the extra ``aiprod[montage]``.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -21,7 +22,10 @@ from aiprod.base.structured import parse_json, read_bounded
 from aiprod.color.cdl import Cdl
 from aiprod.color.grade import Grade
 from aiprod.errors import AiprodError
+from aiprod.media.errors import MediaError
+from aiprod.media.sniffing import SOUND_ALONE, sniff
 from aiprod.montage.sources import look
+from aiprod.montage.stills import is_still
 from aiprod.montage.timecode import drops_frames, parse_timecode
 from aiprod.montage.timeline import Clip, LoudnessTarget, PictureTrack, Sound, Timeline, Transition
 from aiprod.montage.transitions import check_wipe
@@ -71,15 +75,17 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
         AiprodError: it does not read, or holds what cannot be cut here, by name.
     """
     otio = open_timeline_io()
-    edit_list, fade = None, 0
+    edit_list, fade, own = None, 0, path.suffix.lower() == ".otio"
     if path.suffix.lower() == ".edl":
-        edit_list = read_bounded(path, _MOST_BYTES, "check the path").decode("utf-8", errors="replace")
+        edit_list = _text(read_bounded(path, _MOST_BYTES, "check the path"))
         _check_codes(edit_list, path, rate)
         edit_list, fade = _without_first_fade(edit_list)
-    if path.suffix.lower() == ".otio":  # OpenTimelineIO's own parser can end the process where this is no whole JSON
+    if own:  # OpenTimelineIO's own parser can end the process where this is no whole JSON
         parse_json(read_bounded(path, _MOST_BYTES), path.name, hint="export it again")
     try:
-        if edit_list is None:
+        if own:  # by the library itself: adapters are looked for in every package that is installed
+            imported = otio.core.deserialize_json_from_file(str(path))
+        elif edit_list is None:
             imported = otio.adapters.read_from_file(str(path))
         else:
             arguments = {"rate": float(rate), "ignore_timecode_mismatch": False}
@@ -112,6 +118,11 @@ def _unread(path: Path, error: Exception) -> AiprodError:
     return AiprodError(f"{path.name} does not read as a timeline ({first})", "check it where it was made")
 
 
+def _text(data: bytes) -> str:
+    """The text of a file of other programs: some write UTF-16, or a byte order mark before UTF-8."""
+    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors="replace")
+
+
 def _without_first_fade(text: str) -> tuple[str, int]:
     """An edit list whose first clip does not come out of black, which its reader refuses, and how long it did.
 
@@ -139,6 +150,8 @@ def _check_codes(text: str, path: Path, rate: Fraction) -> None:
         event = _EVENT.match(line)
         if event is None:
             continue
+        if event["how"].startswith("K"):
+            raise AiprodError(f"{path.name}, line {number}: keys are not read", "render it in the editing program")
         if event["how"] != "C" and event["number"] != before:
             raise AiprodError(
                 f"{path.name}, line {number}: the transition {event['how']} has no line of the clip that it comes from",
@@ -328,9 +341,13 @@ class _Import:
                 return name.resolve()
         reels = [str(entry) for entry in (item.metadata.get("cmx_3600") or {}).values() if isinstance(entry, str)]
         for stem in filter(None, (item.name, *reels)):
-            for film in sorted(self.media.glob("*")):
-                if film.is_file() and film.stem.casefold() == Path(stem).stem.casefold():
-                    return film.resolve()
+            films = [
+                film
+                for film in sorted(self.media.glob("*"))
+                if film.stem.casefold() == Path(stem).stem.casefold() and film.is_file() and film.name != self.path.name
+            ]
+            if films:
+                return _the_one(films, f"{self.path.name}: {Path(stem).stem!r}").resolve()
         raise AiprodError(
             f"{self.path.name}: the film of {item.name!r} is not found ({url or 'no path stated'})",
             f"put it into {self.media.name or self.media}, or name its folder with --media",
@@ -379,6 +396,25 @@ class _Import:
             lead = fade = 0
             at += length
         return sounds
+
+
+def _the_one(films: list[Path], what: str) -> Path:
+    """Of files that are called alike the one that is a film: lists, subtitles and records may lie beside it.
+
+    Raises:
+        AiprodError: two are.
+    """
+    if len(films) == 1:
+        return films[0]
+    kinds: dict[Path, str] = {}
+    for film in films:
+        with contextlib.suppress(MediaError):
+            kinds[film] = "picture" if is_still(film) else sniff(film).demuxer
+    found = [film for film, kind in kinds.items() if kind not in SOUND_ALONE] or list(kinds) or films[:1]
+    if len(found) > 1:
+        names = ", ".join(film.name for film in found)
+        raise AiprodError(f"{what} may be {names}", "name the film in the list, or keep one of them in the folder")
+    return found[0]
 
 
 def _once(sounds: list[Sound]) -> list[Sound]:

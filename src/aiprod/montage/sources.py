@@ -51,7 +51,7 @@ def look(path: Path, sound: bool = True) -> SourceFacts:
     """Read a film's facts.
 
     Args:
-        sound: also how long its sound lasts, for which all its packets are walked through.
+        sound: also how long its sound lasts, for which its packets are walked through where no index lists them.
 
     Raises:
         MediaError: it does not open.
@@ -63,7 +63,7 @@ def look(path: Path, sound: bool = True) -> SourceFacts:
     video = facts.video
     sound_s = 0.0
     if sound and facts.audio is not None:
-        end = sound_end_s(path, facts.audio.index)
+        end = sound_end_s(path, facts.audio.index, by_index=True)
         sound_s = max(0.0, (end if end is not None else facts.duration_s or 0.0) - (video.start_s if video else 0.0))
     if video is None:
         return SourceFacts(path, facts, None, sound_s, sound_s, False)
@@ -98,7 +98,7 @@ class Readers:
         Raises:
             MediaError: it does not open.
         """
-        return self._idle.pop(path, None) or VideoReader(path).__enter__()
+        return self._idle.pop(path, None) or VideoReader(path, find_missing=False).__enter__()
 
     def give_back(self, path: Path, reader: VideoReader) -> None:
         """Keep a film open, unless its pictures change their form, which a reader notices once, or many are."""
