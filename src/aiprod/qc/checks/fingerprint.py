@@ -30,7 +30,9 @@ from aiprod.qc.checks.borders import active_area
 from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
 
-VERSION = "2"
+VERSION = "3"
+COMPARABLE = ("2", VERSION)
+"""Versions whose words differ by less than those of a copy in another size."""
 METHOD = (
     "pictures at 4 Hz: signs of 64 DCT coefficients of the 32x32 luma between black bars and of their change within "
     "0.5 s; "

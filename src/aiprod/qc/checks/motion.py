@@ -17,7 +17,7 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
     "every frame, small plane: mean absolute difference to the frame before; a cut is a spike over its neighbours, "
     "unless the picture is the one before, moved (a jolt), or torn"
