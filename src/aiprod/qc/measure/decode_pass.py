@@ -163,9 +163,11 @@ def read_clip_sound(
     return ClipSound(heard.samples, facts.audio.sample_rate, ranges), None
 
 
-def _again(path: Path, side: int, start_s: float, end_s: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def _again(
+    path: Path, side: int, start_s: float, end_s: float, every: int
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     with VideoReader(path) as reader:
-        yield from rgb_frames(reader, side, start_s, end_s)
+        yield from rgb_frames(reader, side, start_s, end_s, every)
 
 
 def observe(
