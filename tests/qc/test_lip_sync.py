@@ -16,6 +16,7 @@ from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
 from aiprod.media.rgb_frames import rgb_frames
 from aiprod.qc.bundled.catalogue import missing
+from aiprod.qc.checks import phone_recognition
 from aiprod.qc.checks.lip_sync import judge, spoken
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.metric_table import FigureTable
@@ -56,6 +57,31 @@ def test_the_offset_of_a_shifted_sound_is_found_with_its_sign(tmp_path: Path) ->
     assert judged.score.tolist() == [0.0, 1.0, 0.0]
     assert "ahead of the lips" in judged.reasons()[0]
     assert "behind the lips" in judged.reasons()[2]
+
+
+def test_phones_are_heard_as_by_a_fresh_decoder_whatever_was_heard_before() -> None:
+    """One decoder is kept for the process: to read its model takes as long as to recognise two seconds."""
+    sound = read_voice(clip()[1])
+    voice = resampled(sound[None], RATE, phone_recognition.RATE_HZ)[0].astype(np.float32)
+    part = voice[: voice.size // 2] * np.float32(0.25)
+    phone_recognition._decoder.cache_clear()
+    fresh = phone_recognition.recognise(voice)
+    decoder = phone_recognition._decoder()
+    of_part = phone_recognition.recognise(part)
+    assert len(fresh) > 5
+    assert phone_recognition.recognise(voice) == fresh
+    assert phone_recognition.recognise(part) == of_part
+    assert phone_recognition._decoder() is decoder
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_of_pictures_that_are_passed_over_the_times_of_the_others_stay(every: int) -> None:
+    with VideoReader(clip()[1]) as reader:
+        whole = list(rgb_frames(reader, 64))
+    with VideoReader(clip()[1]) as reader:
+        some = list(rgb_frames(reader, 64, every=every))
+    assert [time_s for time_s, _ in some] == [time_s for time_s, _ in whole[::every]]
+    assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(some, whole[::every], strict=True))
 
 
 def test_nothing_is_measured_where_it_is_not_asked_for_or_nobody_speaks(tmp_path: Path) -> None:

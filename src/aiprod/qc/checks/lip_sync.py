@@ -148,8 +148,8 @@ def _mouth(seen: ClipContext, spans: _Spans) -> MouthTrack:
         low, high = max(since, start - REACH_S), min(end + REACH_S, float(seen.times_s[-1]) + seen.frame_s / 2)
         if low >= high:
             continue
-        film = seen.rgb(_SIDE_PX, seen.start_s + low, seen.start_s + high)
-        shown, pictures = itertools.tee(itertools.islice(film, 0, None, _every(seen)))
+        film = seen.rgb(_SIDE_PX, seen.start_s + low, seen.start_s + high, _every(seen))
+        shown, pictures = itertools.tee(film)
         faces = face_mesh.follow(picture for _, picture in pictures)
         for (time_s, _), face in zip(shown, faces, strict=True):
             times.append(time_s - seen.start_s)

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from aiprod.media.media_info import Orientation, VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
-    "every frame, small plane: pixels that differ from the frame before by more than 5 % of the signalled range, "
-    "counted in 6 by 9 cells of the upright picture; spans in which at least a fifth as many change as in its liveliest"
+    "every frame, halved small plane: pixels that differ from the frame before by more than 5 % of the signalled "
+    "range, counted in 6 by 9 cells of the upright picture; spans in which at least a fifth as many change as in its "
+    "liveliest"
 )
 ROWS, COLUMNS = 6, 9
 _CHANGED = 0.05
@@ -69,7 +70,7 @@ class Movement(OfFrames):
 
     def feed(self, frame: SmallFrame) -> None:
         """Compare one frame with the one before."""
-        plane, last = frame.plane, self._last
+        plane, last = frame.half, self._last
         self._last = plane
         self._times.append(frame.time_s)
         if last is None or last.shape != plane.shape or frame.torn:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,16 +17,14 @@ _FRAME = RATE_HZ // 100
 _LANGUAGE_WEIGHT, _BEAM = 2.0, 1e-20
 
 
-def recognise(samples: NDArray[np.float32]) -> list[TimedUnit]:
-    """Phones of English, without gaps, silences and noises among them, of mono sound [T] at ``RATE_HZ``.
-
-    Languages share most of what makes lips close and jaws open, so that other languages give phones too.
-    """
+@cache
+def _decoder() -> Any:
+    """A decoder, kept for the process: to read its model takes as long as to recognise two seconds."""
     import pocketsphinx
 
     model = BUNDLED["lips"]
     folder = next(model.file(name) for name in model.files if "/en-us/en-us/" in name).parent
-    decoder = pocketsphinx.Decoder(
+    return pocketsphinx.Decoder(
         hmm=str(folder),
         allphone=str(model.file("en-us-phone.lm.bin")),
         lm=None,
@@ -32,6 +33,15 @@ def recognise(samples: NDArray[np.float32]) -> list[TimedUnit]:
         pbeam=_BEAM,
         loglevel="FATAL",
     )
+
+
+def recognise(samples: NDArray[np.float32]) -> list[TimedUnit]:
+    """Phones of English, without gaps, silences and noises among them, of mono sound [T] at ``RATE_HZ``.
+
+    Languages share most of what makes lips close and jaws open, so that other languages give phones too.
+    """
+    decoder = _decoder()
+    decoder.reinit_feat()  # what was heard before would shift the means that features are taken from
     decoder.start_utt()
     decoder.process_raw(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
     decoder.end_utt()
