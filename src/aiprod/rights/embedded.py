@@ -16,9 +16,11 @@ from xml.etree import ElementTree
 from aiprod.rights.columns import plain_column
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
 from aiprod.rights.licences import judge_licence
+from aiprod.rights.owners import names_somebody
 from aiprod.rights.right import Right
 from aiprod.rights.statements import merged
 from aiprod.rights.training_opt_outs import objection
+from aiprod.rights.unclear_words import unclear
 
 MAX_XMP = 1 << 20  # bytes of a packet
 _LICENCE = re.compile(r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|web_?statement)$")
@@ -32,15 +34,6 @@ _MORE = re.compile(  # words by which a notice says more than whose the film is
     r"licen|creative ?commons|permi[ts]|restrict|prohibit|forbid|reserv|vorbehalten|réserv|only|\bnot?\b|\bnon\b|"
     r"except|unauthori|confidential|proprietary|without|protect|propert|trademark|lizenz|licenc|nutzung|禁|转载|転載|無断"
 )
-# A notice is a name of somebody: behind a sign or a year whatever is short, else only what is written like names.
-_SIGNED = re.compile(r"[©℗]|\(\s*[cp]\s*\)|\bcop(?:yright|r)\b|\b(?:1[89]|20)\d\d\b", re.IGNORECASE)
-_PARTICLES = re.compile(
-    r"a|al|and|av|aus|bei|by|da|das|de|dei|della?|de[nrs]|di|dos|du|ed?|el|et|etc|f[öu]r|fra|für|il?|in|l[ae]|les|och|o[fgn]|"
-    r"per|pour|the|und|van|vo[mnr]|voor|[yz]|zu[mr]?"
-)
-_PLACE = re.compile(r"\S+@\S+|(?:https?://)?[\w-]+(?:\.[\w-]+)+(?:/\S*)?")
-_OWN = re.compile(r"(?:all )?(?:my )?own (?:film|work|video|footage|recording)s?", re.IGNORECASE)
-_NAME_WORDS, _SIGNED_WORDS = 8, 6
 _LEAD = re.compile(
     r"^\s*(?:this (?:work|film|video|file) is )?(?:licensed|licenced|released|available|distributed|published) under "
     r"(?:the |a |an )?(?:terms of (?:the )?)?",
@@ -142,6 +135,8 @@ def _from_tag(name: str, value: str, where: str) -> dict[str, Any]:
     credited = any(_CREDIT.search(spelt) for spelt in (plain, _LANGUAGE.sub("", plain)))
     if (against := objection(f"credit {value}" if credited else value)) is not None:
         return {"objections": [f"{tag} says {against}"]}
+    if (unread := unclear(value)) is not None:
+        return {"objections": [f"{tag} says {unread}, which is not understood"]}
     return _creative_commons(tag, value)
 
 
@@ -151,34 +146,12 @@ def _licence(tag: str, value: str, *, strict: bool) -> dict[str, Any]:
     licence = read_licence(words)
     if licence.problem is None and licence.spdx != UNKNOWN:
         return _stated(tag, licence.spdx, words.strip())
-    if not strict and objection(f"copyright {value}") is None and objection(value) is None:
+    heard = objection(f"copyright {value}") or objection(value) or unclear(value)
+    if not strict and heard is None:
         statement = _creative_commons(tag, value)
-        if statement or (_names_somebody(value) and not _MORE.search(value.casefold())):
+        if statement or (names_somebody(value) and not _MORE.search(value.casefold())):
             return statement
     return {"objections": [f"{tag} says {quoted(value)}, which is not understood"]}
-
-
-def _names_somebody(notice: str) -> bool:
-    """Whether a notice is one or several names of owners; what else it may be is not understood."""
-    signed = _SIGNED.search(notice) is not None
-    for piece in re.split(r"[|,;/()\n\r]|\s[-–—]\s|\.\s", _SIGNED.sub("|", notice)):
-        words = piece.strip(" .:-–").split()
-        if not words or _OWN.fullmatch(" ".join(words)) or all(_PLACE.fullmatch(word) for word in words):
-            continue
-        if len(words) <= _SIGNED_WORDS and signed:
-            continue
-        if len(words) == 1 and re.fullmatch(r"[a-z]{3,}", words[0]):
-            continue
-        if len(words) > _NAME_WORDS or not all(_like_a_name(word) for word in words):
-            return False
-    return True
-
-
-def _like_a_name(word: str) -> bool:
-    bare = word.strip("\"'“”‘’.:&+-")
-    if not bare or bare[0].isupper() or bare[0].isdigit():
-        return True
-    return (_PARTICLES.fullmatch(bare) or _PLACE.fullmatch(word)) is not None
 
 
 def _stated(tag: str, spdx: str, words: str) -> dict[str, Any]:

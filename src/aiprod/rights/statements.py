@@ -16,6 +16,7 @@ from aiprod.errors import AiprodError
 from aiprod.rights.columns import PEOPLE, field_of, is_plain_flag
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, all_of, quoted, read_licence
 from aiprod.rights.training_opt_outs import MAX_CELL, objection, readable
+from aiprod.rights.unclear_words import unclear
 
 BASES = (
     "none",
@@ -63,6 +64,7 @@ _REFUSED = re.compile(  # as a whole cell: what somebody decided about the film,
     r"verboten|gesperrt|abgelehnt|interdit|refuse|prohibido|proibido|vietato)"
 )
 _MAX_NAME = 200  # characters of a licence in a column that is not known
+_FREE = ("title", "description", "attribution")  # that are about something else, or name somebody
 _WORDS = ("title", "description", "license_evidence", "attribution", "origin", "url")
 
 
@@ -143,7 +145,7 @@ def _word(text: str) -> str:
 
 def _heard(column: str, text: str) -> str | None:
     """What a text in a column that is not known says against training: in words, or as a licence that forbids it."""
-    against = objection(text) or objection(f"{column}: {text}")
+    against = objection(text) or objection(f"{column}: {text}") or unclear(text)
     if against is None and is_refusal(text):
         against = quoted(text)
     if against is None and len(text) <= _MAX_NAME:
@@ -213,7 +215,7 @@ def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
         pieces = value if isinstance(value, list) else re.split(r"[;,]", _text(value, column, where))
         labels = [str(piece).strip() for piece in pieces if str(piece).strip()]
         statement: dict[str, Any] = {"labels": labels}
-        against = objection("; ".join(labels))
+        against = objection("; ".join(labels)) or unclear("; ".join(labels))
         return statement | ({"objections": [f"{column} says {against}"]} if against else {})
     if name == "media_license":
         words = (
@@ -241,6 +243,8 @@ def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
         against = objection(text) if name != "file" else None
         return {"objections": [f"{column} says {against}"]} if against else {}
     against = objection(f"credit {text}" if name == "attribution" else text) if name in _WORDS else None
+    if against is None and name in _FREE:
+        against = unclear(text)
     return {name: text} | ({"objections": [f"{column} says {against}"]} if against else {})
 
 

@@ -1,0 +1,335 @@
+"""What free words about a film say of rights that is not understood: a title, a description, a tag.
+
+Such words are mostly about something else, so silence of them permits nothing and forbids nothing. But a sentence that
+speaks of a licence, of copyright, of rights, of permission or consent, or of where somebody took the film from, says
+something, and in more ways than anybody can list. It is read like a cell of its own: it names a licence that is known,
+it names an owner, or it is one of the few things that such words also mean. Otherwise it is quoted, and denies.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from aiprod.rights.licence_words import UNKNOWN, quoted, read_licence
+from aiprod.rights.owners import names_somebody
+from aiprod.rights.training_opt_outs import MAX_CELL, latin, readable
+
+# The words for what is the owner's to say, as `readable` writes them. A sentence with one of them is read strictly.
+_TOPICS = (
+    # licence
+    r"\b(?:un|sub|re)?licen[csz]\w*|\blizenz\w*|\blicentie\w*|\blisens\w*|\blisenssi\w*|лиценз\w*|ліценз\w*|"
+    r"许可|許可|授权|授權|ライセンス|라이[선센]스|رخصة|ترخيص|רישיון|"
+    # copyright
+    r"\bcopy ?rights?(?:ed|able)?\b|\bcopyleft\w*|\burheber\w*|\bdroits? d'auteurs?\b|\bdroit moral\b|"
+    r"\bderechos? de autor\w*|\bdiritt[oi] d'autore\b|\bdireitos? autora\w*|\bautorsk\w+|\bauteursrecht\w*|"
+    r"\bupphovsratt\w*|"
+    r"\bophavsret\w*|\bopphavsrett\w*|\btekijanoike\w*|\bszerzoi\w*|авторск\w+|版权|版權|著作[权權]|저작권|"
+    # rights
+    r"\brights?(?:holders?|owners?)\b|\brights\b|\brechte(?:inhaber\w*|lage|klarung|frei)\b|\b\w+rechte\b|"
+    r"\bkeine rechte\b|"
+    r"\brechte (?:\w+ )?(?:un\w+|offen|fehl\w+|pruf\w+|bei|liegen|gesichert|geklart|noch|tbc|tbd|\?)|\bdroits\b|"
+    r"\bdroit a l'image\b|\bderechos\b|\bdiritti\b|\bdireitos\b|\bprawa (?:do|autor|wylacz|maj)\w*|"
+    r"\brecht am \w+ bild\b|"
+    r"\bproperty rights?\b|\bright of publicity\b|\bright to be forgotten\b|\bresidual rights?\b|"
+    # permission, clearance and consent
+    r"\bpermissions?\b|\bauthori[sz]ation\b|\buncleared\b|\b(?:needs?|needed|requires?|awaiting|pending|no|missing|"
+    r"music|rights|"
+    r"legal) clearance\b|\bclearance (?:is )?(?:needed|required|pending|missing|open|tbc|outstanding)\b|"
+    r"\bgenehmig\w*|\berlaubnis\w*|\bzustimmung\w*|\beinwillig\w*|\bautorisation\w*|\bautorizac\w+|"
+    r"\bcon (?:el )?permiso\b|"
+    r"\bcon (?:il )?permesso\b|\bpermissao\b|\btoestemming\w*|\btillatelse\w*|\btilladelse\w*|\bzgody\b|\bsouhlas\w*|"
+    r"\bразрешени[яею]\w*|\bconsent(?:ed|s)?\b|\breleases? (?:form|missing|pending|un\w+)\b|"
+    r"\b(?:un)?signed releases?\b|\b(?:model|property|talent|location|minor) releases?\b|"
+    # what an owner is paid, or asks to be told
+    r"\broyalt(?:ies\b|y (?:free|bearing|due|rates?|based|payable))|\bcourtesy of\b|\bby courtesy\b|\bpor cortesia\b|"
+    r"\bgentile concessione\b|\baimable autorisation\b|\bfreundlich\w* genehmigung\b|\bby arrangement with\b|"
+    # protection
+    r"\bproprietary\b|\b(?:our|my|their|his|her|the) intellectual property\b|\binfringement\b|\bpirated\b|"
+    r"\bboot ?legs?\b|\bdmca\b|"
+    r"\btake ?downs? (?:request\w*|notices?|pending)\b|\btake down (?:this|the) (?:film|video|clip)\b|"
+    r"\b(?:tdm|tdmrep|c2pa|cawg|opt(?:ed|ing)? out (?:of|from) (?:ai|ml|training|tdm|data)|no ?(?:index|archive|"
+    r"snippet|imageindex)|"
+    r"nofollow|trainable|dmi|rsl)\b"
+)
+# What is said of using it, and of where it is from, without any of these words.
+_USE = (
+    r"(?:shar(?:e|ed|ing)|publish\w*|republish\w*|publication|re ?distribut\w+|distribut\w+|broadcast(?:ed|ing)?|"
+    r"re ?sales?|"
+    r"re ?sell|duplicat\w+|copy|copied|copying|reproduc\w+|re ?us(?:e|ed|ing)|scrap(?:e|ed|ing)|licen[cs]\w+|"
+    r"sub ?licen[cs]\w+|"
+    r"leak\w*|re ?host\w*|re ?post\w*|re ?upload\w*|public (?:release|use|display|view\w*|screening)|screening|"
+    r"tokeni[sz]\w+|"
+    r"commerce|profit)"
+)
+_ELSEWHERE = (
+    r"(?:you ?tube|netflix|television|tv|tik ?tok|instagram|facebook|vimeo|disney\w*|hulu|prime video|amazon prime|"
+    r"twitch|bbc\w*|"
+    r"itv|hbo\w*|twitter|reddit|telegram|whats ?app|(?:the )?(?:inter)?net|the web|online|dvds?|blu ?rays?|vhs|"
+    r"a movie|a film|"
+    r"movies|films|broadcast|air)"
+)
+_FORMS = (
+    # not to be used
+    rf"\b(?:do not|don't|dont|must not|may not|never|not to be|please don't|not for|no) (?:be )?(?:re ?)?{_USE}\b|"
+    r"\bdo not (?:air|release|stream|upload|download|post|forward|rip|show|view|open|process|ingest|index|embed|"
+    r"analy[sz]e|learn)"
+    r"(?: (?:this|it|these|publicly|online|from|anywhere|yet)\b|$)|\bnot (?:for|on) air$|\boff[ -]?limits\b|"
+    r"\boff the record\b|"
+    r"\b(?:nicht|keine?|nie) (?:\w+ ){0,3}?(?:weitergeb\w*|weitergegeben|veroffentlich\w*|verbreit\w*|nachnutz\w*|"
+    r"weiterverw\w*|weitergabe|lizenz\w*|ausstrahl\w*|hochlad\w*|kopier\w*)\b|\b(?:nachnutzung|weiterverwendung|"
+    r"weitergabe) "
+    r"(?:\w+ )?(?:aus|un|nicht)\w*|\bne pas (?:diffus|partag|publi|copi|reprodui|distribu|utilis|divulgu|revend|"
+    r"telecharg)\w*|"
+    r"\bdiffusion (?:restreinte|interdite|limitee)\b|\b(?:no|non|nao) (?:compart|difund|public|copiar|distribu|"
+    r"divulg|reprod|"
+    r"diffond|condivid|pubblic|copiare|riprodur|partilh|utiliz|revend)\w*|\bniet (?:\w+ ){0,2}?(?:delen|"
+    r"verspreiden|publiceren|"
+    r"kopieren|openbaar)\b|\bnie (?:rozpowszechn|udostepn|publikow|kopiow|powiel)\w*|\bне (?:для )?(?:распростран|"
+    r"публик|копир|"
+    r"показыв|передав)\w*|\b(?:far ej|far inte|skal ikke|ma ikke|ikke) (?:del|spr|kopier|public|vis)\w*|"
+    r"勿(?:传播|轉載|转载|使用|复制|下载|外传)|严禁|保密|机密|機密|非公開|取扱注意|複製|대외비|공유 ?금지|배포 ?금지|"
+    r"\btraining? ?[:=] ?(?:no|false|0)\b|\btrain ?[:=] ?(?:no|false|0|n)\b|"
+    r"\b(?:entrainement|entrenamiento|entrenar|addestramento|treinamento|treino|"
+    r"обучени\w+) (?:\w+ ){0,2}?(?:interdit\w*|no|"
+    r"prohibid\w+|proibid\w+|vietat\w+|запрещен\w*)\b|"
+    r"\b(?:anti|no) ?-?ai\b|\bai[ -]free zone\b|\b(?:no|without) bots\b|\bbots (?:are )?(?:forbidden|banned|out|"
+    r"prohibited)\b|"
+    r"\b(?:out of|not in|not for) (?:\w+ )?data ?sets?\b|\b(?:away|off) (?:from )?(?:\w+ )?models\b|\bno machines$|"
+    r"\bno (?:\w+ )?(?:digital )?(?:replicas?|doubles|likeness)\b|\b(?:likeness|residuals|"
+    r"union rules) (?:\w+ )?(?:use|appl\w+|"
+    r"reserved)\b|"
+    # only for some uses
+    r"\b(?:non ?profit|academic|scientific|educational|internal|promotional|teaching|school|charit(?:y|able)|news|"
+    r"press|class ?room|"
+    r"official|evaluation|redaktionell\w*|intern\w*|editorial) (?:use|usage|purposes?|verwendung|nutzung|gebrauch)\b|"
+    r"\b(?:usage|utilisation) (?:interne|editorial\w*|scientifique|pedagogique|scolaire)\b|\b(?:uso|solo|solamente|"
+    r"somente|apenas|"
+    r"soltanto) (?:interno|editorial\w*|didattico|educativo|investigac\w+|ricerca|pesquisa|academic\w+)\b|"
+    r"\bnur (?:fur|zu|zur|zum|intern\w*|redaktionell\w*) ?(?:\w+ ){0,2}?(?:unterricht\w*|forschung\w*|schul\w*|"
+    r"intern\w*|"
+    r"gebrauch|nutzung|zwecke?n?|ansicht|lehre)?$|\bдля служебного\b|\bfor (?:research|teaching|education|academic|"
+    r"scientific|"
+    r"comps?|reference|approval|position|charity|review)(?: (?:purposes?|use|only|copy))*$|\bexcl(?:uding|"
+    r"\.)? (?:the )?(?:us|usa|uk|"
+    r"eu)\b|\bexclusiv\w+ (?:to|rights|for|property|footage of)\b|\b(?:unless|except|where not?|"
+    r"if not) (?:where )?(?:otherwise )?"
+    r"(?:otherwise|noted|stated|indicated|marked)\b|\b(?:usa?|canada|uk) only\b|\bpd[ -](?:us|usa|canada|uk)\b|"
+    r"\bpublic domain in (?:the )?(?:us|usa|uk|canada|eu)\b|\bnot pd\b|\bembargo\w* \d|"
+    # of somebody else, or of nobody that is known
+    rf"\b(?:down ?loaded|ripped|recorded|captured|grabbed|screen ?record(?:ed|ing)|taken|stolen|sourced|borrowed|"
+    rf"clipped) "
+    rf"(?:\w+ ){{0,2}}?(?:from|off|of) {_ELSEWHERE}$|^(?:found (?:\w+ )?(?:on|from) )(?:the )?{_ELSEWHERE}$|"
+    r"^from (?:you ?tube|netflix|tik ?tok|instagram|facebook|vimeo|twitter|reddit|the internet)\b|"
+    r"\bscreen recording of\b|"
+    r"\b(?:web ?dl|web ?rip|hd ?cam|cam ?rip|bd ?rip|dvd ?(?:rip|scr)|hd ?tv ?rip|hd ?rip|vhs ?rip|telesync|"
+    r"you ?tube rip|"
+    r"blu ?ray rip|tv ?rip|off ?air recording)\b|\b(?:do not|don't|doesn't|not) own (?:this|it|the|any|rights)\b|"
+    r"\bi own nothing\b|"
+    r"\bno copyright intended\b|^(?:this is )?not (?:mine|ours|my (?:film|video|work|footage)|our (?:film|video|"
+    r"work|footage))$|"
+    r"\bcredits? (?:goes |go |belongs? )?to (?:the |its |their |all )?(?:\w+ )?(?:owners?|creators?|artists?)\b|"
+    r"\b(?:respective|rightful|original|its|their) owners?\b|^(?:this )?(?:film |video |footage )?belongs? to\b|"
+    r"\bunknown (?:owners?|authors?|sources?|rights ?holders?|origin|creators?)\b|\b(?:owner|author|source|"
+    r"rights ?holder|"
+    r"creator)s? (?:is |are |was )?(?:unknown|not known|not found|unidentified)\b|\b(?:who owns|whose is)\b|"
+    # of people who were not asked, or asked for it back
+    r"\b(?:nobody|no one|not|never|nicht|ungefragt) (?:was |were |\w+ )?(?:asked|signed|gefragt|informed)\b|"
+    r"\bwithout (?:their|her|his|our) knowledge\b|\b(?:secretly|covertly|heimlich) (?:filmed|gefilmt|recorded|"
+    r"taped|shot)\b|"
+    r"\b(?:filmed|recorded) (?:covertly|secretly)\b|\b(?:did not|didn't|do not|don't|does not|doesn't|"
+    r"never) (?:agree|want (?:this|"
+    r"it|to be)|consent)\w*|\b(?:patient|medical) (?:data|records?|videos?)\b|\b(?:hipaa|contains phi)\b|"
+    r"\b(?:art|article|artikel) (?:17|21) (?:\w+ )?(?:dsgvo|gdpr|rgpd)\b|\b(?:22|23) kug\b|\b(?:erasure|"
+    r"deletion) request\w*|"
+    r"\b(?:legal hold|under litigation|sub judice|court order|in dispute)\b|^(?:please )?delete(?: (?:me|this|it))?$|"
+    r"^(?:to be deleted|zu loschen|a supprimer|para borrar|da cancellare|te verwijderen|loschen)$|"
+    # kept inside, or for later
+    r"\bcopyright (?:\w+ )?(?:disputes?|claims?|strikes?|status|to be|unclear|unknown|pending|violation\w*)\b|"
+    r"\b(?:intern\w{0,5}|wewnetrzn\w*|sisais\w*|belso|внутренн\w+) (?:\w+ )?(?:gebruik|bruk|brug|kayt\w+|uzyt\w+|"
+    r"pouzit\w*|"
+    r"hasznal\w*|пользован\w*|использован\w*)\b|内部使用|社内|外秘|사내용|\b(?:keep|stays?) (?:this |"
+    r"it )?(?:strictly )?(?:private|"
+    r"confidential|secret)\b|\bdo not make (?:this |it )?public\b|^(?:\w+ )?private recording$|"
+    r"^for (?:the )?(?:family|friends)\b|"
+    r"\bfreigabe (?:\w+ )?(?:steht|fehlt|offen|aus)\b|\bnicht freigegeben\b|\bgesperrt\b|\bsperr(?:frist|vermerk|"
+    r"en)\b|"
+    r"\bnur (?:nach|mit) (?:\w+ ){0,2}?(?:absprache|rucksprache|quellenangabe|anfrage)\b|\busage restreint\b|"
+    r"\baccord (?:requis|necessaire)\b|\briservato a\w*\b|\bniet voor publicatie\b|\b(?:pending|awaiting|"
+    r"after) (?:\w+ )?"
+    r"(?:legal|lawyers?|review|approval|signature)\b|\blegal (?:has not|hasn't|did not|must|to) (?:approve|clear|"
+    r"check|sign)\w*|"
+    r"\b(?:parents?|guardians?|subjects?|participants?|models?|actors?|actress|talent|performers?) (?:has |"
+    r"have )?(?:refused|"
+    r"withdrew|withdrawn|objected|declined|(?:did|has|have) not (?:sign|agree|consent)\w*)\b|\bdata subjects?\b|"
+    r"\b(?:gdpr|dsgvo|rgpd)\b|\bretention (?:period |date )?(?:expire\w*|ends?|over)\b|"
+    r"\b(?:excerpt|extract(?:ed)?|clip|scene|taken|bought|reuploaded|mirrored) (?:from|of) (?:a|an|"
+    r"the) (?:\w+ ){0,2}?(?:movie|"
+    r"series|show|broadcast|blu ?ray|dvd|stock (?:site|library|agency)|deleted video|tv \w+)\b|\bnot my (?:content|"
+    r"upload)\b|"
+    r"\bre ?uploaded$|\b(?:material|footage|film|video|content) belongs to\b|\bnot (?:\w+ )?training (?:data|"
+    r"material)\b|"
+    r"\bno (?:\w+ )?training (?:data|material)\b|\b(?:keep|stay) (?:\w+ )?ai (?:\w+ )?(?:away|out|off)\b|"
+    r"\bai (?:use|usage) ?: ?ask\b|"
+    r"\bno machines? (?:may|can|must|shall)\b|\b(?:do not|don't) (?:post|upload|put) this\b|"
+    # money that is due, and words to ask first
+    r"\b(?:invoice|budget|fee|honorar|rechnung|buy ?out) (?:is )?(?:unpaid|pending|offen|due|outstanding)\b|^unpaid$|"
+    r"\bprice on request\b|\b(?:please )?ask (?:me |us )?(?:first|before)\b|^(?:please )?ask$|"
+    r"\bto use this (?:film|video|clip|"
+    r"footage)\b|\bneed to know\b|\bnot to leave\b|\bexport controlled\b"
+)
+_WHOLE = re.compile(  # as a whole sentence, where it says what somebody decided, or what kind of copy it is
+    r"(?:for (?:position|official use) only|fpo|fouo|comps?|(?:low res )?proof|preview copy|watermark : preview|"
+    r"trial version|"
+    r"(?:trade|company|business) secret|top secret|secret|secr\w+|betriebsgeheimnis\w*|geschaftsgeheimnis\w*|"
+    r"geheim|intern\w{0,3}|"
+    r"nur intern|verschlusssache|vs nfd|noforn|itar|ear99|ntk|cui|дсп|секретно|конфиденциально|gizli\w*|titkos|"
+    r"bizalmas|tajne|"
+    r"duverne|salainen|luottamuksellinen|fortrolig\w*|konfident\w+|hemlig\w*|salassa pidettava|tajno|סודי|سري|비밀|"
+    r"机密|極秘|秘密|"
+    r"unreleased|leaked|poisoned|glazed|nsfl|dmi prohibited\w*|noindex|nofollow|noarchive|nosnippet|"
+    r"max image preview : none|"
+    r"editorial|educational|academic|for sale|ppv|pay per view|paid content|delete|objection|widerspruch|"
+    r"abandonware|out of print|"
+    r"cc|creative commons|cc ?by ?n[cd]\w*|ccbyn\w+|gfdl|gnu free documentation licen[cs]e|art libre|gpl|agpl|rf|"
+    r"rr|rights ready|"
+    r"unterrichtszwecke|fur forschungszwecke|research purposes|no signature|not data|nicht gefragt|"
+    r"hands off (?:\w+ )*\w+|"
+    r"(?:only(?:fans)?|patreon) ?(?:exclusive)?|(?:bbc|\w+) exclusive|"
+    r"(?!(?:audio|video|sound|picture|image|vocals?|music|background|foreground|test|"
+    r"your eyes) only)(?:\w+ ){1,4}only)"
+)
+# What the same words mean in a sentence that is about something else, or that takes nothing away.
+_HARMLESS = (
+    r"\b(?:driv\w+|driver'?s|fishing|hunting|marriage|pilot'?s?|gun|dog|tv|liquor|trade|shop) licen[cs]e\w*|"
+    r"\blicen[cs]e plates?\b|\blicen[cs]ed (?:to kill|drivers?|pilots?|nurses?|guides?|premises|bars?|victuall\w+)\b|"
+    r"\blicen[cs]e to \w+\b|\b(?:poetic|artistic) licen[cs]e\b|\bunlicen[cs]ed (?:taxi|drivers?|cabs?|dentists?|"
+    r"doctors?)\b|"
+    r"\bthe copyright (?:office|library|debate|law)\b|\b(?:us |uk |its |the )?copyright (?:has |"
+    r"was )?(?:not renewed|expired|"
+    r"lapsed|waived)\b|\bno known copyright restrictions?\b|\bno copyright\b(?! infring| intend)|\bcopyright free\b|"
+    r"\b(?:human|civil|womens?|women's|womans?|children'?s|animals?|gay|lgbt\w*|trans|equal|voting|workers?'?|"
+    r"labou?r|land|"
+    r"water|riparian|patients?'?|fathers?'?|minority|indigenous|disability|squatters?'?|bill of|last|union|"
+    r"states?'?) "
+    r"rights\b|\brights (?:of (?:way|man|passage|women|nature|the child)|and wrongs?|activists?|march\w*|movement|"
+    r"protest\w*|"
+    r"rall(?:y|ies)|campaign\w*)\b|\b(?:to|set\w*|puts?|dead|bang) (?:things? )?(?:to )?rights\b|"
+    r"\bmenschenrechte\b|\b(?:frauen|burger|grund|kinder|tier|arbeiter|wahl)rechte\b|\bdroits (?:humains|"
+    r"de l'homme|des "
+    r"(?:femmes|enfants|animaux)|civi\w+)\b|\bderechos (?:humanos|civiles|de (?:las? mujer(?:es)?|los ninos))\b|"
+    r"\bdiritti (?:umani|civili|delle donne)\b|\bdireitos (?:humanos|civis|das? mulher(?:es)?)\b|"
+    r"\bno rights reserved\b|"
+    r"\b(?:get|gets|got|gives?|gave|asks?|asked|has|have|had) permission to (?!use|film|show|publish|copy)\w+|"
+    r"\bpermission to "
+    r"(?:land|speak|leave|enter|go|come|board)\b|\bage of consent\b|\b(?:a|the|his|her|their|"
+    r"new) (?:\w+ )?licen[cs]e for a\b|"
+    r"\blicen[cs]ed (?:\w+ )?(?:pilots?|drone|taxi|electrician\w*|plumber\w*)\b|"
+    r"\bproperty rights in\b|"
+    r"\brights for all\b|\b(?:for|demand\w*|fight\w*|fought|claim\w*) (?:for )?(?:our|your|their|his|her) rights?\b|"
+    r"\brights of (?:\w+ )?(?:animals|workers|children|people)\b|"
+    r"\b(?:filmed|shot|taken|recorded|made|flown|entered|flying|filming) (?:\w+ ){0,4}?(?:with|by) (?:\w+ ){0,3}?"
+    r"(?:permission|consent)\b|\b(?:with|has|have|had|gave|given|obtained|by) (?:\w+ ){0,3}?consent\b|"
+    r"\b(?:no|without) (?:\w+ )?(?:permission|consent|model release|property release|release|licen[cs]e|clearance|"
+    r"attribution|"
+    r"authori[sz]ation)s? (?:is |are |was )?(?:required|needed|necessary)\b|\bconsent(?:ed)? (?:is |was |"
+    r"of (?:all |the )?"
+    r"(?:people|persons|participants) )?(?:given|obtained|on file|recorded)\b|\b(?:model|property|talent) released?s?"
+    r"(?: (?:form )?(?:on file|signed|available|yes|obtained))?$|\b(?:dogs?|pets?|cars?|bikes?|visitors?|children|"
+    r"cameras?|"
+    r"smoking|swimming|parking|entry|photography|filming|drones?) (?:are |is )?(?:not )?(?:allowed|permitted)\b|"
+    r"\b(?:security|road|ground|height|water|tree|land|mine|jungle|slum|forest|snow|sale) clearances?\b|"
+    r"\b(?:ai|ml|tdm|training|reuse|use|commercial use|derivatives|modifications?|sharing|"
+    r"copying) (?:and (?:\w+ )?\w+ )?(?:is |"
+    r"are )?(?:also |explicitly )?(?:allowed|permitted|welcome|authori[sz]ed)\b|\b(?:free to|freely) (?:use|share|"
+    r"licen[cs]ed)\b|"
+    r"\bautoriz\w+ (?:la|el|o) (?:\w+ )?(?:entrada|paso)\b|\bbicentennial\b|\bzgoda buduje\b"
+)
+_SOME_RIGHTS = re.compile(r"(?i)\bsome rights (?:are )?reserved\b")  # as Creative Commons puts it
+_WHOLE_WORDS = 6  # that a sentence of `_WHOLE` has at most
+_CREATIVE_COMMONS = re.compile(r"\bcc\b|creative ?commons")
+_SENTENCE = re.compile(r"[.!?](?=\s|$)|[|;\n\r•·()\[\]{}\"“”„]|\s[-–—/]\s")
+_LEAD = re.compile(
+    r"(?i)^\W*(?:(?:this|the|our|my|all|these|whole) )*(?:(?:films?|videos?|works?|clips?|footage|media|files?|"
+    r"content|material|"
+    r"recordings?|images?|pictures?|music|sound|soundtrack|text|captions?)\b(?: and (?:music|sound|"
+    r"captions?))? ?)?(?:is |are )?"
+    r"(?:made )?(?:(?:dual |multi )?licen[cs]ed|released|available|published|distributed|shared|offered|provided)? ?"
+    r"(?:under|as|into|in|on|with|by|:|=|-)? ?(?:(?:the|a|an|this) )?(?:terms of (?:the )?)?(?:licen[cs]e ?[:=-]? ?)?"
+)
+_TAIL = re.compile(r"(?i)[\s,]*\b(?:public )?(?:licen[cs]e[ds]?|waiver|dedication)?\W*$")
+
+
+def unclear(text: str) -> str | None:
+    """The sentence of a text that speaks of rights in words that are not understood, quoted; None where there is "
+    "none."""
+    text = text[:MAX_CELL]
+    sentences = [sentence for sentence in _SENTENCE.split(text) if sentence.strip()]
+    if len(sentences) > 1 and not any(_speaks(form) for form in _readings(text)):  # as most of them
+        sentences = [sentence for sentence in sentences if len(sentence.split()) <= _WHOLE_WORDS]
+    commons = _CREATIVE_COMMONS.search(readable(text)) is not None
+    for sentence in sentences:
+        readings = _readings(_SOME_RIGHTS.sub("", sentence) if commons else sentence)
+        decided = any(_WHOLE.fullmatch(form) or _patterns().forms.search(form) for form in readings)
+        topic = None if decided else _topic(readings)
+        if not decided and topic is None:
+            continue
+        if decided or not (_names_a_licence(sentence) or _names_an_owner(sentence, topic)):
+            return quoted(sentence.strip(" .,:-"))
+    return None
+
+
+def _readings(text: str) -> tuple[str, ...]:
+    """Words with one space between two, as they are and with letters that look like Latin ones."""
+    forms = (readable(text),) if text.isascii() else (readable(text), latin(readable(text)))
+    return tuple(dict.fromkeys(" ".join(re.sub(r"[^\w':=]+|_", " ", form).split()) for form in forms))
+
+
+def _speaks(form: str) -> bool:
+    return _patterns().topics.search(form) is not None or _patterns().forms.search(form) is not None
+
+
+def _topic(readings: Iterable[str]) -> str | None:
+    """The word by which a sentence speaks of rights, where it does not mean something else there."""
+    topics = _patterns().topics
+    hits = (topics.search(_patterns().harmless.sub(" ", form)) for form in readings if topics.search(form))
+    return next((hit[0] for hit in hits if hit is not None), None)
+
+
+def _names_a_licence(sentence: str) -> bool:
+    """Whether what is said of rights is the name of a licence, with or without the words that lead to one."""
+    pieces = [piece for piece in re.split(r",\s|\s(?=https?://)", sentence) if _topic(_readings(piece)) is not None]
+    return all(any(map(_is_licence, _forms(piece))) for piece in (pieces or [sentence]))
+
+
+def _forms(piece: str) -> tuple[str, ...]:
+    lead = _LEAD.sub("", piece)
+    return piece.strip(), lead.strip(), _TAIL.sub("", lead).strip(), _TAIL.sub("", piece).strip()
+
+
+def _is_licence(words: str) -> bool:
+    if not words or len(words) > 200:
+        return False
+    licence = read_licence(words)
+    return licence.problem is None and licence.spdx != UNKNOWN
+
+
+def _names_an_owner(sentence: str, topic: str | None) -> bool:
+    """Whether it is a notice of copyright that holds names."""
+    if topic != "copyright":
+        return False
+    signed = re.search(r"[©℗]|\(\s*[cpCP]\s*\)|\b(?:1[89]|20)\d\d\b", sentence) is not None
+    return names_somebody(sentence if signed else re.sub(r"(?i)\bcopyright(?: by)?\b", " ", sentence))
+
+
+class _Patterns(NamedTuple):
+    topics: re.Pattern[str]
+    harmless: re.Pattern[str]
+    forms: re.Pattern[str]
+
+
+@functools.cache
+def _patterns() -> _Patterns:
+    return _Patterns(re.compile(_TOPICS), re.compile(_HARMLESS), re.compile(_FORMS))
