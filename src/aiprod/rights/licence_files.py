@@ -6,18 +6,25 @@ not understood denies them all: what it says might be no.
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
 from aiprod.errors import AiprodError
 from aiprod.rights.licence_words import UNKNOWN, Licence, quoted, read_licence
+from aiprod.rights.licences import judge_licence
+from aiprod.rights.owners import names_somebody
+from aiprod.rights.right import Right
 from aiprod.rights.tables import text_of
 from aiprod.rights.training_opt_outs import MAX_CELL, objection
+from aiprod.rights.unclear_words import named_licence, unclear
 
 MAX_TEXT = 1 << 17  # bytes of a text that are read
 _NAME = re.compile(
-    r"(un)?licen[cs]es?|licen[cs]ing|copying|copyrights?|rights|usage|terms|tos|eula|legal|lizenz|nutzungsbedingungen|"
+    r"(un)?licen[cs]es?|licen[cs]ing|copying|copyrights?|rights|usage|terms|tos|eula|legal|lizenz|"
+    r"nutzungsbedingungen|"
     r"licencia|permissions?|rechte|lizenzen|nutzungsrechte|droits|derechos|diritti|direitos|restrictions"
 )
 _ENDING = re.compile(
@@ -25,6 +32,15 @@ _ENDING = re.compile(
 )
 _LEGAL_TEXT = 450  # characters below a title from which on a text is the licence itself, not somebody's remark
 _TITLE_LINES = 4
+_LABEL = (
+    r"(?:media[ _-]?|film[ _-]?|video[ _-]?|content[ _-]?|dc:|dcterms:|cc:|spdx-)?(?:licen[cs]es?(?:-identifier)?|"
+    r"rights|"
+    r"usage[ _-]?(?:terms|rights)|terms[ _-]of[ _-]use|lizenz|nutzungsrechte|licencia|licenza|licence d'utilisation)"
+)
+_LABELLED = re.compile(
+    rf"(?im)^[\s#>*{{<\"'|-]*{_LABEL}[\"'>*_]*[ \t]*[:=>][ \t]*[\"'`*_]*(\S.{{0,200}}?)[ \t\"'`*_,;}}]*$"
+)
+_HEADING = re.compile(rf"(?im)^(?:#+[ \t]*{_LABEL}[ \t:]*#*[ \t]*$|{_LABEL}[ \t]*\n[=-]{{3,}}[ \t]*$)")
 
 
 def is_licence_name(path: PurePath | str) -> bool:
@@ -35,11 +51,64 @@ def is_licence_name(path: PurePath | str) -> bool:
 
 
 def against(name: str, content: bytes) -> str | None:
-    """What a text says against training, in words for a person; None where it says nothing."""
-    text = content[:MAX_TEXT].decode("utf-8", "replace")
+    """What a text says against training, in words for a person; None where it says nothing.
+
+    A licence that it states behind a label, or under a heading, says so where it is not understood, or forbids it.
+    """
+    text = decoded(content)
+    if text is None:
+        return None
+    return against_in(name, text) or next(
+        (
+            f"{quoted(name)} states {quoted(words)}: {why}"
+            for words in _stated_licences(text)
+            if (why := _why_not(words)) is not None
+        ),
+        None,
+    )
+
+
+def against_in(name: str, text: str) -> str | None:
+    """What words say against training, as :func:`against`, whatever stands behind labels."""
     pieces = (text[at : at + MAX_CELL] for at in range(0, len(text), MAX_CELL // 2))
     stated = next((words for piece in pieces if (words := objection(piece)) is not None), None)
-    return f"{quoted(name)} says {stated}" if stated is not None else None
+    return None if stated is None else f"{quoted(name)} says {stated}"
+
+
+def decoded(content: bytes) -> str | None:
+    """The text of a file, of which :data:`MAX_TEXT` bytes are read; None where it is none."""
+    content = content[:MAX_TEXT]
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return content.decode("utf-16", "replace")
+    odd, even = content[1:2000:2].count(0), content[0:2000:2].count(0)
+    if max(odd, even) * 5 > len(content[:2000]) and min(odd, even) == 0:  # without its mark
+        return content.decode("utf-16-le" if odd else "utf-16-be", "replace")
+    return None if b"\0" in content else content.decode("utf-8", "replace")
+
+
+def _stated_licences(text: str) -> Iterator[str]:
+    """What stands behind a label such as ``License:``, and below a heading of that name."""
+    for line in _LABELLED.finditer(text):
+        if "rights" in line[0].lower().split(line[1].lower())[0] and names_somebody(line[1]) and not line[1].islower():
+            continue  # whose they are, as in `Rights: Ada Example`
+        yield re.sub(r"</[\w:.-]*>?$|\s#.*$", "", line[1]).strip(" \t\"'`*_,;<>{}[]")
+    for heading in _HEADING.finditer(text):
+        below = re.split(r"(?m)^(?:#|[=-]{3})", text[heading.end() : heading.end() + _LEGAL_TEXT], maxsplit=1)[
+            0
+        ].strip()
+        yield below if below else "nothing"
+
+
+def _why_not(words: str) -> str | None:
+    """Why a licence that a text states permits no training, or cannot be known to; None where it may."""
+    if not words or re.fullmatch(r"(?i)(?:see|in) (?:the )?(?:file )?`?(?:licen[cs]e|copying)\S*(?: file)?\W*", words):
+        return None  # which is read itself
+    sentences = [sentence for sentence in re.split(r"[\n;]|\.\s", words) if sentence.strip()]
+    known = [licence for each in sentences if (licence := named_licence(each)) is not None]
+    if not known or unclear(words) is not None:
+        return "which is not understood as a licence"
+    denied = (judge_licence(spdx) for spdx in known)
+    return next((finding.why for finding in denied if finding.right == Right.DENY), None)
 
 
 def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:

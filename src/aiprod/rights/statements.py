@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiprod.errors import AiprodError
-from aiprod.rights.columns import PEOPLE, field_of, is_plain_flag
-from aiprod.rights.licence_words import RESERVED, UNKNOWN, all_of, quoted, read_licence
+from aiprod.rights.columns import OF_OWNERS, PEOPLE, field_of, is_plain_flag, plain_column
+from aiprod.rights.licence_words import OWN, RESERVED, UNKNOWN, all_of, quoted, read_licence
 from aiprod.rights.training_opt_outs import MAX_CELL, objection, readable
 from aiprod.rights.unclear_words import unclear
 
@@ -63,6 +63,24 @@ _REFUSED = re.compile(  # as a whole cell: what somebody decided about the film,
     r"not (approved|cleared|permitted|allowed|usable)|"
     r"verboten|gesperrt|abgelehnt|interdit|refuse|prohibido|proibido|vietato)"
 )
+_NO_OWNER = re.compile(  # as a whole cell in a column for the owner: whoever it is, it is not who made the table
+    r"(?:(?:it is |is )?(?:unknown|unclear|not known|undetermined|unbekannt|unklar|inconnue?|desconocid[oa]|"
+    r"sconosciut[oa]|"
+    r"onbekend|okand|nieznany|none|nobody|no one|n a|tb[cd]|orphan|various|several|multiple|diverse|divers|others?|"
+    r"(?:a )?(?:third|3rd) part(?:y|ies)|some(?:body|one) else|not (?:us|me|mine|ours)|(?:the |our |a )?(?:client|"
+    r"customer|"
+    r"kunde|agency|broadcaster|distributor|label|studio|publisher)))?"
+)
+_MEDIA_HOUSES = re.compile(  # which make no film that somebody hands in as their own
+    r"\b(?:bbc|itv|channel 4|sky (?:news|sports)|disney|pixar|lucasfilm|marvel|warner|universal pictures|paramount|"
+    r"sony pictures|columbia pictures|20th century|netflix|amazon studios|hbo|nbc\w*|cbs|cnn|fox news|msnbc|c span|"
+    r"pbs|espn|"
+    r"abc news|zdf|ard|orf|srf|rtl|prosieben|tf1|france televisions|canal|m6|gaumont|pathe|studiocanal|rai|"
+    r"mediaset|rtve|"
+    r"atresmedia|televisa|globo|nhk|cctv|kbs|mbc|al jazeera|dreamworks|lionsgate|mgm|viralhog|storyful|"
+    r"jukin(?: media)?|"
+    r"newsflare|caters|swns|framestock|artbeats|dissolve|nimia|unsplash|pexels|pixabay|mixkit|coverr|videvo)\b"
+)
 _MAX_NAME = 200  # characters of a licence in a column that is not known
 _FREE = ("title", "description", "attribution")  # that are about something else, or name somebody
 _WORDS = ("title", "description", "license_evidence", "attribution", "origin", "url")
@@ -90,6 +108,9 @@ def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
         del cells[PEOPLE]  # the basis that they ask for is stated
     single = [_single(name, column, value, where) for name, texts in cells.items() for column, value in texts]
     statement = merged([*single, {"objections": heard}])
+    if OWN in str(statement.get("media_license")) and (house := _house(str(statement.get("attribution", "")))):
+        why = f"it is said to be your own, and to be owed to {quoted(house)}: name its licence"
+        statement = merged([statement, {"objections": [why]}])
     if "repo" in cells:
         parts = [str(cells[name][0][1]).strip() for name in ("repo", "path") if name in cells]
         commit = f"@{str(cells['commit'][0][1]).strip()}" if "commit" in cells else ""
@@ -97,6 +118,12 @@ def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
             [":".join(parts) + commit, *([statement["origin"]] if "origin" in statement else [])]
         )
     return statement
+
+
+def _house(credit: str) -> str | None:
+    """The broadcaster, studio or agency that a credit names."""
+    hit = _MEDIA_HOUSES.search(" ".join(re.sub(r"[\W_]+", " ", readable(credit)).split()))
+    return None if hit is None else hit[0]
 
 
 def _texts(value: Any) -> list[str]:
@@ -245,6 +272,9 @@ def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
     against = objection(f"credit {text}" if name == "attribution" else text) if name in _WORDS else None
     if against is None and name in _FREE:
         against = unclear(text)
+    if against is None and name == "attribution" and plain_column(column) in OF_OWNERS:
+        bare = " ".join(re.sub(r"[\W_]+", " ", readable(text)).split())
+        against = quoted(text) if _NO_OWNER.fullmatch(bare) else None
     return {name: text} | ({"objections": [f"{column} says {against}"]} if against else {})
 
 

@@ -22,7 +22,9 @@ from aiprod.rights.licence_words import quoted
 from aiprod.rights.training_opt_outs import objection
 
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson"}
-SPREADSHEETS = {".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".fods", ".numbers", ".psv", ".ssv", ".tab"}
+SPREADSHEETS = {".xlsx", ".xls", ".xlsm", ".xlsb", ".xltx", ".xlt", ".ods", ".fods", ".ots", ".numbers", ".gsheet"} | {
+    *(".psv", ".ssv", ".tab", ".slk", ".sylk", ".dif", ".wk1", ".wks", ".dbf", ".mdb", ".accdb", ".sqlite", ".sqlite3")
+}
 PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}  # behind a table's ending
 _DELIMITERS = ",;\t|"
 _MAX_DEPTH = 32

@@ -252,7 +252,8 @@ _WHOLE_WORDS = 6  # that a sentence of `_WHOLE` has at most
 _CREATIVE_COMMONS = re.compile(r"\bcc\b|creative ?commons")
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|[|;\n\r•·()\[\]{}\"“”„]|\s[-–—/]\s")
 _LEAD = re.compile(
-    r"(?i)^\W*(?:(?:this|the|our|my|all|these|whole) )*(?:(?:films?|videos?|works?|clips?|footage|media|files?|"
+    r"(?i)^\W*(?:(?:this|the|our|my|all|these|whole) )*(?:(?:films?|videos?|works?|clips?|footage|data ?sets?|data|"
+    r"media|files?|"
     r"content|material|"
     r"recordings?|images?|pictures?|music|sound|soundtrack|text|captions?)\b(?: and (?:music|sound|"
     r"captions?))? ?)?(?:is |are )?"
@@ -301,7 +302,7 @@ def _topic(readings: Iterable[str]) -> str | None:
 def _names_a_licence(sentence: str) -> bool:
     """Whether what is said of rights is the name of a licence, with or without the words that lead to one."""
     pieces = [piece for piece in re.split(r",\s|\s(?=https?://)", sentence) if _topic(_readings(piece)) is not None]
-    return all(any(map(_is_licence, _forms(piece))) for piece in (pieces or [sentence]))
+    return all(named_licence(piece) is not None for piece in (pieces or [sentence]))
 
 
 def _forms(piece: str) -> tuple[str, ...]:
@@ -309,11 +310,16 @@ def _forms(piece: str) -> tuple[str, ...]:
     return piece.strip(), lead.strip(), _TAIL.sub("", lead).strip(), _TAIL.sub("", piece).strip()
 
 
-def _is_licence(words: str) -> bool:
+def named_licence(sentence: str) -> str | None:
+    """The licence that a sentence names, as SPDX writes it, with or without the words that lead to it."""
+    return next((spdx for form in _forms(sentence) if (spdx := _licence(form)) is not None), None)
+
+
+def _licence(words: str) -> str | None:
     if not words or len(words) > 200:
-        return False
+        return None
     licence = read_licence(words)
-    return licence.problem is None and licence.spdx != UNKNOWN
+    return licence.spdx if licence.problem is None and licence.spdx != UNKNOWN else None
 
 
 def _names_an_owner(sentence: str, topic: str | None) -> bool:

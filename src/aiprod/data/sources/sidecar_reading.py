@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -13,13 +14,22 @@ from aiprod.base.params import validate
 from aiprod.data.sources.folder_reservations import rules_below
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, is_spreadsheet, merge_records
 from aiprod.errors import AiprodError
-from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
+from aiprod.media.discovery import files_below, is_media, key_of, named_like_a_document, problem_of
 from aiprod.media.training_mining import statement_beside
 from aiprod.rights.columns import field_of
+from aiprod.rights.copies import original_name
 from aiprod.rights.declarations import SidecarRecord
-from aiprod.rights.embedded import statement_from_xmp
-from aiprod.rights.licence_files import MAX_TEXT, against, is_licence_name, statement_from_licence_file
+from aiprod.rights.embedded import against_training, statement_from_xmp
+from aiprod.rights.licence_files import (
+    MAX_TEXT,
+    against,
+    against_in,
+    decoded,
+    is_licence_name,
+    statement_from_licence_file,
+)
 from aiprod.rights.licence_words import quoted
+from aiprod.rights.office_documents import ENDINGS, office_words
 from aiprod.rights.statements import OF_RIGHTS, fields_of
 from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
 from aiprod.rights.training_opt_outs import objection
@@ -34,9 +44,13 @@ _BETWEEN = re.compile(  # two names in one cell
 )
 _OF_WHICH = "say in one what holds for which file"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
-_TEXTS = {".txt", ".md", ".rst", ".adoc", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini", ".nfo", ""} | {
-    ".description"
-}  # of which only what speaks against training is heard
+_FILM = re.compile(  # by their names films, sounds, arrays and archives, whose words are read elsewhere if at all
+    r"\.(?:mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|wmv|asf|flv|f4v|mxf|ogv|3gp|ogg|wav|flac|mp3|m4a|aac|opus|aiff?|"
+    r"npy|npz|pt|safetensors|tar|zip)",
+    re.IGNORECASE,
+)
+_PICTURE = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|exr|dpx|svgz)", re.IGNORECASE)
+_SHORTCUT = re.compile(r"\.(?:url|webloc|desktop)", re.IGNORECASE)  # where a film was taken from
 PACKETS = {".xmp", ".c2pa"}  # that speak of the film they are named like
 _OF_REUSE = {".license", ".licence"}  # behind a film's name: which licence it has (https://reuse.software)
 _OF_A_FOLDER = {
@@ -53,6 +67,8 @@ _OF_A_FOLDER = {
     "index",
     "source",
 }
+_ADDRESS = re.compile(r"https?://[^\s<>\"]{1,500}")
+_MARK = re.compile(r"ai|ml|train|tdm|llm", re.IGNORECASE)  # in the names of hidden files that may be marks
 _SPDX_TAG = re.compile(r"(?im)^\W*SPDX-License-Identifier:[ \t]*(\S.*?)\s*(?:-->|\*/)?\s*$")
 
 
@@ -94,11 +110,18 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without
         ):
             for name, record in _said_by_reuse(path, bearers, sidecars).items():
                 statements.setdefault(name, []).append(record)
-        elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
-            _text(path, folder, names, stems, sidecars)
-        elif is_spreadsheet(path.name):
+        elif _SHORTCUT.fullmatch(path.suffix) and (bearers := _bearers(path, folder, names, stems)):
+            for name in bearers:
+                statements.setdefault(name, []).append(SidecarRecord(url=_address_in(path)))
+        elif is_spreadsheet(original_name(path.name)):
             why = f"{quoted(path.name)} may speak of it, and is not read: {_AS_CSV}"
             sidecars.sheets.setdefault(_place(path, folder), f"sidecar: {why}")
+            _text(path, folder, names, stems, sidecars)
+        elif path.suffix.lower() in TABLES | OBJECTS or _FILM.fullmatch(path.suffix):
+            continue
+        elif not _copy_of_sidecar(path, folder, names, stems, sidecars):
+            _text(path, folder, names, stems, sidecars)
+    _enter_marks(folder, files, sidecars)
     sidecars.sites = rules_below(folder, files)
     sidecars.records = {name: merge_records(records) for name, records in statements.items()}
     return sidecars
@@ -195,6 +218,10 @@ def _said_in(
             except AiprodError as error:
                 sidecars.unread[key] = error.what
                 sidecars.folder_problems.setdefault(place, f"sidecar: {error.what}")
+        elif path.name != "tdmrep.json" and (why := _against_within(value, path.name)) is not None:
+            sidecars.folder_problems.setdefault(
+                _place(path, folder), f"sidecar: {quoted(path.name)}: {why}; {_OF_WHICH}"
+            )
         return {}
     try:
         if not isinstance(value, dict):
@@ -221,7 +248,8 @@ def statement_from_packet(name: str, content: bytes) -> dict[str, Any]:
 
 
 def _lines_within(name: str, value: Any, sidecars: Sidecars) -> list[TableLine] | None:
-    """The lines of a JSON object that has films as keys, or a list of them under a key, where they speak of rights."""
+    """The lines of a JSON object that has films as keys, or a list of them under a key, where they speak of "
+    "rights."""
     if not isinstance(value, dict):
         return None
     lists = [entry for inner in value.values() if isinstance(inner, list) for entry in inner if isinstance(entry, dict)]
@@ -233,6 +261,30 @@ def _lines_within(name: str, value: Any, sidecars: Sidecars) -> list[TableLine] 
     ]
     spoken = [line for line in lines if any(_of_rights(column, name) for column, _ in line.cells)]
     return spoken or None
+
+
+def _against_within(value: Any, where: str) -> str | None:
+    """What licences and reservations that stand anywhere in a JSON value say against training."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        if not isinstance(one, dict):
+            continue
+        cells = [(key, cell) for key, cell in one.items() if _of_licence(key, where) and isinstance(cell, str | int)]
+        try:
+            if (why := against_training(fields_of(cells, where))) is not None:
+                return why.partition("; if it is")[0]
+        except AiprodError as error:
+            return error.what
+    return None
+
+
+def _of_licence(column: str, where: str) -> bool:
+    try:
+        return field_of(column, where) in ("media_license", "tdm_reservation")
+    except AiprodError:  # one that is not known: what it is the name of is not known either
+        return False
 
 
 def _speaks_of_folder(path: Path) -> bool:
@@ -252,13 +304,8 @@ def _text(
 ) -> None:
     """Enter what a text says: of the film that it is named like, else of all films in its folder."""
     key = key_of(path, folder)
-    stem = film_name(key).removesuffix(path.suffix)
-    own = (
-        [name for name in names.get(stem) or stems.get(stem, []) if not name.endswith(path.suffix)]
-        if path.suffix
-        else []
-    )
-    if not own and is_licence_name(path) and is_document(path):
+    own = _bearers(path, folder, names, stems)
+    if not own and is_licence_name(original_name(path.name)) and not _is_media(path):
         _said_of_folder(path, folder, sidecars)
     elif (said_no := _against(path)) is not None:
         sidecars.problems.update(dict.fromkeys(own, f"sidecar: {said_no}"))
@@ -267,12 +314,85 @@ def _text(
             sidecars.unread[key] = said_no
 
 
+def _bearers(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]]) -> list[str]:
+    """The films that a document is named like: ``a.mp4.txt``, ``a.txt`` and ``a.en.srt`` speak of ``a.mp4``."""
+    place = PurePosixPath(film_name(key_of(path, folder)))
+    place = place.with_name(original_name(place.name))
+    ending = place.suffix
+    while place.suffix:
+        place = place.with_suffix("")
+        own = [name for name in names.get(str(place)) or stems.get(str(place), []) if not name.endswith(ending)]
+        if own:
+            return [name for name in own if _FILM.fullmatch(PurePosixPath(name).suffix)] or own
+    return []
+
+
+def _address_in(path: Path) -> str | None:
+    """The address that a shortcut leads to."""
+    try:
+        with open_file(path) as file:
+            found = _ADDRESS.search(file.read(MAX_TEXT).decode("utf-8", "replace"))
+    except OSError:
+        return None
+    return None if found is None else found[0]
+
+
+def _copy_of_sidecar(
+    path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], sidecars: Sidecars
+) -> bool:
+    """Enter what the copy of a table or a JSON file says against training; False where a file is none, or not read.
+
+    Which of the two holds is not known, so that what the copy permits is not believed, and what it forbids is.
+    """
+    original = original_name(path.name)
+    ending = PurePosixPath(original).suffix.lower()
+    if original == path.name or ending not in TABLES | {".json"}:
+        return False
+    try:
+        content = _content(path, None, table=True)
+        if ending in TABLES:
+            lines = [
+                (film_name(f"{key_of(path, folder)}/../{line.film}"), line) for line in read_table(original, content)
+            ]
+        else:
+            value = parsed_json(original, text_of(original, content))
+            cells = list(value.items()) if isinstance(value, dict) else []
+            lines = [(film, TableLine(path.name, film, cells)) for film in _bearers(path, folder, names, stems)]
+        said = {film: against_training(fields_of(line.cells, line.where)) for film, line in lines}
+    except AiprodError:
+        return False
+    for film, why in said.items():
+        if why is not None:
+            said_no = why.partition("; if it is")[0].removeprefix("the file itself ")
+            copied = f"{quoted(path.name)}, which is named like a copy, says of it: {said_no}"
+            sidecars.problems.setdefault(film, f"sidecar: {copied}; remove it, or write the same into the original")
+    return True
+
+
+def _enter_marks(folder: Path, files: Iterable[Path], sidecars: Sidecars) -> None:
+    """Enter what names of hidden files say against training, as ``.noai`` does: there is nothing else in them."""
+    for holding in sorted({path.parent for path in files}):
+        try:
+            hidden = [name for name in os.listdir(holding) if name.startswith(".") and _MARK.search(name)]
+        except OSError:
+            continue
+        for name in sorted(hidden):
+            if (words := objection(re.sub(r"[_.+-]+", " ", name).strip())) is not None:
+                place = _place(holding / name, folder)
+                said = f"sidecar: the name of {quoted(name)} says {words}: {_OF_WHICH}"
+                sidecars.folder_problems.setdefault(place, said)
+
+
 def _said_by_reuse(path: Path, own: list[str], sidecars: Sidecars) -> dict[str, SidecarRecord]:
     """The licence in a text that is named like a film with ``.license`` behind it; what else it says may be no."""
     try:
         content = _content(path, None, table=False)
         stated = _SPDX_TAG.findall(text_of(path.name, content))
-        said_no = against(path.name, content) if stated else f"{path.name} states no `SPDX-License-Identifier`"
+        said_no = (
+            against_in(path.name, decoded(content) or "")
+            if stated
+            else f"{path.name} states no `SPDX-License-Identifier`"
+        )
         if said_no is not None:
             raise AiprodError(said_no)
         words = " AND ".join(
@@ -289,7 +409,7 @@ def _said_of_folder(path: Path, folder: Path, sidecars: Sidecars) -> None:
     try:
         with open_file(path) as file:
             content = file.read(MAX_TEXT + 1)
-        if (said_no := against(path.name, content)) is not None:
+        if (said_no := against_in(path.name, decoded(content) or "")) is not None:
             raise AiprodError(said_no)
         record = validate(SidecarRecord, statement_from_licence_file(path.name, content), path.name)
         sidecars.folders.setdefault(_place(path, folder), []).append(record)
@@ -308,20 +428,33 @@ def _place(path: Path, folder: Path) -> str:
 
 def _against(path: Path) -> str | None:
     """What a text beside films says against training, in words for a person; None where it says nothing."""
+    original = PurePosixPath(original_name(path.name))
     try:
         if is_media(path):
             return None
-        words = objection(re.sub(r"[_.+-]+", " ", path.stem))  # an empty file may be called DO_NOT_TRAIN
+        named = original.stem if named_like_a_document(original) else original.name
+        words = objection(re.sub(r"[_.+-]+", " ", named))  # an empty file may be called DO_NOT_TRAIN
         if words is not None:
             return f"the name of {quoted(path.name)} says {words}: {_OF_WHICH}"
-        if path.suffix and not is_document(path):
+        if _PICTURE.fullmatch(path.suffix):
             return None
         with open_file(path) as file:
-            content = file.read(MAX_TEXT)
-        words = None if b"\0" in content else against(path.name, content)
+            content = file.read(MAX_BYTES if original.suffix.lower() in ENDINGS else MAX_TEXT)
+        if original.suffix.lower() in ENDINGS:
+            written = office_words(content)
+            words = None if written is None else against_in(path.name, written)
+        else:
+            words = against(path.name, content)
     except OSError:
         return None
     return None if words is None else f"{words}, and is no table: {_OF_WHICH}"
+
+
+def _is_media(path: Path) -> bool:
+    try:
+        return is_media(path)
+    except OSError:
+        return False
 
 
 def _content(path: Path, problem: str | None, table: bool) -> bytes:
