@@ -40,6 +40,7 @@ _LABEL = (
 _LABELLED = re.compile(
     rf"(?im)^[\s#>*{{<\"'|-]*{_LABEL}[\"'>*_]*[ \t]*[:=>][ \t]*[\"'`*_]*(\S.{{0,200}}?)[ \t\"'`*_,;}}]*$"
 )
+_ELEMENT = re.compile(rf"(?i)<{_LABEL}(?:\s[^<>]{{0,200}})?>([^<>]{{1,200}})</")
 _HEADING = re.compile(rf"(?im)^(?:#+[ \t]*{_LABEL}[ \t:]*#*[ \t]*$|{_LABEL}[ \t]*\n[=-]{{3,}}[ \t]*$)")
 
 
@@ -92,6 +93,9 @@ def _stated_licences(text: str) -> Iterator[str]:
         if "rights" in line[0].lower().split(line[1].lower())[0] and names_somebody(line[1]) and not line[1].islower():
             continue  # whose they are, as in `Rights: Ada Example`
         yield re.sub(r"</[\w:.-]*>?$|\s#.*$", "", line[1]).strip(" \t\"'`*_,;<>{}[]")
+    for element in _ELEMENT.finditer(text):
+        if not (names_somebody(element[1]) and "rights" in element[0].lower() and not element[1].islower()):
+            yield element[1].strip()
     for heading in _HEADING.finditer(text):
         below = re.split(r"(?m)^(?:#|[=-]{3})", text[heading.end() : heading.end() + _LEGAL_TEXT], maxsplit=1)[
             0
