@@ -25,6 +25,8 @@ As = Annotated[
 
 OUTPUTS = ("out", "to", "target", "html", "prov", "scopes", "train")
 """Parameters of commands that name a file or folder to write; every other path is read."""
+_FILES = ("html", "prov", "scopes", "train")
+"""Of these the ones that name a file."""
 _EACH = "files"  # a parameter whose commands tell of each by itself, so that one costs the others nothing
 
 
@@ -61,6 +63,9 @@ def with_checked_paths(command: Callable[..., Any]) -> Callable[..., Any]:
         for parameter, path in written:
             if any(other not in OUTPUTS and _is_same_file(path, read) for other, read in named):
                 raise AiprodError(f"{path} is read, and --{parameter} would overwrite it", "write to another file")
+        for parameter, path in written:
+            if parameter in _FILES and path.is_dir():  # an empty word is the working directory
+                raise AiprodError(f"--{parameter}: {path} is a folder", "name a file in it")
         try:
             return command(*args, **given)
         except MediaError as error:
