@@ -124,3 +124,15 @@ def test_a_film_that_is_named_like_a_mark_says_it_of_itself_alone(tmp_path: Path
     (tmp_path / "no ai.mp4").write_bytes(FILM)
     assert outcome(tmp_path, "b.txt", "bees")[0] == "train_with_obligations"
     assert outcome(tmp_path, "b.txt", "bees", film="no ai.mp4")[0] == "problem"
+
+
+def test_a_licence_that_a_merged_cell_left_to_the_lines_below_is_not_lost(tmp_path: Path) -> None:
+    """Spreadsheets save merged cells so: the value in the first line, nothing in the others."""
+    for name in ("b.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(FILM)
+    merged = "file,licence,title\nb.mp4,CC-BY-NC-4.0,Bees\na.mp4,,Bees\nc.mp4,,Bees\n"
+    for film in ("a.mp4", "c.mp4"):
+        right, words = outcome(tmp_path, "t.csv", merged, film=film)
+        assert right == "problem" and "line 2" in words and "merged" in words
+    assert outcome(tmp_path, "t.csv", "file,licence\na.mp4,\nb.mp4,CC-BY-NC-4.0\n")[0] == "train_with_obligations"
+    assert outcome(tmp_path, "t.csv", "file,licence,title\na.mp4,,Bees\nb.mp4,,Bees\n")[0] == "train_with_obligations"

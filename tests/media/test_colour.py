@@ -236,3 +236,57 @@ def _pq_facts(frame: av.VideoFrame):  # type: ignore[no-untyped-def]
         transfer=16,
         peak_nits=1000.0,
     )
+
+
+PACKED_RGB = (
+    "rgb555le",
+    "bgr555le",
+    "rgb565le",
+    "bgr565le",
+    "rgb444le",
+    "bgr444le",
+    "rgb555be",
+    "rgb565be",
+    "rgb8",
+    "bgr8",
+)
+
+
+@pytest.mark.parametrize("pixel_format", PACKED_RGB)
+def test_white_stays_white_where_a_channel_has_fewer_than_eight_bits(pixel_format: str) -> None:
+    frame = av.VideoFrame(96, 64, pixel_format)
+    [plane] = frame.planes
+    number, bits = frame.format.components[0].bits, [c.bits for c in frame.format.components]
+    kind = "u1" if sum(bits) == 8 else ">u2" if pixel_format.endswith("be") else "<u2"
+    shifts = {"r": sum(bits[1:]), "b": 0} if pixel_format.startswith("rgb") else {"r": 0, "b": sum(bits[:2])}
+    numbers = np.frombuffer(plane, kind).reshape(64, -1)  # type: ignore[call-overload]
+    numbers[:, :32] = (1 << sum(bits)) - 1
+    numbers[:, 32:64] = 0
+    numbers[:, 64:96] = ((1 << number) - 1) << shifts["r"]
+    for size in ((96, 64), (48, 32)):
+        shown = Scaler(*size, "rgb24").array(frame)
+        for at, meant_ in ((0.15, (255, 255, 255)), (0.5, (0, 0, 0)), (0.85, (255, 0, 0))):
+            assert np.abs(shown[5, int(at * size[0])].astype(int) - meant_).max() <= 1, (size, at)
+        luma = Scaler(*size, "gray").array(frame)
+        assert luma[5, int(0.15 * size[0])] == 255 and luma[5, size[0] // 2] == 0
+        stored = planes(Scaler(*size, "yuv420p", exact=True).frame(frame))[0]
+        assert stored[5, int(0.15 * size[0])] == 235 and stored[5, size[0] // 2] == 16
+
+
+@pytest.mark.parametrize("pixel_format", ["gray", "gray10le", "gray12le", "gray16le"])
+@pytest.mark.parametrize("full", [False, True])
+def test_gray_means_what_its_range_says(pixel_format: str, full: bool) -> None:
+    bits = {"gray": 8, "gray10le": 10, "gray12le": 12, "gray16le": 16}[pixel_format]
+    frame = av.VideoFrame(96, 64, pixel_format)
+    top, step = 2**bits - 1, 2 ** (bits - 8)
+    white, black = (top, 0) if full else (235 * step, 16 * step)
+    [plane] = frame.planes
+    codes_ = np.frombuffer(plane, np.uint8 if bits == 8 else np.uint16).reshape(64, -1)  # type: ignore[call-overload]
+    codes_[:, :48], codes_[:, 48:] = white, black
+    frame.color_range = 2 if full else 1
+    for size in ((96, 64), (48, 32)):
+        for form, (bright, dark) in {"rgb24": (255, 0), "gray": (255, 0), "yuv420p": (235, 16)}.items():
+            scaled = Scaler(*size, form, exact=True).frame(frame)
+            found = scaled.to_ndarray().reshape(-1) if form == "rgb24" else planes(scaled)[0].reshape(-1)
+            width = size[0] * (3 if form == "rgb24" else 1)
+            assert (found[3], found[width - 3]) == (bright, dark), (size, form)

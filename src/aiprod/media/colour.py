@@ -120,6 +120,49 @@ def rgb_planes(frame: av.VideoFrame) -> list[Codes]:
     return [red, green, blue]
 
 
+_PACKED = {  # where red, green and blue lie in a number, and their bits
+    "rgb555": ((10, 5), (5, 5), (0, 5)),
+    "bgr555": ((0, 5), (5, 5), (10, 5)),
+    "rgb565": ((11, 5), (5, 6), (0, 5)),
+    "bgr565": ((0, 5), (5, 6), (11, 5)),
+    "rgb444": ((8, 4), (4, 4), (0, 4)),
+    "bgr444": ((0, 4), (4, 4), (8, 4)),
+    "rgb8": ((5, 3), (2, 3), (0, 2)),
+    "bgr8": ((0, 3), (3, 3), (6, 2)),
+}
+
+
+def widened(frame: av.VideoFrame) -> av.VideoFrame:
+    """A picture whose codes swscale takes for others as one that it takes for what it is; any other as it comes.
+
+    Red, green and blue of fewer than 8 bits are only moved up there, so that white becomes a light gray, and gray of
+    limited range counts as full.
+    """
+    name = frame.format.name
+    parts = _PACKED.get(name.removesuffix("le").removesuffix("be"))
+    if parts is not None:
+        kind = "u1" if name in _PACKED else ">u2" if name.endswith("be") else "<u2"
+        [plane] = frame.planes
+        numbers = np.frombuffer(plane, np.dtype(kind)).reshape(frame.height, -1)[:, : frame.width]  # type: ignore[call-overload]
+        channels = [_spread(bits).take((numbers >> shift) & ((1 << bits) - 1)) for shift, bits in parts]
+        return av.VideoFrame.from_ndarray(np.ascontiguousarray(np.stack(channels, axis=-1)), "rgb24")
+    if name.startswith("gray") and frame.color_range == 1:
+        bits = frame.format.components[0].bits
+        luma = planes(frame)[0]
+        if bits > 8:
+            luma = np.left_shift(luma, 16 - bits, dtype=np.uint16)
+        whole = av.VideoFrame.from_ndarray(np.ascontiguousarray(gray(luma, False, bits)), "gray")
+        whole.color_range = 2
+        return whole
+    return frame
+
+
+@functools.cache
+def _spread(bits: int) -> NDArray[np.uint8]:
+    top = (1 << bits) - 1
+    return np.rint(np.arange(top + 1) * (255 / top)).astype(np.uint8)
+
+
 def rescaled(channels: list[Codes], bits: int, pixel_format: str) -> list[Codes]:
     """Channels of ``bits`` that were moved up to 16 as those of ``gbrp``, ``gbrp10le`` or ``gbrp16le``, white staying
     white."""

@@ -49,6 +49,7 @@ class Scaler:
 
     def frame(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The scaled picture; limited range BT.709 where the format is YUV, full range for RGB and gray."""
+        frame = colour.widened(frame)
         source = _Source.of(frame)
         if source.yuv and not self.colour_managed:
             if self.pixel_format == "gray":
@@ -74,6 +75,7 @@ class Scaler:
     def array(self, frame: av.VideoFrame) -> np.ndarray:
         """The scaled picture as uint8 [H, W] (gray) or [H, W, 3] (rgb24)."""
         if self.pixel_format == "gray" and not self.colour_managed:
+            frame = colour.widened(frame)
             source = _Source.of(frame)
             if source.yuv or source.rgb:
                 return self._gray(frame, source)

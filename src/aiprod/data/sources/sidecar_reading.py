@@ -135,9 +135,13 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
     """
     records: dict[str, SidecarRecord] = {}
     root = film_name(str(folder)) + "/"
+    above: str | None = None  # where the licence that a cell below it may share is stated
     for line in lines:
         if not line.film:
             continue
+        stated_here = _licence_cells(line)
+        if any(stated_here):
+            above = line.where
         stated = film_name(line.film)
         name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
         if not name or name in sidecars.with_files:
@@ -166,8 +170,19 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
             both = f"{sidecars.tables[name]} and {table}"
             raise AiprodError(f"two tables speak of {quoted(name)}: {both}", "remove one of the lines")
         records[name] = validate(SidecarRecord, fields_of(line.cells, line.where), line.where)
+        if stated_here and not any(stated_here) and above is not None:
+            sidecars.problems[name] = (
+                f"sidecar: {line.where} leaves the licence empty below {above.rpartition(', ')[2]}, which states one, "
+                "as merged cells are saved: write it in every line"
+            )
     sidecars.tables.update(dict.fromkeys(records, table))
     return records
+
+
+def _licence_cells(line: TableLine) -> list[bool]:
+    """Of the columns for the licence in a line, whether each holds anything."""
+    of_licence = [cell for column, cell in line.cells if _of_licence(column, line.where, reservations=False)]
+    return [cell is not None and str(cell).strip() != "" for cell in of_licence]
 
 
 def _named_like(
@@ -280,9 +295,9 @@ def _against_within(value: Any, where: str) -> str | None:
     return None
 
 
-def _of_licence(column: str, where: str) -> bool:
+def _of_licence(column: str, where: str, reservations: bool = True) -> bool:
     try:
-        return field_of(column, where) in ("media_license", "tdm_reservation")
+        return field_of(column, where) in ("media_license", "tdm_reservation")[: 1 + reservations]
     except AiprodError:  # one that is not known: what it is the name of is not known either
         return False
 
