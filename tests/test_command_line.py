@@ -151,6 +151,20 @@ def test_no_output_replaces_what_is_read_for_it(tmp_path: Path) -> None:
     assert isinstance(shown.exception, AiprodError) and film.read_bytes() == b"film"
 
 
+def test_a_folder_is_no_file_to_write_and_an_empty_word_is_one(tmp_path: Path) -> None:
+    """An empty word is the working directory: nothing is computed that could not be written there."""
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film")
+    for option, command in {"--scopes": "grade", "--html": "lineage", "--prov": "lineage"}.items():
+        for folder in ("", str(tmp_path)):
+            said = run(app, [command, str(film), f"{option}={folder}"]).exception
+            assert isinstance(said, AiprodError) and "is a folder → name a file in it" in str(said), (
+                option,
+                folder,
+                said,
+            )
+
+
 def bounded(path: Path) -> bytes:
     return read_bounded(path, 1024)
 
