@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from aiprod.data.sources.remote import listed
+from aiprod.data.sources.remote_reading import sidecar_folder
+from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.rights.columns import OF_OWNERS
 from tests.data.test_statements_nearby import FILM, H, outcome
+from tests.data.test_web_lists import serving
 
 DENIES = ("problem", "deny")
 
@@ -136,3 +140,16 @@ def test_a_licence_that_a_merged_cell_left_to_the_lines_below_is_not_lost(tmp_pa
         assert right == "problem" and "line 2" in words and "merged" in words
     assert outcome(tmp_path, "t.csv", "file,licence\na.mp4,\nb.mp4,CC-BY-NC-4.0\n")[0] == "train_with_obligations"
     assert outcome(tmp_path, "t.csv", "file,licence,title\na.mp4,,Bees\nb.mp4,,Bees\n")[0] == "train_with_obligations"
+
+
+def test_on_a_web_server_as_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(FILM)
+    said = {"a.en.srt": SUBTITLE, "S.csv.bak": H + "a.mp4,CC-BY-NC-4.0\n", "a.dat": "licence: ask us", "a.mp4.noai": ""}
+    for name, content in said.items():
+        (tmp_path / name).write_text(content)
+        with serving(tmp_path) as root:
+            files = listed(f"{root}/")
+            with sidecar_folder(f"{root}/", files) as (folder, unread):
+                problem = read_sidecars(folder, unread).of("a.mp4")[1]
+        assert problem is not None and name in problem
+        (tmp_path / name).unlink()

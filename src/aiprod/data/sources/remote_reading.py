@@ -11,6 +11,7 @@ from typing import Any
 
 from aiprod.base.files import contained
 from aiprod.data.sources.remote import RemoteFile, address, base_of, describe, in_words, system_of
+from aiprod.data.sources.sidecar_reading import is_film_or_picture
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import is_media, key_of, named_like_a_document
@@ -47,7 +48,7 @@ def sidecar_folder(stated: str, files: list[RemoteFile]) -> Iterator[tuple[Path,
                 continue
             if file.problem is not None:
                 unread[key_of(path, folder)] = file.problem
-            if file.problem is not None or not named_like_a_document(path):
+            if file.problem is not None or not (named_like_a_document(path) or _may_hold_words(path, file.size)):
                 continue
             try:
                 with in_words("it"):
@@ -59,6 +60,11 @@ def sidecar_folder(stated: str, files: list[RemoteFile]) -> Iterator[tuple[Path,
             except AiprodError as error:
                 unread[file.key] = unread[key_of(path, folder)] = error.what
         yield folder, unread
+
+
+def _may_hold_words(path: Path, size: int) -> bool:
+    """Whether an object may be a text that speaks of films, by its name: a copy of a table, subtitles, and the like."""
+    return path.suffix != "" and 0 < size <= MAX_BYTES and not is_film_or_picture(path.name)
 
 
 def _head(system: Any, place: str, size: int) -> bytes:

@@ -72,6 +72,12 @@ _MARK = re.compile(r"ai|ml|train|tdm|llm", re.IGNORECASE)  # in the names of hid
 _SPDX_TAG = re.compile(r"(?im)^\W*SPDX-License-Identifier:[ \t]*(\S.*?)\s*(?:-->|\*/)?\s*$")
 
 
+def is_film_or_picture(name: str) -> bool:
+    """Whether a file is named like one whose words, if any, are read as a film's or not at all."""
+    ending = PurePosixPath(name).suffix
+    return _FILM.fullmatch(ending) is not None or _PICTURE.fullmatch(ending) is not None
+
+
 def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without: Collection[str] = ()) -> Sidecars:
     """All sidecars below ``folder`` but hidden ones. What is a film by its bytes is none, whatever its name.
 
