@@ -95,6 +95,24 @@ SAY_HOW_IT_IS_USED = (
     *("parents not asked", "heimlich gefilmt", "Art. 17 DSGVO", "please delete", "under litigation", "invoice unpaid"),
     *("entrenamiento no", "anti-AI", "keep out of datasets", "bots forbidden", "no digital replicas", "ask first"),
 )
+IN_GENERAL_WORDS = (
+    *(
+        "machine reading prohibited",
+        "algorithms may not process this",
+        "bots stay away",
+        "no downloading",
+        "work for hire",
+    ),
+    *(
+        "faces must be blurred",
+        "owned by Pixar",
+        "client footage",
+        "Ada objects",
+        "not ok to use",
+        "better not use",
+        "skip this",
+    ),
+)
 HARMLESS = (
     *(
         "CC BY 3.0",
@@ -150,7 +168,7 @@ HARMLESS = (
 )
 
 
-@pytest.mark.parametrize("text", (*SPEAK_OF_RIGHTS, *SAY_HOW_IT_IS_USED))
+@pytest.mark.parametrize("text", (*SPEAK_OF_RIGHTS, *SAY_HOW_IT_IS_USED, *IN_GENERAL_WORDS))
 def test_what_is_said_of_rights_and_not_understood_denies_and_is_quoted(text: str) -> None:
     for written in (text, text.upper(), unicodedata.normalize("NFD", text), f"Bees on a flower. {text}. Shot in May"):
         for column in ("title", "notes"):
