@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aiprod.base.files import contained
+from aiprod.data.sources.other_files import is_film_or_picture
 from aiprod.data.sources.remote import RemoteFile, address, base_of, describe, in_words, system_of
-from aiprod.data.sources.sidecar_reading import is_film_or_picture
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import is_media, key_of, named_like_a_document

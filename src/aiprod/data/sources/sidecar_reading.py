@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
-from aiprod.base.opening import open_file
 from aiprod.base.params import validate
 from aiprod.data.sources.folder_reservations import rules_below
-from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, is_spreadsheet, merge_records
+from aiprod.data.sources.other_files import (
+    FILM,
+    OF_REUSE,
+    OF_WHICH,
+    SHORTCUT,
+    address_in,
+    bearers_of,
+    content_of,
+    enter_marks,
+    enter_text,
+    is_copy_of_sidecar,
+    place_of,
+    said_by_reuse,
+)
+from aiprod.data.sources.sidecars import OBJECTS, Sidecars, is_spreadsheet, merge_records
 from aiprod.errors import AiprodError
-from aiprod.media.discovery import files_below, is_media, key_of, named_like_a_document, problem_of
+from aiprod.media.discovery import files_below, is_media, key_of, problem_of
 from aiprod.media.training_mining import statement_beside
 from aiprod.rights.columns import field_of
 from aiprod.rights.copies import original_name
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import against_training, statement_from_xmp
 from aiprod.rights.licence_files import (
-    MAX_TEXT,
-    against,
-    against_in,
-    decoded,
     is_licence_name,
-    statement_from_licence_file,
 )
 from aiprod.rights.licence_words import quoted
-from aiprod.rights.office_documents import ENDINGS, office_words
 from aiprod.rights.statements import OF_RIGHTS, fields_of
 from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
-from aiprod.rights.training_opt_outs import objection
 
 _AS_CSV = "save it as CSV, move it elsewhere, or write a line for the film in a table"
 _EVERY = re.compile(
@@ -42,17 +47,8 @@ _EVERY = re.compile(
 _BETWEEN = re.compile(  # two names in one cell
     r"\s*[,;|&+]\s*|\s+(?:and|und|et|y|e|to|bis|-|–)\s+|(?<=\.\w{3})[-–]|(?<=\.\w{4})[-–]|\s*\.\.\.?\s*(?=\S+\.\w)"
 )
-_OF_WHICH = "say in one what holds for which file"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
-_FILM = re.compile(  # by their names films, sounds, arrays and archives, whose words are read elsewhere if at all
-    r"\.(?:mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|wmv|asf|flv|f4v|mxf|ogv|3gp|ogg|wav|flac|mp3|m4a|aac|opus|aiff?|"
-    r"npy|npz|pt|safetensors|tar|zip)",
-    re.IGNORECASE,
-)
-_PICTURE = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|exr|dpx|svgz)", re.IGNORECASE)
-_SHORTCUT = re.compile(r"\.(?:url|webloc|desktop)", re.IGNORECASE)  # where a film was taken from
 PACKETS = {".xmp", ".c2pa"}  # that speak of the film they are named like
-_OF_REUSE = {".license", ".licence"}  # behind a film's name: which licence it has (https://reuse.software)
 _OF_A_FOLDER = {
     "metadata",
     "meta",
@@ -67,15 +63,6 @@ _OF_A_FOLDER = {
     "index",
     "source",
 }
-_ADDRESS = re.compile(r"https?://[^\s<>\"]{1,500}")
-_MARK = re.compile(r"ai|ml|train|tdm|llm", re.IGNORECASE)  # in the names of hidden files that may be marks
-_SPDX_TAG = re.compile(r"(?im)^\W*SPDX-License-Identifier:[ \t]*(\S.*?)\s*(?:-->|\*/)?\s*$")
-
-
-def is_film_or_picture(name: str) -> bool:
-    """Whether a file is named like one whose words, if any, are read as a film's or not at all."""
-    ending = PurePosixPath(name).suffix
-    return _FILM.fullmatch(ending) is not None or _PICTURE.fullmatch(ending) is not None
 
 
 def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without: Collection[str] = ()) -> Sidecars:
@@ -103,7 +90,7 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without
     for path in files:
         if path.suffix.lower() in TABLES and _may_be_sidecar(path):
             key = key_of(path, folder)
-            lines = read_table(path.name, _content(path, unread.get(key), table=True))
+            lines = read_table(path.name, content_of(path, unread.get(key), table=True))
             sidecars.records |= _by_film(lines, key, folder, sidecars)
     statements: dict[str, list[SidecarRecord]] = {name: [record] for name, record in sidecars.records.items()}
     for path in files:
@@ -111,23 +98,23 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without
             own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, sidecars, path.name)
             for name, record in _said_in(path, folder, own, unread, sidecars).items():
                 statements.setdefault(name, []).append(record)
-        elif path.suffix.lower() in _OF_REUSE and (
+        elif path.suffix.lower() in OF_REUSE and (
             bearers := names.get(film_name(key_of(path, folder)).rpartition(".")[0])
         ):
-            for name, record in _said_by_reuse(path, bearers, sidecars).items():
+            for name, record in said_by_reuse(path, bearers, sidecars).items():
                 statements.setdefault(name, []).append(record)
-        elif _SHORTCUT.fullmatch(path.suffix) and (bearers := _bearers(path, folder, names, stems)):
+        elif SHORTCUT.fullmatch(path.suffix) and (bearers := bearers_of(path, folder, names, stems)):
             for name in bearers:
-                statements.setdefault(name, []).append(SidecarRecord(url=_address_in(path)))
+                statements.setdefault(name, []).append(SidecarRecord(url=address_in(path)))
         elif is_spreadsheet(original_name(path.name)):
             why = f"{quoted(path.name)} may speak of it, and is not read: {_AS_CSV}"
-            sidecars.sheets.setdefault(_place(path, folder), f"sidecar: {why}")
-            _text(path, folder, names, stems, sidecars)
-        elif path.suffix.lower() in TABLES | OBJECTS or _FILM.fullmatch(path.suffix):
+            sidecars.sheets.setdefault(place_of(path, folder), f"sidecar: {why}")
+            enter_text(path, folder, names, stems, sidecars)
+        elif path.suffix.lower() in TABLES | OBJECTS or FILM.fullmatch(path.suffix):
             continue
-        elif not _copy_of_sidecar(path, folder, names, stems, sidecars):
-            _text(path, folder, names, stems, sidecars)
-    _enter_marks(folder, files, sidecars)
+        elif not is_copy_of_sidecar(path, folder, names, stems, sidecars):
+            enter_text(path, folder, names, stems, sidecars)
+    enter_marks(folder, files, sidecars)
     sidecars.sites = rules_below(folder, files)
     sidecars.records = {name: merge_records(records) for name, records in statements.items()}
     return sidecars
@@ -168,7 +155,7 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
             for film in (film_name(f"{table}/../{each}") for each in several):
                 if film in sidecars.files:
                     sidecars.problems[film] = (
-                        f"sidecar: {line.where} names several files, {quoted(line.film)}: {_OF_WHICH}"
+                        f"sidecar: {line.where} names several files, {quoted(line.film)}: {OF_WHICH}"
                     )
         if name in records:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is named twice", "remove one of the lines")
@@ -213,7 +200,7 @@ def _said_in(
     """
     key = key_of(path, folder)
     try:
-        content = _content(path, unread.get(key), table=False)
+        content = content_of(path, unread.get(key), table=False)
         if path.suffix.lower() in PACKETS:
             if not own:
                 sidecars.unread[key] = "it is named like no film or recording here"
@@ -231,7 +218,7 @@ def _said_in(
             return _by_film(lines, key, folder, sidecars)
         sidecars.unread[key] = "it is named like no film or recording here, and names none"
         if isinstance(value, dict) and _speaks_of_folder(path) and any(_of_rights(k, path.name) for k in value):
-            place = _place(path, folder)
+            place = place_of(path, folder)
             try:
                 record = validate(SidecarRecord, fields_of(list(value.items()), path.name), path.name)
                 sidecars.folders.setdefault(place, []).append(record)
@@ -241,7 +228,7 @@ def _said_in(
                 sidecars.folder_problems.setdefault(place, f"sidecar: {error.what}")
         elif path.name != "tdmrep.json" and (why := _against_within(value, path.name)) is not None:
             sidecars.folder_problems.setdefault(
-                _place(path, folder), f"sidecar: {quoted(path.name)}: {why}; {_OF_WHICH}"
+                place_of(path, folder), f"sidecar: {quoted(path.name)}: {why}; {OF_WHICH}"
             )
         return {}
     try:
@@ -318,184 +305,6 @@ def _of_rights(column: str, where: str) -> bool:
         return field_of(column, where) in OF_RIGHTS
     except AiprodError:  # one that is not known, and might count
         return True
-
-
-def _text(
-    path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], sidecars: Sidecars
-) -> None:
-    """Enter what a text says: of the film that it is named like, else of all films in its folder."""
-    key = key_of(path, folder)
-    own = _bearers(path, folder, names, stems)
-    if not own and is_licence_name(original_name(path.name)) and not _is_media(path):
-        _said_of_folder(path, folder, sidecars)
-    elif (said_no := _against(path)) is not None:
-        sidecars.problems.update(dict.fromkeys(own, f"sidecar: {said_no}"))
-        if not own:  # it may mean any of the films here
-            sidecars.folder_problems.setdefault(_place(path, folder), f"sidecar: {said_no}")
-            sidecars.unread[key] = said_no
-
-
-def _bearers(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]]) -> list[str]:
-    """The films that a document is named like: ``a.mp4.txt``, ``a.txt`` and ``a.en.srt`` speak of ``a.mp4``."""
-    place = PurePosixPath(film_name(key_of(path, folder)))
-    place = place.with_name(original_name(place.name))
-    ending = place.suffix
-    while place.suffix:
-        place = place.with_suffix("")
-        own = [name for name in names.get(str(place)) or stems.get(str(place), []) if not name.endswith(ending)]
-        if own:
-            return [name for name in own if _FILM.fullmatch(PurePosixPath(name).suffix)] or own
-    return []
-
-
-def _address_in(path: Path) -> str | None:
-    """The address that a shortcut leads to."""
-    try:
-        with open_file(path) as file:
-            found = _ADDRESS.search(file.read(MAX_TEXT).decode("utf-8", "replace"))
-    except OSError:
-        return None
-    return None if found is None else found[0]
-
-
-def _copy_of_sidecar(
-    path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], sidecars: Sidecars
-) -> bool:
-    """Enter what the copy of a table or a JSON file says against training; False where a file is none, or not read.
-
-    Which of the two holds is not known, so that what the copy permits is not believed, and what it forbids is.
-    """
-    original = original_name(path.name)
-    ending = PurePosixPath(original).suffix.lower()
-    if original == path.name or ending not in TABLES | {".json"}:
-        return False
-    try:
-        content = _content(path, None, table=True)
-        if ending in TABLES:
-            lines = [
-                (film_name(f"{key_of(path, folder)}/../{line.film}"), line) for line in read_table(original, content)
-            ]
-        else:
-            value = parsed_json(original, text_of(original, content))
-            cells = list(value.items()) if isinstance(value, dict) else []
-            lines = [(film, TableLine(path.name, film, cells)) for film in _bearers(path, folder, names, stems)]
-        said = {film: against_training(fields_of(line.cells, line.where)) for film, line in lines}
-    except AiprodError:
-        return False
-    for film, why in said.items():
-        if why is not None:
-            said_no = why.partition("; if it is")[0].removeprefix("the file itself ")
-            copied = f"{quoted(path.name)}, which is named like a copy, says of it: {said_no}"
-            sidecars.problems.setdefault(film, f"sidecar: {copied}; remove it, or write the same into the original")
-    return True
-
-
-def _enter_marks(folder: Path, files: Iterable[Path], sidecars: Sidecars) -> None:
-    """Enter what names of hidden files say against training, as ``.noai`` does: there is nothing else in them."""
-    for holding in sorted({path.parent for path in files}):
-        try:
-            hidden = [name for name in os.listdir(holding) if name.startswith(".") and _MARK.search(name)]
-        except OSError:
-            continue
-        for name in sorted(hidden):
-            if (words := objection(re.sub(r"[_.+-]+", " ", name).strip())) is not None:
-                place = _place(holding / name, folder)
-                said = f"sidecar: the name of {quoted(name)} says {words}: {_OF_WHICH}"
-                sidecars.folder_problems.setdefault(place, said)
-
-
-def _said_by_reuse(path: Path, own: list[str], sidecars: Sidecars) -> dict[str, SidecarRecord]:
-    """The licence in a text that is named like a film with ``.license`` behind it; what else it says may be no."""
-    try:
-        content = _content(path, None, table=False)
-        stated = _SPDX_TAG.findall(text_of(path.name, content))
-        said_no = (
-            against_in(path.name, decoded(content) or "")
-            if stated
-            else f"{path.name} states no `SPDX-License-Identifier`"
-        )
-        if said_no is not None:
-            raise AiprodError(said_no)
-        words = " AND ".join(
-            f"({licence.strip()})" if " " in licence.strip() else licence.strip() for licence in stated
-        )
-        return dict.fromkeys(own, validate(SidecarRecord, fields_of([("license", words)], path.name), path.name))
-    except AiprodError as error:
-        sidecars.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
-        return {}
-
-
-def _said_of_folder(path: Path, folder: Path, sidecars: Sidecars) -> None:
-    """Enter what a licence file says of all films in its folder."""
-    try:
-        with open_file(path) as file:
-            content = file.read(MAX_TEXT + 1)
-        if (said_no := against_in(path.name, decoded(content) or "")) is not None:
-            raise AiprodError(said_no)
-        record = validate(SidecarRecord, statement_from_licence_file(path.name, content), path.name)
-        sidecars.folders.setdefault(_place(path, folder), []).append(record)
-        return
-    except OSError as error:
-        problem = f"{quoted(path.name)} cannot be read ({error.strerror})"
-    except AiprodError as error:
-        problem = error.what
-    sidecars.folder_problems.setdefault(_place(path, folder), f"sidecar: {problem}; {_OF_WHICH}")
-    sidecars.unread[key_of(path, folder)] = problem
-
-
-def _place(path: Path, folder: Path) -> str:
-    return str(PurePosixPath(film_name(key_of(path, folder))).parent)
-
-
-def _against(path: Path) -> str | None:
-    """What a text beside films says against training, in words for a person; None where it says nothing."""
-    original = PurePosixPath(original_name(path.name))
-    try:
-        if is_media(path):
-            return None
-        named = original.stem if named_like_a_document(original) else original.name
-        words = objection(re.sub(r"[_.+-]+", " ", named))  # an empty file may be called DO_NOT_TRAIN
-        if words is not None:
-            return f"the name of {quoted(path.name)} says {words}: {_OF_WHICH}"
-        if _PICTURE.fullmatch(path.suffix):
-            return None
-        with open_file(path) as file:
-            content = file.read(MAX_BYTES if original.suffix.lower() in ENDINGS else MAX_TEXT)
-        if original.suffix.lower() in ENDINGS:
-            written = office_words(content)
-            words = None if written is None else against_in(path.name, written)
-        else:
-            words = against(path.name, content)
-    except OSError:
-        return None
-    return None if words is None else f"{words}, and is no table: {_OF_WHICH}"
-
-
-def _is_media(path: Path) -> bool:
-    try:
-        return is_media(path)
-    except OSError:
-        return False
-
-
-def _content(path: Path, problem: str | None, table: bool) -> bytes:
-    """A document's bytes.
-
-    Raises:
-        AiprodError: it cannot be read, or is too large.
-    """
-    what = f"the table {path.name}" if table else path.name
-    hint = "save it as CSV in UTF-8, or remove it" if table else "fix or delete it"
-    if problem := problem or problem_of(path):
-        raise AiprodError(f"{what}: {problem}", hint)
-    try:
-        with open_file(path) as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise AiprodError(f"{what} cannot be read ({error.strerror})", hint) from None
-    if len(content) > MAX_BYTES:
-        raise AiprodError(f"{what} has more than {MAX_BYTES} bytes, which are read at most", "divide it")
-    return content
 
 
 def _may_be_sidecar(path: Path) -> bool:
