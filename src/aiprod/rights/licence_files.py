@@ -7,6 +7,7 @@ not understood denies them all: what it says might be no.
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -37,11 +38,9 @@ _LABEL = (
     r"rights|"
     r"usage[ _-]?(?:terms|rights)|terms[ _-]of[ _-]use|lizenz|nutzungsrechte|licencia|licenza|licence d'utilisation)"
 )
-_LABELLED = re.compile(
-    rf"(?im)^[\s#>*{{<\"'|-]*{_LABEL}[\"'>*_]*[ \t]*[:=>][ \t]*[\"'`*_]*(\S.{{0,200}}?)[ \t\"'`*_,;}}]*$"
-)
-_ELEMENT = re.compile(rf"(?i)<{_LABEL}(?:\s[^<>]{{0,200}})?>([^<>]{{1,200}})</")
-_HEADING = re.compile(rf"(?im)^(?:#+[ \t]*{_LABEL}[ \t:]*#*[ \t]*$|{_LABEL}[ \t]*\n[=-]{{3,}}[ \t]*$)")
+_LABELLED = rf"(?im)^[\s#>*{{<\"'|-]*{_LABEL}[\"'>*_]*[ \t]*[:=>][ \t]*[\"'`*_]*(\S.{{0,200}}?)[ \t\"'`*_,;}}]*$"
+_ELEMENT = rf"(?i)<{_LABEL}(?:\s[^<>]{{0,200}})?>([^<>]{{1,200}})</"
+_HEADING = rf"(?im)^(?:#+[ \t]*{_LABEL}[ \t:]*#*[ \t]*$|{_LABEL}[ \t]*\n[=-]{{3,}}[ \t]*$)"
 
 
 def is_licence_name(path: PurePath | str) -> bool:
@@ -89,18 +88,24 @@ def decoded(content: bytes) -> str | None:
 
 def _stated_licences(text: str) -> Iterator[str]:
     """What stands behind a label such as ``License:``, and below a heading of that name."""
-    for line in _LABELLED.finditer(text):
+    for line in _compiled(_LABELLED).finditer(text):
         if "rights" in line[0].lower().split(line[1].lower())[0] and names_somebody(line[1]) and not line[1].islower():
             continue  # whose they are, as in `Rights: Ada Example`
         yield re.sub(r"</[\w:.-]*>?$|\s#.*$", "", line[1]).strip(" \t\"'`*_,;<>{}[]")
-    for element in _ELEMENT.finditer(text):
+    for element in _compiled(_ELEMENT).finditer(text):
         if not (names_somebody(element[1]) and "rights" in element[0].lower() and not element[1].islower()):
             yield element[1].strip()
-    for heading in _HEADING.finditer(text):
+    for heading in _compiled(_HEADING).finditer(text):
         below = re.split(r"(?m)^(?:#|[=-]{3})", text[heading.end() : heading.end() + _LEGAL_TEXT], maxsplit=1)[
             0
         ].strip()
         yield below if below else "nothing"
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Not before it is needed: most commands read no text beside films."""
+    return re.compile(pattern)
 
 
 def _why_not(words: str) -> str | None:

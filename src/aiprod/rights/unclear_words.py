@@ -197,7 +197,7 @@ _FORMS = (
     r"\bto use this (?:film|video|clip|"
     r"footage)\b|\bneed to know\b|\bnot to leave\b|\bexport controlled\b"
 )
-_WHOLE = re.compile(  # as a whole sentence, where it says what somebody decided, or what kind of copy it is
+_WHOLE = (  # as a whole sentence, where it says what somebody decided, or what kind of copy it is
     r"(?:for (?:position|official use) only|fpo|fouo|comps?|(?:low res )?proof|preview copy|watermark : preview|"
     r"trial version|"
     r"(?:trade|company|business) secret|top secret|secret|secr\w+|betriebsgeheimnis\w*|geschaftsgeheimnis\w*|"
@@ -293,7 +293,7 @@ def unclear(text: str) -> str | None:
     commons = _CREATIVE_COMMONS.search(readable(text)) is not None
     for sentence in sentences:
         readings = _readings(_SOME_RIGHTS.sub("", sentence) if commons else sentence)
-        decided = any(_WHOLE.fullmatch(form) or _patterns().forms.search(form) for form in readings)
+        decided = any(_patterns().whole.fullmatch(form) or _patterns().forms.search(form) for form in readings)
         topic = None if decided else _topic(readings)
         if not decided and topic is None:
             continue
@@ -354,8 +354,9 @@ class _Patterns(NamedTuple):
     topics: re.Pattern[str]
     harmless: re.Pattern[str]
     forms: re.Pattern[str]
+    whole: re.Pattern[str]
 
 
 @functools.cache
 def _patterns() -> _Patterns:
-    return _Patterns(re.compile(_TOPICS), re.compile(_HARMLESS), re.compile(_FORMS))
+    return _Patterns(re.compile(_TOPICS), re.compile(_HARMLESS), re.compile(_FORMS), re.compile(_WHOLE))
