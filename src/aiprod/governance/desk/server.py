@@ -184,23 +184,23 @@ class DeskServer(LocalServer):
     def _erase(self, query: Mapping[str, str]) -> Answer:
         asked, may = _word(query, "q"), "erase" in self._may
         todo = erasing.planned(self.root, asked) if asked else None
-        shown = {"asked": asked, "todo": todo, "may": may, "changes": self.changes, "notes": problems()}
+        shown: dict[str, Any] = {"asked": asked, "todo": todo, "may": may, "changes": self.changes, "notes": problems()}
         return self._page("erase", "erase.html.j2", "Erase", **shown)
 
     def _search(self, query: Mapping[str, str]) -> Answer:
         places = "erase" in self._may
         return as_json(erasing.found_in_the_clear(self.root, _word(query, "q"), places=places))
 
-    def _page(self, name: str, template: str, title: str, top: str = "./", **values: Any) -> Answer:
+    def _page(self, name: str, template: str, title: str, top: str = "./", /, **values: Any) -> Answer:
         nonce = new_nonce()
         bar = self._bar(name, nonce, top)
-        return page(render(template, folder=_TEMPLATES, nonce=nonce, title=title, bar=bar, **values), nonce)
+        return page(render(template, _TEMPLATES, nonce=nonce, title=title, bar=bar, **values), nonce)
 
     def _bar(self, here: str, nonce: str, top: str) -> Markup:
         """The bar at the top: the pages, who sits here, and the keys."""
         keys = {"review": _REVIEW_KEYS, "compare": _COMPARE_KEYS}.get(here, ())
         who, values = person(self.root, self.named), {"pages": _PAGES, "here": here, "nonce": nonce, "top": top}
-        text = render("bar.html.j2", folder=_TEMPLATES, who=who, keys=keys, changes=self.changes, **values)
+        text = render("bar.html.j2", _TEMPLATES, who=who, keys=keys, changes=self.changes, **values)
         return Markup(text)  # noqa: S704 (rendered with everything escaped)
 
 

@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self._below_token()
         if path is None:
             return self._error(403, self._no_token)
-        return self._say(lambda: self.server.get(path[0], dict(parse_qsl(path[1], max_num_fields=20))), 404)
+        return self._say(lambda: self.server.get(path[0], dict(parse_qsl(path[1], keep_blank_values=True))), 404)
 
     def _say(self, answer: Any, otherwise: int) -> None:
         """Send what ``answer`` gives, or in one line why it gives nothing: with the status ``otherwise``."""
