@@ -405,6 +405,14 @@ def test_the_dry_run_says_what_the_plan_says_and_names_nobody_to_who_may_not_era
             NAME not in page and "1 of it, 0 beside it, 1 table with lines" in words(page) and 'id="deed"' not in page
         )
         assert NAME not in ask(server, f"erase/search?q={project.clip(NAME)}")[2]
+        for other in (
+            "",
+            f"lineage?q={project.films[NAME]}",
+            f"lineage?q={project.clip(NAME)}&hash=1",
+            "compare?a=&b=",
+        ):
+            status, _, shown = ask(server, other)
+            assert status == 200 and NAME not in shown and URL not in shown, other
         said = json.loads(ask(server, f"erase?q={project.films['plain.mp4']}")[2])["error"]
         assert "stored unencrypted" in said and "→" in said
     with desk(project.root, "Pia") as server:
