@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
@@ -175,23 +174,30 @@ def test_a_read_only_desk_refuses_whatever_is_posted_and_looking_writes_nothing(
         assert (files(project.root / "datasets"), files(project.root / "models")) == before and refusals() == []
 
 
-def test_what_is_being_changed_is_brought_to_its_end_before_the_server_is(tmp_path: Path) -> None:
-    begun, told = threading.Event(), []
+def test_what_is_being_changed_is_brought_to_its_end_before_the_server_is() -> None:
+    begun, goes_on, ended, told = threading.Event(), threading.Event(), threading.Event(), []
 
     class Slow(LocalServer):
         def post(self, path: str, values: dict[str, Any]) -> Answer:
             begun.set()
-            time.sleep(0.3)
+            goes_on.wait(60)
             told.append(path)
             return as_json({})
 
     server = Slow(0, "x")
-    with server.serving():
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        threading.Thread(target=lambda: post(server, "deed", {}), daemon=True).start()
-        assert begun.wait(20)
-        server.shutdown()
-    assert told == ["deed"]
+
+    def whole() -> None:
+        with server.serving():
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            threading.Thread(target=lambda: post(server, "deed", {}), daemon=True).start()
+            begun.wait(60)
+            server.shutdown()
+        ended.set()
+
+    threading.Thread(target=whole, daemon=True).start()
+    assert begun.wait(60) and not ended.wait(0.3) and told == []
+    goes_on.set()
+    assert ended.wait(60) and told == ["deed"]
 
 
 def test_what_nobody_foresaw_is_one_line_on_the_page_and_in_the_terminal(
@@ -257,6 +263,7 @@ def test_what_is_not_here_is_one_sentence_with_what_to_do(office: Path, asked: s
         status, _, text = ask(server, f"lineage?{urlencode({'q': asked})}", Accept="text/html")
         said = json.loads(ask(server, f"lineage?{urlencode({'q': asked})}")[2])["error"]
     assert status == 404 and "That cannot be shown" in words(text)
+    assert ("files of this workspace only" in said) == asked.startswith(("/", ".."))
     assert "\n" not in said and "Errno" not in said and ("→" in said or "no name of anything" in said), said
 
 
