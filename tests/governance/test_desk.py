@@ -218,7 +218,7 @@ def test_the_first_page_states_what_the_dossier_counted_and_whether_it_still_hol
         assert "dvc repro dossier" in words(ask(server, "")[2])
         summary = build_dossier(office, office / "reports/dossier", DossierParams())
         text = words(ask(server, "")[2])
-        for key, label in (("films", "films offered"), ("clips", "clips judged"), ("samples", "samples generated")):
+        for key, label in (("films", "films offered"), ("clips", "clips judged"), ("samples", "samples kept as files")):
             assert f"{summary[key]}{label}" in text
         assert f"approved {summary['verdicts']['APPROVED']}" in text and "earlier state" not in text
         for row in summary["rights"]:
@@ -235,7 +235,14 @@ def test_lineage_is_what_the_command_prints(office: Path) -> None:
     facts = Records(office)
     clip = next(iter(facts.exposure))
     with desk(office) as server:
-        for target in ("reports/samples/001.mp4", "diffusion", "video_vae", clip, facts.clips[clip].film_id):
+        for target in (
+            "reports/samples/001.mp4",
+            "diffusion",
+            "video_vae",
+            clip,
+            facts.clips[clip].film_id,
+            "demo/film-000",
+        ):
             printed = command("lineage", target, "--no-rehash").splitlines()
             page = ask(server, f"lineage?q={quote(target)}")[2]
             text = words(page)

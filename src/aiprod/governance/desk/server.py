@@ -145,7 +145,8 @@ class DeskServer(LocalServer):
         if not full.is_relative_to(self.root):
             hint = f"`aiprod lineage {escape_controls(asked)}` looks at any file"
             raise AiprodError("the desk looks at files of this workspace only", hint)
-        return str(full) if "/" in asked or os.path.isfile(full) else asked
+        there = os.path.isfile(full) or ("/" in asked and os.path.exists(full))  # a film's name may have a slash, too
+        return str(full) if there else asked
 
     def _review(self, path: str) -> Answer:
         name, rest = _sample_of(path)
