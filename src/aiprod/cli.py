@@ -43,6 +43,7 @@ COMMANDS = (
     "erase",
     "dataset",
     "review",
+    "desk",
     "consent",
     "export",
     "release",
@@ -55,7 +56,7 @@ COMMANDS = (
 )
 
 PANELS = {  # heading in the list of commands → the commands under it
-    "Run and results": ("doctor", "params", "summary", "where", "ui", "generate", "model"),
+    "Run and results": ("doctor", "params", "summary", "where", "desk", "ui", "generate", "model"),
     "Films": ("qc", "caption", "speak", "visemes", "dub", "measure", "cut", "grade", "film"),
     "Sources and data": ("sources", "dataset", "review", "consent"),
     "Proof": ("lineage", "audit", "export", "release", "sign", "promote"),

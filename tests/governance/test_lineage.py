@@ -14,6 +14,7 @@ from aiprod.commands import lineage as printing
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.lineage import at_revision
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.lineage.node import Node
 from aiprod.governance.lineage.summary import ColumnRecords, brief_lineage
@@ -150,7 +151,7 @@ def test_what_is_printed_is_the_same_without_the_nodes_that_are_not_shown(
         for path in sorted((finished / "models").rglob("exposure.json")):
             write_ledger(path, json.loads(path.read_text()))
         write_lock(finished)
-    monkeypatch.setattr(printing, "_SHOWN", 0)
+    monkeypatch.setattr(at_revision, "SHOWN", 3)
     brief = brief_lineage(finished, asked, 3)
     assert brief is not None, "every manifest is as recorded"
     whole = lineage(finished, asked, rehash=False)

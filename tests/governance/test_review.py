@@ -25,11 +25,11 @@ from aiprod.governance.audit import log as audit_log
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.roles import ROLES, require
-from aiprod.governance.review.http_ranges import Unsatisfiable, byte_range
 from aiprod.governance.review.recording import Decision, event_of, record, unlogged
 from aiprod.governance.review.report import report
 from aiprod.governance.review.server import ReviewServer
-from aiprod.governance.review.session import Desk
+from aiprod.governance.review.session import Sitting
+from aiprod.governance.serving.http_ranges import Unsatisfiable, byte_range
 from aiprod.qc.decide.reviews import REVIEWS, Review, load_reviews, with_reviews
 from aiprod.qc.rows import VerdictRow
 
@@ -218,7 +218,7 @@ def with_status(root: Path, clip: str, status: str) -> Path:
 
 @pytest.fixture
 def server(desk_of: Path) -> Iterator[ReviewServer]:
-    made = ReviewServer(Desk(desk_of, require("Ada", "review", root=desk_of)))
+    made = ReviewServer(Sitting(desk_of, require("Ada", "review", root=desk_of)))
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
     made.shutdown()
@@ -240,7 +240,7 @@ def test_the_page_needs_no_network_and_names_who_reviews(server: ReviewServer) -
     text = page.decode()
     assert status == 200 and "Ada, reviewer" in text and server.token not in text
     assert "http://" not in text and "https://" not in text
-    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert server.server_address[0] == "127.0.0.1"
 
 
@@ -278,7 +278,7 @@ def test_without_the_printed_address_there_is_nothing_to_see(server: ReviewServe
         for prefix in ("//", *(f"//{quote(token)}/" for token in wrong)):
             for method in ("GET", "HEAD", "POST"):
                 body = wanted if method == "POST" else None
-                status, headers, said = ask(server, method, f"{prefix}{below}", body, X_Review_Token=server.token)
+                status, headers, said = ask(server, method, f"{prefix}{below}", body, X_Page_Token=server.token)
                 assert status == 403 and clip not in said.decode(), (method, prefix, below)
                 assert server.token not in said.decode() + str(headers)
     assert load_reviews(desk_of / REVIEWS) == []
@@ -290,28 +290,28 @@ def test_what_is_no_request_of_the_page_is_answered_in_words(
     server: ReviewServer, desk_of: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     wanted = {"clip_id": clip_at(desk_of, "REVIEW_NEEDED"), "verdict": "REJECTED", "note": "dark"}
-    for more in ({"Origin": "http://127.0.0.1:1"}, {"Origin": "null"}, {"X_Review_Token": "é"}):
-        assert ask(server, "POST", "/verdict", wanted, **{"X_Review_Token": server.token, **more})[0] == 403
+    for more in ({"Origin": "http://127.0.0.1:1"}, {"Origin": "null"}, {"X_Page_Token": "é"}):
+        assert ask(server, "POST", "/verdict", wanted, **{"X_Page_Token": server.token, **more})[0] == 403
     for size in ("abc", "-5", "²", "9" * 30):
-        assert ask(server, "POST", "/verdict", None, X_Review_Token=server.token, Content_Length=size)[0] == 400
+        assert ask(server, "POST", "/verdict", None, X_Page_Token=server.token, Content_Length=size)[0] == 400
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
-    connection.request("POST", f"/{server.token}/verdict", b"[" * 9000, {"X-Review-Token": server.token})
+    connection.request("POST", f"/{server.token}/verdict", b"[" * 9000, {"X-Page-Token": server.token})
     assert connection.getresponse().status == 400
     assert capfd.readouterr().err == ""
     own = f"http://127.0.0.1:{server.server_address[1]}"
-    assert ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token, Origin=own)[0] == 200
+    assert ask(server, "POST", "/verdict", wanted, X_Page_Token=server.token, Origin=own)[0] == 200
 
 
 def test_a_decision_takes_the_token_of_the_page_and_this_hosts_name(server: ReviewServer, desk_of: Path) -> None:
     clip = clip_at(desk_of, "REVIEW_NEEDED")
     wanted = {"clip_id": clip, "verdict": "REJECTED", "note": "blurred"}
     assert ask(server, "POST", "/verdict", wanted)[0] == 403
-    assert ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token, Host="evil.example")[0] == 404
+    assert ask(server, "POST", "/verdict", wanted, X_Page_Token=server.token, Host="evil.example")[0] == 404
     assert ask(server, "GET", "/", Host="evil.example:80")[0] == 404
     for bad in ([], {"clip_id": 5}, {"clip_id": clip, "x": "y"}, {"clip_id": clip_at(desk_of, "APPROVED")}):
-        assert ask(server, "POST", "/verdict", bad, X_Review_Token=server.token)[0] in (400, 409)
+        assert ask(server, "POST", "/verdict", bad, X_Page_Token=server.token)[0] in (400, 409)
     assert load_reviews(desk_of / REVIEWS) == []
-    status, _, body = ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)
+    status, _, body = ask(server, "POST", "/verdict", wanted, X_Page_Token=server.token)
     assert (status, json.loads(body)["number"]) == (200, 1)
     [review] = load_reviews(desk_of / REVIEWS)
     assert (review.reviewer, review.verdict, review.note) == ("Ada", "REJECTED", "blurred")
@@ -319,14 +319,14 @@ def test_a_decision_takes_the_token_of_the_page_and_this_hosts_name(server: Revi
 
 def test_what_a_reviewer_may_not_do_the_page_says_in_one_line(server: ReviewServer, desk_of: Path) -> None:
     wanted = {"clip_id": clip_at(desk_of, "REVIEW_NEEDED"), "verdict": "APPROVED"}
-    status, _, body = ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)
+    status, _, body = ask(server, "POST", "/verdict", wanted, X_Page_Token=server.token)
     assert status == 409 and "may not accept_privacy" in json.loads(body)["error"]
     assert lacks() == [("accept_privacy", "role")], "and it is logged once"
 
 
 def test_a_rejection_takes_a_reason(server: ReviewServer, desk_of: Path) -> None:
     wanted = {"clip_id": clip_at(desk_of, "REVIEW_NEEDED"), "verdict": "REJECTED", "note": "  "}
-    status, _, body = ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)
+    status, _, body = ask(server, "POST", "/verdict", wanted, X_Page_Token=server.token)
     assert status == 409 and "takes a reason" in json.loads(body)["error"]
     assert load_reviews(desk_of / REVIEWS) == []
 
@@ -335,12 +335,12 @@ def test_a_decision_is_undone_until_the_sitting_ends_and_the_log_keeps_both(
     server: ReviewServer, desk_of: Path
 ) -> None:
     clip = clip_at(desk_of, "REVIEW_NEEDED")
-    undo = lambda: ask(server, "POST", "/undo", {}, X_Review_Token=server.token)  # noqa: E731
+    undo = lambda: ask(server, "POST", "/undo", {}, X_Page_Token=server.token)  # noqa: E731
     assert ask(server, "POST", "/undo", {})[0] == 403
     assert undo()[0] == 409, "nothing was decided yet"
     for verdict, note in (("REVIEW_NEEDED", ""), ("REJECTED", "a stray key")):
         wanted = {"clip_id": clip, "verdict": verdict, "note": note}
-        assert ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)[0] == 200
+        assert ask(server, "POST", "/verdict", wanted, X_Page_Token=server.token)[0] == 200
     status, _, body = undo()
     assert (status, json.loads(body)) == (200, {"clip_id": clip, "decided": "REVIEW_NEEDED"})
     assert [review.verdict for review in load_reviews(desk_of / REVIEWS)] == ["REVIEW_NEEDED"]
@@ -354,9 +354,9 @@ def test_a_decision_is_undone_until_the_sitting_ends_and_the_log_keeps_both(
 def test_what_another_sitting_decided_since_is_not_undone(server: ReviewServer, desk_of: Path) -> None:
     clip = clip_at(desk_of, "REVIEW_NEEDED")
     wanted = {"clip_id": clip, "verdict": "REVIEW_NEEDED"}
-    assert ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)[0] == 200
+    assert ask(server, "POST", "/verdict", wanted, X_Page_Token=server.token)[0] == 200
     record(desk_of, Decision(clip_id=clip, verdict="REJECTED", note="dark"), "Ada")
-    status, _, body = ask(server, "POST", "/undo", {}, X_Review_Token=server.token)
+    status, _, body = ask(server, "POST", "/undo", {}, X_Page_Token=server.token)
     assert status == 409 and "no longer the latest" in json.loads(body)["error"]
     assert [review.verdict for review in load_reviews(desk_of / REVIEWS)] == ["REVIEW_NEEDED", "REJECTED"]
 
@@ -388,7 +388,7 @@ def test_the_commands_from_announcement_to_report(desk_of: Path) -> None:
     commit(desk_of)
     drawn = call("sample", "q", "--value", "42", "--as", "Steward").output
     assert "demo × CC0-1.0" in drawn and "open-film × CC-BY-3.0" in drawn
-    assert len(Desk(desk_of, require("Ada", "review", root=desk_of), "q").clips()) == 6
+    assert len(Sitting(desk_of, require("Ada", "review", root=desk_of), "q").clips()) == 6
     said = call("record", clip, "rejected", "--sample", "q", "--note", "frozen", "--as", "Ada")
     assert said.exit_code == 0 and "APPROVED → REJECTED by Ada (review as reviewer)" in said.output
     text = call("report")
@@ -398,7 +398,7 @@ def test_the_commands_from_announcement_to_report(desk_of: Path) -> None:
         0,
         1,
     ]
-    for other in Desk(desk_of, require("Ada", "review", root=desk_of), "q").clips():
+    for other in Sitting(desk_of, require("Ada", "review", root=desk_of), "q").clips():
         if other["decided"] is None:
             call("record", other["clip_id"], "APPROVED", "--sample", "q", "--as", "Ada")
     done = call("report", "q", "--json")

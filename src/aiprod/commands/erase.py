@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -110,15 +110,10 @@ def _verify(root: Path, cert: Path) -> None:
         raise typer.Exit(1)
 
 
-def _say_left(left: dict[str, str]) -> None:
-    for path, why in left.items():
-        typer.echo(f"  left: {path} ({why})")
-
-
 def _say_plan(todo: ErasurePlan) -> None:
     from aiprod.printable import escape_controls
 
-    spoken = {t.film_id for t in todo.targets if any(name.startswith("u") for name in t.clips)}
+    spoken = todo.voices
     clips = sum(len(target.clips) for target in todo.targets if target.film_id not in spoken)
     if films := ", ".join(sorted(todo.films - spoken)):
         typer.echo(f"films to erase: {films} with {counted(clips, 'clip')}; a film goes with all its shots")
@@ -134,7 +129,8 @@ def _say_plan(todo: ErasurePlan) -> None:
         typer.echo(f"  file beside it {escape_controls(path)}: is also deleted")
     for path, count in todo.beside.tables.items():
         typer.echo(f"  table {escape_controls(path)}: {count} of its lines are deleted")
-    _say_left({escape_controls(path): why for path, why in todo.beside.left.items()})
+    for path, why in todo.beside.left.items():
+        typer.echo(f"  left: {escape_controls(path)} ({why})")
     for model in todo.models:
         for md5, revisions in model.affected.items():
             where = ", ".join(r if " " in r else r[:9] for r in revisions)
@@ -174,25 +170,11 @@ def _say_counts(counts: dict[str, Count]) -> None:
 
 def _say_certificate(root: Path, done: Done) -> int:
     """Print what was found afterwards; how many stores still hold something or could not be searched."""
-    left = 0
-    body: dict[str, Any] = done.body
-    for store, places in body["found_after"].items():
-        hits = places["pieces"] + places["hashes"] + places["names"]
-        left += bool(places.get("skipped") or hits)
-        if places.get("skipped"):
-            typer.echo(f"  {store}: not searched whole: {places['skipped']}")
-        if hits:
-            where = "; ".join(done.where.get(store, []))
-            typer.echo(f"  {store}: {hits} objects still show something of it{': ' if where else ''}{where}")
-    _say_left(done.left)
-    stores, backups = len(body["found_after"]), body["backups_with_the_wrapped_keys"]
-    destroyed, searched = counted(body["keys_destroyed"], "key"), counted(stores, "store")
-    typer.echo(f"{destroyed} destroyed; {searched} searched, {left} with something left")
-    if backups:
-        hint = "run `aiprod keys rotate`, then `aiprod keys backup`"
-        typer.echo(f"{backups} backups still hold a wrapped key: {hint}, and they are of no use")
-    typer.echo(f"certificate: {done.path.relative_to(root)}")
-    typer.echo("next: git add datasets/erasures datasets/audit && git commit; dvc repro; dvc push")
+    from aiprod.governance.erasure.words import certificate_lines
+
+    lines, left = certificate_lines(root, done)
+    for line in lines:
+        typer.echo(line)
     return left
 
 

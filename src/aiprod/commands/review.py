@@ -70,26 +70,22 @@ def serve(
     Example: aiprod review serve 2026-Q4 --as operator
     """
     from aiprod.base.state import workspace
-    from aiprod.errors import AiprodError
     from aiprod.governance.audit.log import AuditLog
     from aiprod.governance.policy.roles import require
     from aiprod.governance.review.server import ReviewServer
-    from aiprod.governance.review.session import Desk
+    from aiprod.governance.review.session import Sitting
 
     root, log = workspace(), AuditLog()
-    desk = Desk(root, require(actor, "review", root=root, log=log), name, log)
-    try:
-        server = ReviewServer(desk, port)
-    except OSError as error:
-        raise AiprodError(f"port {port} cannot be used ({error.strerror})", "take another with --port") from None
-    typer.echo(f"{counted(len(desk.clips()), 'clip')} for {desk.actor.name} ({desk.actor.role}); stop with Ctrl-C")
-    typer.echo(f"open {server.url} (whoever has this address may decide as {desk.actor.name}: keep it to yourself)")
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        typer.echo("decisions are in datasets/reviews/verdicts.jsonl: commit them, then `dvc repro`")
-    finally:
-        server.server_close()
+    sitting = Sitting(root, require(actor, "review", root=root, log=log), name, log)
+    server = ReviewServer(sitting, port)
+    who = sitting.actor
+    typer.echo(f"{counted(len(sitting.clips()), 'clip')} for {who.name} ({who.role}); stop with Ctrl-C")
+    typer.echo(f"open {server.url} (whoever has this address may decide as {who.name}: keep it to yourself)")
+    with server.serving():
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo("decisions are in datasets/reviews/verdicts.jsonl: commit them, then `dvc repro`")
 
 
 @review.command()

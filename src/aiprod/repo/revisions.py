@@ -10,7 +10,7 @@ import io
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,14 +18,29 @@ from aiprod.base.files import contained
 from aiprod.errors import AiprodError
 from aiprod.repo.dvc import cache_folder, main_repository_of, object_path, uncached_outputs
 from aiprod.repo.dvc_lock import Lock
-from aiprod.repo.git import git
+from aiprod.repo.git import git, git_text
 
-_FROM_GIT = ("dvc.yaml", "dvc.lock", "params.yaml", "datasets/sources.yaml", "datasets/versions", "datasets/audit")
+_FROM_GIT = (
+    "dvc.yaml",
+    "dvc.lock",
+    "params.yaml",
+    "datasets/sources.yaml",
+    "datasets/versions",
+    "datasets/audit",
+    "metrics",
+)
+
+
+# What DVC names experiments by: two folders of hash, then the name. It keeps notes of its own beside them.
+_NAMED = ("refs/exps/??/*/*", "refs/heads", "refs/tags")
 
 
 @contextmanager
-def workspace_at(root: Path, revision: str) -> Iterator[Path]:
+def workspace_at(root: Path, revision: str, outs: Collection[str] | None = None) -> Iterator[Path]:
     """A read-only likeness of the workspace at ``root`` at a revision, an experiment's name or a tag.
+
+    Args:
+        outs: the outputs that are wanted; None: all.
 
     Raises:
         AiprodError: no such revision, or it holds no dvc.lock.
@@ -38,7 +53,7 @@ def workspace_at(root: Path, revision: str) -> Iterator[Path]:
         _unpack(root, commit, folder)
         if not (folder / "dvc.lock").is_file():
             raise AiprodError(f"{revision} holds no dvc.lock", "give a commit made after `dvc repro`")
-        _link_outputs(folder)
+        _link_outputs(folder, outs)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,6 +78,13 @@ def commit_of(root: Path, revision: str) -> str:
     )
 
 
+def revision_names(root: Path, most: int = 200) -> list[str]:
+    """Experiments, branches and tags by name, the newest first."""
+    listed = git_text(root, "for-each-ref", "--sort=-creatordate", "--format=%(refname)", *_NAMED).splitlines()
+    names = (line.rsplit("/", 1)[-1] if line.startswith("refs/exps/") else line.split("/", 2)[2] for line in listed)
+    return list(dict.fromkeys(names))[:most]
+
+
 def _unpack(root: Path, commit: str, folder: Path) -> None:
     """git's own files of that commit that lineage reads."""
     there = git(root, "ls-tree", "--name-only", commit, "--", *_FROM_GIT) or b""
@@ -75,11 +97,13 @@ def _unpack(root: Path, commit: str, folder: Path) -> None:
             archive.extractall(folder)  # noqa: S202 (filtered above; git wrote it)
 
 
-def _link_outputs(folder: Path) -> None:
-    """A link into the cache for each file of each output."""
+def _link_outputs(folder: Path, wanted: Collection[str] | None) -> None:
+    """A link into the cache for each file of each output that is wanted."""
     lock = Lock(folder)
     cache = cache_folder(main_repository_of(folder))
     for out, (_, md5) in lock.outs.items():
+        if wanted is not None and out not in wanted:
+            continue
         place = contained(folder, out)
         if not md5.endswith(".dir"):
             _link(cache, md5, place)
@@ -104,6 +128,6 @@ def missing_outputs(folder: Path) -> list[str]:
 
 def _link(cache: Path, md5: str, place: Path) -> None:
     source = object_path(cache, md5)
-    if source.is_file():
+    if source.is_file() and not place.exists():  # git's own file comes first
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(source.resolve())

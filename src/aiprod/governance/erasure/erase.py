@@ -59,6 +59,16 @@ class ErasurePlan:
         return {target.film_id for target in self.targets}
 
     @property
+    def voices(self) -> set[str]:
+        """Ids of those that are the recordings of a speaker."""
+        return {t.film_id for t in self.targets if any(name.startswith("u") for name in t.clips)}
+
+    @property
+    def ids(self) -> list[str]:
+        """What is erased as a person calls it: a film by its id, a speaker by theirs."""
+        return [f"s{film[1:]}" if film in self.voices else film for film in sorted(self.films)]
+
+    @property
     def sources(self) -> list[Path]:
         """Offered files with the same bytes; those inside the repository are deleted."""
         return self.beside.films

@@ -62,6 +62,12 @@ class RolesFile(Params):
         """A person's name as the file spells it, and their roles; case and spaces around do not matter."""
         return next(((n, roles) for n, roles in self.people.items() if _plain(n) == _plain(name)), None)
 
+    def actor(self, name: str, action: Action) -> Actor | None:
+        """A person with the first of their roles that may take a decision; None where none may."""
+        person, able = self.person(name), self.roles_that_may(action)
+        role = next((role for role in person[1] if role in able), None) if person is not None else None
+        return Actor(person[0], role) if person is not None and role is not None else None
+
     def roles_that_may(self, action: Action) -> list[Role]:
         """The roles that may take a decision, in the order of the file."""
         return [role for role, actions in self.roles.items() if action in actions]
@@ -115,9 +121,9 @@ def require(
     if action not in ACTIONS:
         raise AiprodError(f"no action is called {action!r}", nearest(action, list(ACTIONS)))
     declared, name = load_roles(root), who(named, root)
+    if (actor := declared.actor(name, action)) is not None:
+        return actor
     able, person = declared.roles_that_may(action), declared.person(name)
-    if person is not None and (role := next((r for r in person[1] if r in able), None)) is not None:
-        return Actor(person[0], role)
     needed = " or ".join(able) or "a role that nobody was given"
     status = f"has the roles {', '.join(person[1]) or 'none'}" if person else f"is not in {ROLES}"
     people = sorted(n for n, roles in declared.people.items() if set(roles) & set(able))

@@ -20,7 +20,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 
 
 @dataclass
-class Desk:
+class Sitting:
     """One sitting of one reviewer.
 
     Args:
@@ -51,6 +51,11 @@ class Desk:
         if not self._clips:
             raise AiprodError("no clip waits for a review", "`aiprod review sample NAME` draws some of the approved")
 
+    @property
+    def begun(self) -> bool:
+        """Whether something was decided here that can be undone."""
+        return bool(self._reviews)
+
     def clips(self) -> list[dict[str, Any]]:
         """The clips in order, with what was decided here so far."""
         decided = self._decided()
@@ -61,14 +66,14 @@ class Desk:
         return {clip_id: str(review.verdict) for clip_id, review in decided.items()}
 
     def video(self, clip_id: str) -> Path:
-        """The file of a clip that is on the desk.
+        """The file of a clip that is looked at.
 
         Raises:
             AiprodError: it is not.
         """
         clip = self._facts.clips.get(clip_id) if clip_id in self._clips else None
         if clip is None or clip.processed_name is None:
-            raise AiprodError(f"{clip_id} is not on this desk")
+            raise AiprodError(f"{clip_id} is not in this sitting")
         return ClipStore(self.root / "datasets" / "v1").path("processed", clip.processed_name)
 
     def decide(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +87,7 @@ class Desk:
             raise AiprodError("the page sent something else than a decision", "reload it")
         filled = {name: value for name, value in values.items() if value}
         if filled.get("clip_id") not in self._clips:
-            raise AiprodError("the page sent a clip that is not on this desk", "reload it")
+            raise AiprodError("the page sent a clip that is not in this sitting", "reload it")
         if filled.get("verdict") == "REJECTED" and not filled.get("note", "").strip():
             raise AiprodError("a rejection takes a reason", "write it into the note (N), then reject again")
         decision = Decision(**{"verdict": "", **filled}, sample=self.sample)
