@@ -21,7 +21,7 @@ from tests.data.conftest import short_film
 from tests.pipeline.conftest import PARAMS, Stage
 from tests.private_traces import needles_of, traces
 
-SECRET_WORDS = ("Erika-Mustermann", "Kennwort-im-Titel", "consent-4711", "example.org/erika")
+SECRET_WORDS = ("Erika-Mustermann", "Kennwort-im-Titel", "person-4711", "example.org/erika")
 MORE = "qc_measure: {workers: 1}\nqc_decide: {}\ncaption: {}\n"
 STAGES = ("scan", "ingest", "qc_measure", "qc_decide", "caption")
 MANIFESTS = {
@@ -50,7 +50,7 @@ def _personal_film(root: Path) -> Path:
     short_film(inbox / "Erika-Mustermann.mp4", 3)
     (inbox / "SOURCES.csv").write_text(
         "file,licence,title,url,personal_data_basis,description\n"
-        "Erika-Mustermann.mp4,own,Kennwort-im-Titel,https://example.org/erika,legitimate_interests,consent-4711\n"
+        "Erika-Mustermann.mp4,own,Kennwort-im-Titel,https://example.org/erika,legitimate_interests,person-4711\n"
     )
     return inbox / "Erika-Mustermann.mp4"
 

@@ -19,7 +19,7 @@ from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.measure.decode_pass import Together, plane_factor, scattered, shrink
+from aiprod.qc.measure.decode_pass import Together, scattered, shrink
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
 from aiprod.qc.measurement import OfFrames
 from aiprod.qc.params import QcMeasureParams
@@ -233,26 +233,6 @@ def test_sparse_pixels_are_the_pictures_own(factor: int, lines: int, apart: int,
     taken = scattered(luma, factor)
     assert np.array_equal(taken, luma[::lines, ::apart][:, : taken.shape[1]])
     assert taken.shape[1] >= max(1, width // apart) and not np.shares_memory(taken, padded)
-
-
-@pytest.mark.parametrize(
-    ("width", "factor"), [(64, 1), (320, 1), (321, 2), (640, 2), (720, 4), (854, 4), (1280, 4), (1920, 8), (3840, 16)]
-)
-def test_small_planes_are_smaller_by_powers_of_two(width: int, factor: int) -> None:
-    assert plane_factor(width, 320) == factor
-
-
-@pytest.mark.parametrize("shape", [(180, 320), (135, 240), (121, 213), (96, 97), (95, 400)])
-def test_half_a_plane_is_the_mean_of_its_pixels_two_by_two(shape: tuple[int, int]) -> None:
-    plane = texture(shape[1], shape[0], 8, grain=1)
-    frame = SmallFrame(0, 0.0, plane, plane, 16.0, 235.0)
-    if shape[0] < 96:
-        assert frame.half is plane
-        return
-    h, w = shape[0] // 2, shape[1] // 2
-    means = plane[: 2 * h, : 2 * w].reshape(h, 2, w, 2).mean(axis=(1, 3))
-    assert frame.half.shape == (h, w) and np.abs(frame.half - means).max() <= 0.5
-    assert frame.mean == pytest.approx(plane.mean(), abs=1.0)
 
 
 @pytest.mark.parametrize(("shape", "most"), [((4, 6), 64), ((20_000, 320), 4)])

@@ -26,7 +26,7 @@ from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.media.encoding import encode
 from aiprod.qc.checks import camera, tracking
 from aiprod.qc.checks.tracking import Flow
-from aiprod.qc.measure.decode_pass import plane_factor, shrink
+from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import texture
@@ -221,7 +221,7 @@ def test_no_film_of_the_demo_corpus_is_said_to_follow() -> None:
     for film in plan_corpus(DemoCorpusParams(films=28, faults=False)):
         scene, count = film.scenes[0], 48
         path = simulate(scene, film.width, film.height, film.fps, count)
-        factor = plane_factor(film.width, PARAMS.plane_width_px)
+        factor = -(-film.width // PARAMS.plane_width_px)
         planes = [
             shrink(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), factor) for p in draw(scene, path, film.width, film.height)
         ]

@@ -114,7 +114,7 @@ def recognised(root: Path, film: Path) -> RecognisedFilm | None:
 def _print_in(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The fingerprint in a record, or of the film beside it where its record has none of this method."""
     words = record.get("fingerprint")
-    if isinstance(words, dict) and words.get("version") in fingerprint.COMPARABLE:
+    if isinstance(words, dict) and words.get("version") == fingerprint.VERSION:
         return words
     film = path.with_name(str(record.get("file") or path.stem))
     return print_of(film) if film.is_file() else None

@@ -18,16 +18,8 @@ if TYPE_CHECKING:
     from aiprod.qc.image_classifier import Classifier
 
 CHANGES_TOLD = 32  # stretches or changes that a row names
-_HALVED_PX = 96  # lines or columns; of fewer, half would leave too little to tell one picture from another by
 Plane = np.ndarray
 """A picture of one channel, uint8 [h, w]; or of three, uint8 [h, w, 3]."""
-
-
-def halved(plane: Plane) -> Plane:
-    """Average whole blocks of two by two pixels (an odd edge is dropped)."""
-    height, width = plane.shape
-    whole = plane if (height | width) % 2 == 0 else plane[: height // 2 * 2, : width // 2 * 2]
-    return cv2.resize(whole, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
 
 
 @dataclass  # not frozen: one is made for every frame, which would take three times as long
@@ -52,23 +44,12 @@ class SmallFrame:
     interlaced: bool = False
     torn: bool = False
     _mean: float | None = field(default=None, init=False, repr=False, compare=False)
-    _half: Plane | None = field(default=None, init=False, repr=False, compare=False)
-
-    @property
-    def half(self) -> Plane:
-        """``plane`` averaged two by two, for what looks at brightness and change: a quarter of the pixels to read. A
-        plane that is small already stays as it is."""
-        if self._half is None:
-            height, width = self.plane.shape
-            small = min(height, width) < _HALVED_PX
-            self._half = self.plane if small else halved(self.plane)
-        return self._half
 
     @property
     def mean(self) -> float:
-        """Mean of ``half``, which several checks ask for."""
+        """Mean of ``plane``, which several checks ask for."""
         if self._mean is None:
-            self._mean = cv2.mean(self.half)[0]
+            self._mean = cv2.mean(self.plane)[0]
         return self._mean
 
 
@@ -168,7 +149,7 @@ class ClipContext:
 
     Attributes:
         rgb: decodes a stretch of the film's clock once more, for what looks at few clips closely: longer side in
-            pixels, begin, end, which pictures (1 is each, 2 every second) → time and upright RGB of each.
+            pixels, begin, end → time and upright RGB of each picture.
         end_s: of what was decoded, on the film's clock: sooner than asked for where the bound on pixels was met
             (``bounded``).
         pictures_end_s: when the last picture stops being shown, likewise.
@@ -187,7 +168,7 @@ class ClipContext:
         classifier: loads the image classifier that ``qc_measure.nsfw`` names; None where it names none.
     """
 
-    rgb: Callable[[int, float, float, int], Iterator[tuple[float, NDArray[np.uint8]]]]
+    rgb: Callable[[int, float, float], Iterator[tuple[float, NDArray[np.uint8]]]]
     facts: MediaFacts
     start_s: float
     end_s: float

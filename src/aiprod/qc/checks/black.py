@@ -16,7 +16,7 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "1"
 METHOD = (
     "every frame, small plane: black when >= 98 % of pixels lie at or under 10 % of the signalled range; runs summed"
 )
@@ -33,11 +33,11 @@ def is_black(plane: Plane, black_level: float, white_level: float, mean: float |
     """Whether enough of a picture is dark; most pictures are too light on average for that, which is quickly seen.
 
     Args:
-        mean: of the plane, to within two levels, where it is known.
+        mean: of the plane, where it is known.
     """
     lightest = PIXELS * _limit(black_level, white_level) + (1 - PIXELS) * 255
     mean = cv2.mean(plane)[0] if mean is None else mean
-    return mean <= lightest + 2.0 and dark_fraction(plane, black_level, white_level) >= PIXELS
+    return mean <= lightest + 1e-6 and dark_fraction(plane, black_level, white_level) >= PIXELS
 
 
 def _limit(black_level: float, white_level: float) -> int:

@@ -18,7 +18,7 @@ from aiprod.qc.metric_table import FigureColumns, FigureTable, Floats, Mask
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "3"
 METHOD = (
     "every frame, small plane: rows and columns at the edges that are dark in the lightest value each pixel takes; "
     "bars where both are as wide, even, and end in a straight line"
@@ -108,12 +108,10 @@ class Borders(OfFrames):
 def _bars(one: _End, other: _End, size: int) -> bool:
     """Whether two dark edges are bars: both there, of like width, and with a picture between them.
 
-    A dark scene has dark edges too, but hardly two of the same width. A few dark columns that analogue film leaves are
-    none.
+    A dark scene has dark edges too, but hardly two of the same width.
     """
     a, b = one.lines / size, other.lines / size
-    least = (min(one.lines, other.lines) - 0.5) / size  # a line that bar and picture share may have been counted
-    return one.bar and other.bar and least > 0.01 and abs(a - b) <= 0.03 and a + b <= 0.7
+    return one.bar and other.bar and min(a, b) > 0.01 and abs(a - b) <= 0.03 and a + b <= 0.7
 
 
 def active_area(figures: Mapping[str, Any]) -> tuple[float, float, float, float]:

@@ -25,10 +25,10 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "1"
 METHOD = (
-    "every frame, 8x12 blocks of the halved small plane: median over blocks of the log ratio to the frame before, "
-    "where blocks agree, summed to the picture's gain; the greatest amplitude that swings in a row all have"
+    "every frame, 8x12 blocks of the small plane: median over blocks of the log ratio to the frame before, where "
+    "blocks agree, summed to the picture's gain; the greatest amplitude that swings in a row all have"
 )
 _ROWS, _COLUMNS = 8, 12
 _DARK, _BRIGHT = 0.06, 0.92  # of the signalled range: blocks beyond are noise, or clipped
@@ -68,11 +68,11 @@ class Flicker(OfFrames):
 
     def feed(self, frame: SmallFrame) -> None:
         """Keep the sums over each block; they are made into means all at once."""
-        height, width = frame.half.shape
+        height, width = frame.plane.shape
         corners, sizes = _grid(height, width)
         if self._sums is None or self._sums.shape != (height + 1, width + 1):
             self._sums = np.empty((height + 1, width + 1), np.int32)
-        self._corners.append(cv2.integral(frame.half, sum=self._sums).take(corners))
+        self._corners.append(cv2.integral(frame.plane, sum=self._sums).take(corners))
         self._sizes.append(sizes)
         self._levels.append((frame.black_level, frame.white_level - frame.black_level))
         self._times.append(frame.time_s)

@@ -17,10 +17,10 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "3"
 METHOD = (
-    "every frame, halved small plane: mean absolute difference to the frame before; a cut is a spike over its "
-    "neighbours, unless the picture is the one before, moved (a jolt), or torn"
+    "every frame, small plane: mean absolute difference to the frame before; a cut is a spike over its neighbours, "
+    "unless the picture is the one before, moved (a jolt), or torn"
 )
 CUT_RATIO = 3.0
 CUT_FLOOR = 0.06
@@ -50,7 +50,7 @@ class Motion(OfFrames):
     def feed(self, frame: SmallFrame) -> None:
         """Take one frame."""
         scale = frame.white_level - frame.black_level
-        plane, last, earlier = frame.half, self._last, self._last_but_one
+        plane, last, earlier = frame.plane, self._last, self._last_but_one
         self.times.append(frame.time_s)
         self.luma.append((frame.mean - frame.black_level) / scale)
         self._interlaced += frame.interlaced

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from aiprod.media.media_info import Orientation, VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
 
-VERSION = "2"
+VERSION = "1"
 METHOD = (
-    "every frame, halved small plane: pixels that differ from the frame before by more than 5 % of the signalled "
-    "range, counted in 6 by 9 cells of the upright picture; spans in which at least a fifth as many change as in its "
-    "liveliest"
+    "every frame, small plane: pixels that differ from the frame before by more than 5 % of the signalled range, "
+    "counted in 6 by 9 cells of the upright picture; spans in which at least a fifth as many change as in its liveliest"
 )
 ROWS, COLUMNS = 6, 9
 _CHANGED = 0.05
@@ -70,7 +69,7 @@ class Movement(OfFrames):
 
     def feed(self, frame: SmallFrame) -> None:
         """Compare one frame with the one before."""
-        plane, last = frame.half, self._last
+        plane, last = frame.plane, self._last
         self._last = plane
         self._times.append(frame.time_s)
         if last is None or last.shape != plane.shape or frame.torn:

@@ -10,7 +10,7 @@ import numpy as np
 from aiprod.qc.clip_context import Still
 from aiprod.qc.measurement import OfStills
 
-VERSION = "3"
+VERSION = "2"
 METHOD = (
     "HSV of the small colour stills (PQ and HLG tone-mapped); shares of named colours, brightness and contrast of luma"
 )

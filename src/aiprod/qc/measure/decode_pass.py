@@ -54,12 +54,6 @@ class LumaTaker:
         return gray
 
 
-def plane_factor(width_px: int, most_px: int) -> int:
-    """How many pixels of a picture's width one of its small plane stands for: the least power of two for which the
-    plane is no wider than ``most_px``. OpenCV averages two by two pixels in a third of the time of three by three."""
-    return 1 << max(0, -(-width_px // most_px) - 1).bit_length()
-
-
 def shrink(luma: Plane, factor: int) -> Plane:
     """Average whole factor×factor blocks (cut-off edges are dropped)."""
     h, w = luma.shape[0] // factor, luma.shape[1] // factor
@@ -212,7 +206,7 @@ def observe(
         video = reader.facts
         colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
         luma_of = LumaTaker(video)
-        factor = plane_factor(video.width, params.plane_width_px)
+        factor = max(1, -(-video.width // params.plane_width_px))
         for time_s, frame, is_torn in reader.frames(start_s, end_s):
             if not times:  # a shot may have another form than what the film begins with
                 facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)

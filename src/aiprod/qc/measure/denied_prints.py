@@ -24,7 +24,7 @@ from aiprod.media.probing import probe, require_video
 from aiprod.media.scaling import upright
 from aiprod.qc.checks import borders, fingerprint
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.measure.decode_pass import LumaTaker, plane_factor, read_clip_sound, shrink
+from aiprod.qc.measure.decode_pass import LumaTaker, read_clip_sound, shrink
 from aiprod.qc.params import QcMeasureParams
 
 LONGEST_S = 600.0
@@ -105,7 +105,7 @@ def _look(path: Path, limits: Limits, pieces: Sequence[_Piece]) -> None:
     width, first = QcMeasureParams().plane_width_px, 0
     with VideoReader(path, limits) as reader:
         luma_of = LumaTaker(reader.facts)
-        factor = plane_factor(reader.facts.width, width)
+        factor = max(1, -(-reader.facts.width // width))
         for index, timed in enumerate(reader.frames()):
             while first < len(pieces) and timed.time_s >= pieces[first].end_s - _EPSILON_S:
                 first += 1
