@@ -149,7 +149,7 @@ class ClipContext:
 
     Attributes:
         rgb: decodes a stretch of the film's clock once more, for what looks at few clips closely: longer side in
-            pixels, begin, end → time and upright RGB of each picture.
+            pixels, begin, end, which pictures (1 is each, 2 every second) → time and upright RGB of each.
         end_s: of what was decoded, on the film's clock: sooner than asked for where the bound on pixels was met
             (``bounded``).
         pictures_end_s: when the last picture stops being shown, likewise.
@@ -168,7 +168,7 @@ class ClipContext:
         classifier: loads the image classifier that ``qc_measure.nsfw`` names; None where it names none.
     """
 
-    rgb: Callable[[int, float, float], Iterator[tuple[float, NDArray[np.uint8]]]]
+    rgb: Callable[[int, float, float, int], Iterator[tuple[float, NDArray[np.uint8]]]]
     facts: MediaFacts
     start_s: float
     end_s: float
