@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from aiprod.errors import AiprodError
+from aiprod.speech.aligner import Aligner
 from aiprod.speech.corpus import UNSEEN, MakeSpeechParams, plans
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.held_out import fresh_commands
@@ -77,3 +79,16 @@ def test_a_recogniser_of_people_understands_it() -> None:
     found = accuracy([(recogniser.words(t.heard.sound), said) for t, said in zip(truths, texts, strict=True)])
     assert found > 0.85, "0.94 of 450 words when it was measured; real GRID speech 0.944"
     assert chance(texts) < 0.3
+
+
+def test_what_the_aligner_misses_by_some_milliseconds_is_aligned_and_another_text_is_not() -> None:
+    pytest.importorskip("pocketsphinx", reason="needs aiprod[voice]")
+    text = "a small purple triangle waits to the right"
+    (said,), (other,) = phrases(text, "en"), phrases("we see the teal window before the evening", "en")
+    utterance = spoken(text, "carlo", seed=2)
+    aligner = Aligner()
+    _, found = aligner.align(utterance.sound, said.words, "en")
+    errors = [abs(a.start_s - b.start_s) for a, b in zip(found, utterance.words, strict=True)]
+    assert [word.name for word in found] == [word.text for word in said.words] and np.median(errors) < 0.03
+    with pytest.raises(AiprodError, match="not what is heard"):
+        aligner.align(utterance.sound, other.words, "en")

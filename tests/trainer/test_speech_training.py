@@ -134,6 +134,16 @@ def test_a_speaker_whom_a_given_model_does_not_know_is_named(corpus, whole: Path
         train((strangers, corpus[1]), tmp_path, init=str(whole / "m"))
 
 
+def test_a_voice_whose_sentences_are_all_held_out_is_not_measured(corpus, tmp_path: Path, capfd) -> None:
+    rows, data = corpus
+    without = [row for row in rows if row.speaker != "carlo" or row.split != "train"]
+    assert any(row.speaker == "carlo" and row.split == "heldout" for row in without)
+    assert any(row.split == "unseen_pair" for row in without)
+    metrics = train((without, data), tmp_path, steps=1)
+    assert metrics["heldout_utterances"] and "unseen_pair" not in metrics
+    assert "not measured: carlo, of whom nothing is trained on" in "".join(capfd.readouterr())
+
+
 def test_no_utterance_to_train_on_is_one_line(corpus, tmp_path: Path) -> None:
     kept = [row for row in corpus[0] if row.split != "train"]
     with pytest.raises(AiprodError, match=r"no utterance is left.*make_speech"):

@@ -17,6 +17,8 @@ from aiprod.speech.voice import RATE, TimedUnit
 _FRAME = RATE // 100
 _ROOM = RATE // 5  # before and behind, so that the aligner has a silence to begin and to end with
 _ROOM_LEVEL = 1e-3
+# PocketSphinx often finds the words of a sound and then no phones in them, and finds both in frames cut a little later.
+_OFFSETS = range(0, _FRAME, _FRAME // 8)
 
 
 class Aligner:
@@ -54,31 +56,46 @@ class Aligner:
             if self._decoder.lookup_word(entry) is None:
                 self._decoder.add_word(entry, entry.replace("_", " "), True)
         room = np.random.default_rng(0).normal(0.0, _ROOM_LEVEL, 2 * _ROOM).astype(np.float32)
-        padded = np.concatenate([room[:_ROOM], sound, room[_ROOM:]])
-        samples = np.round(np.clip(padded, -1, 1) * 32767).astype("<i2").tobytes()
+        for late in _OFFSETS:
+            padded = np.concatenate([room[: _ROOM - late], sound, room[_ROOM:]])
+            samples = np.round(np.clip(padded, -1, 1) * 32767).astype("<i2").tobytes()
+            try:
+                phones, spans = self._aligned(samples, entries, _ROOM - late, len(sound))
+            except RuntimeError:
+                continue
+            if len(spans) == len(words):
+                return phones, [TimedUnit(word.text, *span) for word, span in zip(words, spans, strict=True)]
+        raise AiprodError("its text is not what is heard in it", "correct the text, or the sound")
+
+    def _aligned(
+        self, samples: bytes, entries: Sequence[str], before: int, length: int
+    ) -> tuple[list[TimedUnit], list[tuple[float, float]]]:
+        """Phones, and when each word begins and ends.
+
+        Args:
+            before: samples of room before the sound.
+            length: samples of the sound.
+
+        Raises:
+            RuntimeError: PocketSphinx finds no way through.
+        """
         self._decoder.set_align_text(" ".join(entries))
+        self._decode(samples)
+        if self._decoder.hyp() is None:
+            raise RuntimeError("the words are not heard")
+        self._decoder.set_alignment()
+        self._decode(samples)
         phones: list[TimedUnit] = []
         spans: list[tuple[float, float]] = []
-        unheard = AiprodError("its text is not what is heard in it", "correct the text, or the sound")
-        try:
-            self._decode(samples)
-            if self._decoder.hyp() is None:
-                raise unheard
-            self._decoder.set_alignment()
-            self._decode(samples)
-            # An entry is only valid until the next is asked for: a list of them crashes the process.
-            for word in self._decoder.get_alignment():
-                parts = [_timed(part.name, part.start, part.duration, len(sound)) for part in word]
-                if word.name.startswith(("<", "[")):
-                    phones += [TimedUnit(SILENCE, part.start_s, part.end_s) for part in parts]
-                else:
-                    phones += parts
-                    spans.append((parts[0].start_s, parts[-1].end_s))
-        except RuntimeError:
-            raise unheard from None
-        if len(spans) != len(words):
-            raise unheard
-        return phones, [TimedUnit(word.text, *span) for word, span in zip(words, spans, strict=True)]
+        # An entry is only valid until the next is asked for: a list of them crashes the process.
+        for word in self._decoder.get_alignment():
+            parts = [_timed(part.name, part.start, part.duration, before, length) for part in word]
+            if word.name.startswith(("<", "[")):
+                phones += [TimedUnit(SILENCE, part.start_s, part.end_s) for part in parts]
+            else:
+                phones += parts
+                spans.append((parts[0].start_s, parts[-1].end_s))
+        return phones, spans
 
     def _decode(self, samples: bytes) -> None:
         self._decoder.reinit_feat()  # else it hears differently after what it has heard before
@@ -87,7 +104,7 @@ class Aligner:
         self._decoder.end_utt()
 
 
-def _timed(name: str, start: int, duration: int, samples: int) -> TimedUnit:
+def _timed(name: str, start: int, duration: int, before: int, length: int) -> TimedUnit:
     """Frames of the padded sound as seconds of the sound itself."""
-    begin, end = (float(np.clip(n * _FRAME - _ROOM, 0, samples)) / RATE for n in (start, start + duration))
+    begin, end = (float(np.clip(n * _FRAME - before, 0, length)) / RATE for n in (start, start + duration))
     return TimedUnit(name, begin, end)

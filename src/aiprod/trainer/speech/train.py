@@ -81,6 +81,7 @@ def train_speech(
     if not train:
         raise AiprodError("no utterance is left to train on", "run `dvc repro make_speech`, or look at its reasons")
     model = _start(params, train)
+    heldout, unseen = _of_known(heldout, model), _of_known(unseen, model)
     engine = make_engine(params.trainer.precision)
     store = context.store(context.settings(params.model_dump(mode="json")))
     ledger, curve = ExposureLedger(), []
@@ -115,6 +116,14 @@ def train_speech(
             f" languages {metrics['language_accuracy']:.2f}"
         )
     return metrics
+
+
+def _of_known(apart: list[LoadedUtterance], model: SpeechModel) -> list[LoadedUtterance]:
+    """Those of voices that the model can be asked for: of a few sentences of a voice, all may be held out."""
+    strangers = sorted({each.row.speaker for each in apart} - set(model.speakers))
+    if strangers:
+        log(f"  not measured: {', '.join(strangers)}, of whom nothing is trained on")
+    return [each for each in apart if each.row.speaker in model.speakers]
 
 
 def _start(params: TrainSpeechParams, train: list[LoadedUtterance]) -> SpeechModel:
