@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import log
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.data.ingest.build_rows import denial_of, outcomes_of
+from aiprod.data.ingest.build_rows import denial_of, outcomes_of, refusal_line
 from aiprod.data.ingest.denied_prints import DeniedPrints, forget_rows
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
@@ -79,7 +80,7 @@ def main() -> None:
     log(f"ingest: {counted(len(films), 'film')} ({outcomes_of(films)}), {counted(len(clips), 'clip')}")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:
-        log(f"  refused {escape_controls(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
+        log(f"  refused {escape_controls(refusal_line(film, seen=sys.stderr.isatty()))}")
     log_refusals([denial_of(film) for film in refused], once=True)
     record_counters("ingest", counters)
 

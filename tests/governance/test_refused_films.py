@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 
 from aiprod.base.state import state
 from aiprod.base.yaml_file import read_yaml
+from aiprod.data.ingest.build_rows import refusal_line
 from aiprod.data.ingest.ingest_film import check_permitted
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
@@ -308,7 +309,7 @@ def test_reserved_films_are_refused_with_one_line_and_one_leaf(
     assert not list(Path("datasets/v1/raw").iterdir()) and not list(Path("datasets/v1/processed").iterdir())
     said = capsys.readouterr()
     told = (said.out + said.err).splitlines()
-    assert sum("refused inbox/" in line for line in told) == 2
+    assert sum(f"refused inbox, {film.film_id}: " in line for film in films.values() for line in told) == 2
     assert sorted(leaf["subject"] for leaf in leaves()) == sorted(film.film_id for film in films.values())
     assert {(leaf["facts"]["action"], leaf["facts"]["lack"]) for leaf in leaves()} == {("ingest", "right")}
     assert "signed.mp4" not in json.dumps(leaves())
@@ -379,6 +380,10 @@ def test_a_film_of_which_no_basis_is_stated_is_in_the_clear_nowhere(inbox: Path)
     words += [str(film.content_sha256) for film in films.values()]
     shown = clear_text("datasets/v1/raw", "datasets/v1/processed", "datasets/v1/ingest", str(state().root / "memo"))
     assert not [word for word in words if word.encode() in shown]
+    for film in (film for film in films.values() if film.status == "refused"):
+        logged = refusal_line(film, seen=False)
+        assert film.film_id in logged and not [word for word in words if word in logged]
+        assert film.key in refusal_line(film, seen=True), "who sits there is told which file it is"
     with (inbox / "S.csv").open("a") as table:
         table.write("Erika-one.mp4,own,,,,legitimate_interests,\n")
     after = run()["Erika-one.mp4"]

@@ -11,8 +11,9 @@ from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, split_of
 from aiprod.media.normalising import VERSION
 from aiprod.rights.declarations import layers
+from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.crypto.tombstones import REASON
-from aiprod.storage.manifest.encrypted_columns import BLANK
+from aiprod.storage.manifest.encrypted_columns import BLANK, as_shown
 from aiprod.storage.result_cache import CIPHERTEXT
 
 
@@ -114,6 +115,18 @@ def outcomes_of(films: Sequence[FilmRow]) -> str:
     counts = Counter("duplicate" if film.duplicate_of else film.status for film in films)
     known = ("ok", "refused", "duplicate", "error", "erased")
     return ", ".join(f"{counts[name]} {name}" for name in known if counts[name])
+
+
+def refusal_line(film: FilmRow, *, seen: bool) -> str:
+    """Why a film may not be trained on.
+
+    Args:
+        seen: whether a person watches. A log, which is kept and sent, has the id of a film with personal data and no
+            words of it; ``aiprod lineage`` of the id names the film.
+    """
+    if seen or not is_private(film.film_id):
+        return f"{film.source_id}/{film.key}: {film.reasons[-1]}"
+    return f"{film.source_id}, {film.film_id}: {as_shown(film).reasons[-1]}"
 
 
 def denial_of(film: FilmRow) -> Refusal:
