@@ -143,7 +143,7 @@ class SampleWorkers:
         parts = _parts(len(requests), at_once)
         for part, clips in in_parts(sample_part, job, parts, bounds=_BOUNDS, engine=self.engine, gpu=True):
             if isinstance(clips, str):
-                raise AiprodError(f"a sample could not be by_number: {clips}", "see the worker's machine")
+                raise AiprodError(f"a sample could not be made: {clips}", "see the worker's machine")
             for number, clip in zip(part, clips, strict=True):
                 by_number[number] = clip
                 for _ in range(config.all_steps):
