@@ -114,7 +114,6 @@ OF_OWNERS = {
     "rights_owner",
     "owner",
     "holder",
-} | {
     "licensor",
     "rechteinhaber",
     "urheber",
@@ -152,40 +151,33 @@ MEASURED = frozenset(
 """Columns that say what is measured here, or what nothing here asks for."""
 _OF_PEOPLE = re.compile(
     r"(^|_)(people|persons?|humans?|faces?|child|children|kids?|babies|baby|actors?|actress|actresses|performers?|"
-    r"cast|"
-    r"talents?|speakers?|interviewees?|participants?|protagonists?|bystanders?|passers_?by|crowds?|identifiable|"
+    r"cast|talents?|speakers?|interviewees?|participants?|protagonists?|bystanders?|passers_?by|crowds?|identifiable|"
     r"recogni[sz]able|menschen|gesicht|gesichter|kinder|darsteller|visages?|personnes?|enfants?|personas?|caras?|"
-    r"ninos|"
-    r"persone|volti|pessoas|rostos)(_|$)"
+    r"ninos|persone|volti|pessoas|rostos)(_|$)"
 )
 _OF_A_VERDICT = re.compile(
     r"(^|_)(ok|okay|good|bad|fine|use|using|useable|keep|safe|unsafe|valid|invalid|pass|passed|fail|failed|"
     r"accept(ed|able)?|reject(ed)?|include|included|skip|drop|remove|delete|hold|on_hold|verdict|decision|decided|"
     r"public|private|internal|secret|sensitive|release|released|releasable|publish|published|shareable|sharing|"
-    r"sellable|"
-    r"eligible|suitable|trusted|go|no_go|green_light|greenlit|freigabe|freigegeben|erlaubt|gesperrt|geprueft|"
-    r"gepruft)(_|$)"
+    r"sellable|eligible|suitable|trusted|go|no_go|green_light|greenlit|freigabe|freigegeben|erlaubt|gesperrt|"
+    r"geprueft|gepruft)(_|$)"
 )
 _PLAIN_FLAGS = re.compile(
     r"(^|_)(hdr|audio|sound|mute|muted|silent|silence|interlaced|progressive|vfr|cfr|loop|looped|looping|colou?r|bw|"
     r"grayscale|greyscale|stabili[sz]ed|slow_?mo|slow_motion|time_?lapse|drone|indoors?|outdoors?|day|night|vertical|"
     r"portrait|landscape|rotated|static|handheld|live|embed|embeddable|subtitles?|captions?|alpha|stereo|mono|video|"
-    r"transparent|animated|cartoon|compressed|lossless|cropped|resized|trimmed|cut|blurry|sharp|noisy|cfr|"
-    r"default)(_|$)"
+    r"transparent|animated|cartoon|compressed|lossless|cropped|resized|trimmed|cut|blurry|sharp|noisy|cfr|default)(_|"
+    r"$)"
 )
 _OF = {column: field for field, columns in FIELDS.items() for column in columns}
 _OF_RIGHTS = re.compile(
-    r"licen|(^|_|copy)rights?(_|$)|permi[ts]|forbid|prohib|reserv|consent|gdpr|personal|privacy|tdm|(^|"
-    r"_)(un)?train|mining|"
-    r"restrict|usage|terms|do_not|no_?ai|(^|_)(ai|ml|nc|nd|allow|allowed|basis)(_|$)|model_release|commercial|"
-    r"copyleft|"
-    r"no_?train|opt(ed)?_?out|no_?index|robots|clear(ed|ance)|embargo|confiden|exclu|den(y|ied)|blocked|"
-    r"creative_commons|"
-    r"approv|withdr|revo[kc]|expir|(^|_)(usable|until|valid_(until|to|through))(_|$)|take_?down|"
-    r"(^|_)(uses?|ki|ia|cc|llms?|genai|tos|eula|legal|minors|dsgvo|rgpd|cgu|agb)(_|$)|"
-    r"lizenz|licen[czs]|lisens|droit|derecho|diritt|direit|recht|nutzung|urheber|zustimm|einwillig|vertraulich|"
-    r"geheim|"
-    r"einschrank|beschrank|verbot|datenschutz|entrain|entren|trein|addestr|personen|prohib|interdi|vietat"
+    r"licen|(^|_|copy)rights?(_|$)|permi[ts]|forbid|prohib|reserv|consent|gdpr|personal|privacy|tdm|(^|_)(un)?train|"
+    r"mining|restrict|usage|terms|do_not|no_?ai|(^|_)(ai|ml|nc|nd|allow|allowed|basis)(_|$)|model_release|commercial|"
+    r"copyleft|no_?train|opt(ed)?_?out|no_?index|robots|clear(ed|ance)|embargo|confiden|exclu|den(y|ied)|blocked|"
+    r"creative_commons|approv|withdr|revo[kc]|expir|(^|_)(usable|until|valid_(until|to|through))(_|$)|take_?down|"
+    r"(^|_)(uses?|ki|ia|cc|llms?|genai|tos|eula|legal|minors|dsgvo|rgpd|cgu|agb)(_|$)|lizenz|licen[czs]|lisens|droit|"
+    r"derecho|diritt|direit|recht|nutzung|urheber|zustimm|einwillig|vertraulich|geheim|einschrank|beschrank|verbot|"
+    r"datenschutz|entrain|entren|trein|addestr|personen|prohib|interdi|vietat"
 )  # as names are without accents
 _NEAR = 0.8
 _MAYBE = 0.6  # below it a guess sends people to a column that means another thing

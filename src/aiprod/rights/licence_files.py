@@ -25,8 +25,8 @@ from aiprod.rights.unclear_words import named_licence, unclear
 MAX_TEXT = 1 << 17  # bytes of a text that are read
 _NAME = re.compile(
     r"(un)?licen[cs]es?|licen[cs]ing|copying|copyrights?|rights|usage|terms|tos|eula|legal|lizenz|"
-    r"nutzungsbedingungen|"
-    r"licencia|permissions?|rechte|lizenzen|nutzungsrechte|droits|derechos|diritti|direitos|restrictions"
+    r"nutzungsbedingungen|licencia|permissions?|rechte|lizenzen|nutzungsrechte|droits|derechos|diritti|direitos|"
+    r"restrictions"
 )
 _ENDING = re.compile(
     r"|\.(txt|text|md|markdown|rst|html?|pdf|rtf|docx?|odt|ya?ml|\d+|(cc|by|mit|apache|gpl|bsd|own)[\w-]*|[a-z]{2})"
@@ -35,8 +35,8 @@ _LEGAL_TEXT = 450  # characters below a title from which on a text is the licenc
 _TITLE_LINES = 4
 _LABEL = (
     r"(?:media[ _-]?|film[ _-]?|video[ _-]?|content[ _-]?|dc:|dcterms:|cc:|spdx-)?(?:licen[cs]es?(?:-identifier)?|"
-    r"rights|"
-    r"usage[ _-]?(?:terms|rights)|terms[ _-]of[ _-]use|lizenz|nutzungsrechte|licencia|licenza|licence d'utilisation)"
+    r"rights|usage[ _-]?(?:terms|rights)|terms[ _-]of[ _-]use|lizenz|nutzungsrechte|licencia|licenza|"
+    r"licence d'utilisation)"
 )
 _LABELLED = rf"(?im)^[\s#>*{{<\"'|-]*{_LABEL}[\"'>*_]*[ \t]*[:=>][ \t]*[\"'`*_]*(\S.{{0,200}}?)[ \t\"'`*_,;}}]*$"
 _ELEMENT = rf"(?i)<{_LABEL}(?:\s[^<>]{{0,200}})?>([^<>]{{1,200}})</"
@@ -96,10 +96,8 @@ def _stated_licences(text: str) -> Iterator[str]:
         if not (names_somebody(element[1]) and "rights" in element[0].lower() and not element[1].islower()):
             yield element[1].strip()
     for heading in _compiled(_HEADING).finditer(text):
-        below = re.split(r"(?m)^(?:#|[=-]{3})", text[heading.end() : heading.end() + _LEGAL_TEXT], maxsplit=1)[
-            0
-        ].strip()
-        yield below if below else "nothing"
+        below, *_ = re.split(r"(?m)^(?:#|[=-]{3})", text[heading.end() : heading.end() + _LEGAL_TEXT], maxsplit=1)
+        yield below.strip() or "nothing"
 
 
 @functools.cache

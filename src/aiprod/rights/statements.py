@@ -60,26 +60,22 @@ _REFUSED = re.compile(  # as a whole cell: what somebody decided about the film,
     r"(not )?(rejected|refused|denied|withdrawn|revoked|expired|forbidden|prohibited|blocked|banned|do not use|"
     r"unusable|taken down|takedown|copyrighted|proprietary|restricted|no rights|on hold|pending|unclear|disputed|"
     r"to be (cleared|clarified|confirmed|checked)|tbc|tbd|under review|ask first|unverified|do not (release|publish)|"
-    r"not (approved|cleared|permitted|allowed|usable)|"
-    r"verboten|gesperrt|abgelehnt|interdit|refuse|prohibido|proibido|vietato)"
+    r"not (approved|cleared|permitted|allowed|usable)|verboten|gesperrt|abgelehnt|interdit|refuse|prohibido|proibido|"
+    r"vietato)"
 )
 _NO_OWNER = re.compile(  # as a whole cell in a column for the owner: whoever it is, it is not who made the table
     r"(?:(?:it is |is )?(?:unknown|unclear|not known|undetermined|unbekannt|unklar|inconnue?|desconocid[oa]|"
-    r"sconosciut[oa]|"
-    r"onbekend|okand|nieznany|none|nobody|no one|n a|tb[cd]|orphan|various|several|multiple|diverse|divers|others?|"
-    r"(?:a )?(?:third|3rd) part(?:y|ies)|some(?:body|one) else|not (?:us|me|mine|ours)|(?:the |our |a )?(?:client|"
-    r"customer|"
-    r"kunde|agency|broadcaster|distributor|label|studio|publisher)))?"
+    r"sconosciut[oa]|onbekend|okand|nieznany|none|nobody|no one|n a|tb[cd]|orphan|various|several|multiple|diverse|"
+    r"divers|others?|(?:a )?(?:third|3rd) part(?:y|ies)|some(?:body|one) else|not (?:us|me|mine|ours)|"
+    r"(?:the |our |a )?(?:client|customer|kunde|agency|broadcaster|distributor|label|studio|publisher)))?"
 )
 _MEDIA_HOUSES = re.compile(  # which make no film that somebody hands in as their own
     r"\b(?:bbc|itv|channel 4|sky (?:news|sports)|disney|pixar|lucasfilm|marvel|warner|universal pictures|paramount|"
     r"sony pictures|columbia pictures|20th century|netflix|amazon studios|hbo|nbc\w*|cbs|cnn|fox news|msnbc|c span|"
-    r"pbs|espn|"
-    r"abc news|zdf|ard|orf|srf|rtl|prosieben|tf1|france televisions|canal|m6|gaumont|pathe|studiocanal|rai|"
-    r"mediaset|rtve|"
-    r"atresmedia|televisa|globo|nhk|cctv|kbs|mbc|al jazeera|dreamworks|lionsgate|mgm|viralhog|storyful|"
-    r"jukin(?: media)?|"
-    r"newsflare|caters|swns|framestock|artbeats|dissolve|nimia|unsplash|pexels|pixabay|mixkit|coverr|videvo)\b"
+    r"pbs|espn|abc news|zdf|ard|orf|srf|rtl|prosieben|tf1|france televisions|canal|m6|gaumont|pathe|studiocanal|rai|"
+    r"mediaset|rtve|atresmedia|televisa|globo|nhk|cctv|kbs|mbc|al jazeera|dreamworks|lionsgate|mgm|viralhog|storyful|"
+    r"jukin(?: media)?|newsflare|caters|swns|framestock|artbeats|dissolve|nimia|unsplash|pexels|pixabay|mixkit|"
+    r"coverr|videvo)\b"
 )
 _MAX_NAME = 200  # characters of a licence in a column that is not known
 _FREE = ("title", "description", "attribution")  # that are about something else, or name somebody

@@ -16,13 +16,8 @@ from aiprod.repo.revisions import commit_of, missing_outputs, workspace_at
 _METRICS = "metrics"
 _MOST = 500  # videos of a folder
 _VIDEO = ".mp4"
-_ABOUT_FILE = (
-    "file",
-    "view",
-    "nearest",
-    "prompt_from",
-    "dataset_root",
-)  # what a sample's JSON says beside how it was made
+# What a sample's JSON says beside how it was made.
+_ABOUT_FILE = ("file", "view", "nearest", "prompt_from", "dataset_root")
 
 
 @dataclass(frozen=True)

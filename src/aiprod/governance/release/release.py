@@ -69,25 +69,19 @@ def release(
     person = require(actor, "release", subject="release", root=root)
     facts = Records(root)
     if gone := [clip for clip in facts.exposure if clip not in facts.clips]:
-        raise Refusal(
+        raise _refused(
             f"the model was shown {counted(len(gone), 'clip')} that no manifest has now, so what "
             f"{'it asks' if len(gone) == 1 else 'they ask'} for is not known",
             "finish `dvc repro`, or check out the commit that made the video (git checkout, dvc checkout)",
-            lack="right",
-            action="release",
-            subject="release",
-            committed={"actor": person.name},
+            person.name,
         )
     owed = sorted({o for c in facts.exposure for o in facts.films[facts.clips[c].film_id].obligations})
     bound = [line for line in owed if line.startswith(SHARE_ALIKE)]
     if bound and not share_alike_cleared:
-        raise Refusal(
+        raise _refused(
             f"the model was shown films under share-alike ({bound[0]}; {len(bound)} in all)",
             "let legal decide how that is met, then add --share-alike-cleared",
-            lack="right",
-            action="release",
-            subject="release",
-            committed={"actor": person.name},
+            person.name,
         )
     described = [(video, _described(video)) for video in videos]
     compared = _compared(videos, person.name, cleared=copies_cleared)
@@ -115,6 +109,11 @@ def release(
     return ReleaseResult(paths, [folder / name for name in documents], register, signer, compared)
 
 
+def _refused(what: str, hint: str, actor: str) -> Refusal:
+    """That somebody may not release: as of :class:`AiprodError`, and who asked."""
+    return Refusal(what, hint, lack="right", action="release", subject="release", committed={"actor": actor})
+
+
 def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]:
     """For each video, what the search for copies of training clips found; a film's record names what it is made of.
 
@@ -125,14 +124,8 @@ def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]
     for video in videos:
         nearest = read_json(_beside(video)).get("nearest")
         if nearest is not None and nearest["copy"] and not cleared:
-            raise Refusal(
-                f"{video.name} is {nearest['said']}",
-                "leave it out, or let legal decide and add --copies-cleared",
-                lack="right",
-                action="release",
-                subject="release",
-                committed={"actor": actor},
-            )
+            remedy = "leave it out, or let legal decide and add --copies-cleared"
+            raise _refused(f"{video.name} is {nearest['said']}", remedy, actor)
         result = "not compared with the training clips (stage sample does)" if nearest is None else nearest["said"]
         lines.append(f"{video.name}: {result}")
     return lines

@@ -13,7 +13,7 @@ import json
 import secrets
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -198,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(403, self._no_token)
         return self._say(lambda: self.server.get(path[0], dict(parse_qsl(path[1], keep_blank_values=True))), 404)
 
-    def _say(self, answer: Any, otherwise: int) -> None:
+    def _say(self, answer: Callable[[], Answer], otherwise: int) -> None:
         """Send what ``answer`` gives, or in one line why it gives nothing: with the status ``otherwise``."""
         self._begun = False
         try:
