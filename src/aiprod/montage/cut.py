@@ -154,9 +154,8 @@ def cut(
     jobs = [job_of(timeline, *span, path, form, sources) for span, path in zip(ranges, paths, strict=True)]
     todo = [job for job in jobs if not job.path.exists() and not _again(kept, job, films)]
     bounds = Bounds(deadline_s=_HOUR_S)
-    if any(move.kind in ("dissolve", "dip") for job in todo for track in job.timeline.pictures
-           for move in track.transitions):  # fmt: skip
-        import cv2  # noqa: F401 (what blends pictures: once here, and not in each worker, which is forked)
+    if any(_blends(job.timeline) for job in todo):
+        import cv2  # noqa: F401 (once here, and not in each worker, which is forked)
     for job, outcome in zip(
         todo,
         ordered_map(render_segment, todo, workers=workers, bounds=bounds, description="segments", fork=True),
@@ -231,6 +230,11 @@ def _again(kept: Memo | None, job: SegmentJob, films: dict[str, str]) -> bool:
         link_or_copy(light_beside(cached), light_beside(job.path))
     link_or_copy(cached, job.path)
     return True
+
+
+def _blends(timeline: Timeline) -> bool:
+    """Whether rendering it mixes pictures, which takes OpenCV."""
+    return any(move.kind in ("dissolve", "dip") for track in timeline.pictures for move in track.transitions)
 
 
 def _claim(folder: Path, key: str) -> None:
