@@ -1,5 +1,4 @@
-"""Copies of tables, marks, subtitles, office documents and whatever else lies beside films and speaks of their "
-"rights."""
+"""Copies of tables, marks, subtitles, office documents and whatever else lies beside films and speaks of rights."""
 
 from __future__ import annotations
 

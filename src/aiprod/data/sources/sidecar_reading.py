@@ -32,9 +32,7 @@ from aiprod.rights.columns import field_of
 from aiprod.rights.copies import original_name
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import against_training, statement_from_xmp
-from aiprod.rights.licence_files import (
-    is_licence_name,
-)
+from aiprod.rights.licence_files import is_licence_name
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import OF_RIGHTS, fields_of
 from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
@@ -256,8 +254,7 @@ def statement_from_packet(name: str, content: bytes) -> dict[str, Any]:
 
 
 def _lines_within(name: str, value: Any, sidecars: Sidecars) -> list[TableLine] | None:
-    """The lines of a JSON object that has films as keys, or a list of them under a key, where they speak of "
-    "rights."""
+    """The lines of a JSON object with films as keys, or a list of them under a key, where they speak of rights."""
     if not isinstance(value, dict):
         return None
     lists = [entry for inner in value.values() if isinstance(inner, list) for entry in inner if isinstance(entry, dict)]
