@@ -335,6 +335,28 @@ def test_clips_of_the_fourth_version_are_found(
     assert all(words is not None and words in one.why[0] and one.certain == certain for one in found)
 
 
+COLOURED = ["colour to BT.709 limited range 4:2:0 (was yuv420p, matrix 6)"]
+
+
+@pytest.mark.parametrize(
+    ("picture", "steps", "words"),
+    [
+        ({"pixel_format": "rgb555le", "full_range": True}, COLOURED, "light gray"),
+        ({"pixel_format": "bgr8", "full_range": True}, COLOURED, "light gray"),
+        ({"pixel_format": "rgb24", "full_range": True}, COLOURED, None),
+        ({"pixel_format": "gray", "full_range": False}, COLOURED, "white as 235"),
+        ({"pixel_format": "gray10le", "full_range": False}, COLOURED, "white as 235"),
+        ({"pixel_format": "gray", "full_range": True}, COLOURED, None),
+        ({"pixel_format": "gray", "full_range": False}, ["as is"], None),
+    ],
+)
+def test_clips_of_the_fifth_version_are_found(picture: dict[str, Any], steps: list[str], words: str | None) -> None:
+    film, clip = stored(steps, video=picture)
+    found = list(affected([film], [clip.model_copy(update={"made_by": 5})]))
+    assert [one.certain for one in found] == ([] if words is None else [False])
+    assert all(words is not None and words in one.why[0] for one in found)
+
+
 def stored(steps: list[str], *, video: dict[str, Any] | None = None, **facts: Any) -> tuple[FilmRow, ClipRow]:
     """Rows of a film and its clip, as the first version wrote them."""
     picture = {"codec": "h264", "frames": 48, "matrix": 1, "width": 1280, "height": 720, **(video or {})}
@@ -362,9 +384,6 @@ def stored(steps: list[str], *, video: dict[str, Any] | None = None, **facts: An
         "steps": steps,
     }
     return FilmRow.model_validate(film), ClipRow.model_validate(clip)
-
-
-COLOURED = ["colour to BT.709 limited range 4:2:0 (was yuv420p, matrix 6)"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from aiprod.media.media_info import MediaFacts, Orientation, VideoFacts
 from aiprod.media.scaling import Scaler
 from aiprod.media.tone_mapping import ToneMapper
 
-VERSION = 5
+VERSION = 6
 """Of how films are read and rewritten; to be raised where a stored clip may come out another. Clips say by which
 version they were made (``data.affected`` names those that an earlier one may have stored damaged)."""
 SAMPLE_RATE = 48_000

@@ -29,6 +29,7 @@ _TONE_MAPPED = ("HLG to BT.709", "PQ to BT.709")
 _BOXED = ("MP4", "QuickTime")
 _COUNTED = {"AVI", "MXF"}
 _NUMBERED = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}
+_FEW_BITS = ("rgb555", "bgr555", "rgb565", "bgr565", "rgb444", "bgr444", "rgb8", "bgr8")
 _PAUSE = "no picture comes for"
 _ODD_SOUND = ("sound: missing", "sound: time stamps", "sound: its clock")
 _SPARE = 2  # pictures by which a rounded length may be off
@@ -250,6 +251,20 @@ _REPAIRS = (
             facts.get("container") in ("Matroska", "WebM")
             and clip.has_audio
             and any(reason.startswith(_ODD_SOUND) for reason in film.reasons)
+        ),
+    ),
+    _Repair(
+        6,
+        "white of RGB with 16 bits a pixel or fewer is a light gray",
+        lambda film, clip, facts: _rewritten(clip) and _video(facts).get("pixel_format", "").startswith(_FEW_BITS),
+    ),
+    _Repair(
+        6,
+        "gray of limited range may be taken for full: white as 235, black as 16",
+        lambda film, clip, facts: (
+            _rewritten(clip)
+            and _video(facts).get("pixel_format", "").startswith("gray")
+            and not _video(facts).get("full_range", False)
         ),
     ),
 )
