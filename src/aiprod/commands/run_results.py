@@ -177,7 +177,11 @@ def _against_the_lock(root: Path) -> SummaryTable:
         if any(settings.get(name) != settings_before.get(name) for name in now):
             why = "other parameters or code than at that commit, here or in a stage before"
         else:
-            why = "made from the data that differs" if data else "normal: sums differ in their last bits by processor"
+            why = (
+                "made from the data that differs"
+                if data
+                else "normal: sums differ in their last bits by processor and installed libraries"
+            )
         rows.append(("results differ", ", ".join(trained), why))
     record = "`git add dvc.lock datasets/v1/code.json metrics` and a commit record this run"
     return SummaryTable(title, rows, record if rows else "no output differs")
