@@ -301,10 +301,7 @@ def _optimizer(
             if id(parameter) in home:
                 for tensor in state.values():
                     count.leave(tensor)
-            step = (
-                0 if isinstance(optimizer, Muon) else torch.zeros(())
-            )  # Muon reads the number, and a fake one has none
-            optimizer.state[parameter] = {"step": step, **state}
+            optimizer.state[parameter] = {"step": torch.zeros(()), **state}
     return optimizer, total
 
 
