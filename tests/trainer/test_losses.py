@@ -183,6 +183,16 @@ def test_orthogonalised_matrices_keep_their_directions(rows: int, columns: int) 
     assert ((inner.diagonal()[big] > 0.5) & (inner.diagonal()[big] < 1.3)).all()
 
 
+@pytest.mark.parametrize(("size", "smallest"), [(128, 0.01), (129, 0.003), (1025, 0.001)])
+def test_singular_values_from_the_stated_smallest_come_to_about_one(size: int, smallest: float) -> None:
+    """Values are next to the norm; larger matrices have smaller ones, and are brought further."""
+    values = torch.full((size,), smallest)
+    values[0] = (1 - smallest**2 * (size - 1)) ** 0.5  # so that the norm is 1
+    turn = torch.linalg.qr(torch.randn(size, size, generator=torch.Generator().manual_seed(size)))[0]
+    found = torch.linalg.svdvals(orthogonalised(turn * values))
+    assert found.min() > 0.7 and found.max() < 1.3
+
+
 def test_muon_learns_and_comes_back_from_its_state() -> None:
     def fresh() -> tuple[nn.Module, Muon]:
         torch.manual_seed(0)

@@ -16,14 +16,26 @@ from torch.optim.adamw import adamw
 
 from aiprod.trainer.loop.sharding import full_tensor, like
 
-# Odd quintics, each the one nearest to 1 (in the maximum norm) over what the one before makes of [0.003, 1]: no other
-# composition comes nearer (Amsel et al. 2025, arXiv:2505.16932). Singular values in that interval end between 0.80 and
-# 1.20; the one quintic of Jordan et al. takes five iterations to end between 0.68 and 1.20.
-_QUINTICS = (
+# Odd quintics, each the one nearest to 1 (in the maximum norm) over what the one before makes of an interval [low, 1]:
+# no other composition comes nearer (Amsel et al. 2025, arXiv:2505.16932). The larger a matrix, the smaller are its
+# singular values next to its norm (of n about 1/√n), so the more quintics it takes to raise them.
+_THREE = (  # singular values from 0.01 end between 0.73 and 1.27
+    (8.093369, -23.620432, 17.446152),
+    (3.636586, -2.721927, 0.536546),
+    (2.6613, -1.977155, 0.452616),
+)
+_FOUR = (  # from 0.003, between 0.80 and 1.20
     (8.383675, -24.765908, 18.357084),
     (4.043421, -3.011405, 0.569512),
     (3.505571, -2.626654, 0.525719),
     (2.490116, -1.834275, 0.436835),
+)
+_FIVE = (  # from 0.001, between 0.88 and 1.12
+    (8.47033, -25.108079, 18.629279),
+    (4.182834, -3.108701, 0.580607),
+    (3.961857, -2.954064, 0.562976),
+    (3.286586, -2.46472, 0.507358),
+    (2.27375, -1.64466, 0.416191),
 )
 
 
@@ -39,12 +51,13 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     x = x.T if tall else x
     x = x / x.norm().clamp_min(1e-12)
     gram = x @ x.T
+    quintics = _THREE if len(gram) <= 128 else _FOUR if len(gram) <= 1024 else _FIVE
     product = None
-    for number, (a, b, c) in enumerate(_QUINTICS, 1):
+    for number, (a, b, c) in enumerate(quintics, 1):
         factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal().add_(a)
         product = factor if product is None else factor @ product
-        if number < len(_QUINTICS):
+        if number < len(quintics):
             gram = factor @ gram @ factor
     assert product is not None
     x = product @ x
