@@ -74,8 +74,9 @@ def dub(  # noqa: PLR0917 (typer calls it)
     visemes, mouths = load_viseme_model(models / "visemes"), load_mouth_model(models / "lips")
     words: list[TimedUnit] = []
     phones: list[TimedUnit] = []
+    taught: dict[str, list[str]] = {}
     if audio is None:
-        voice, words, phones = _spoken(text, speaker, language, speed, seed, models / "speech")
+        voice, words, phones, taught = _spoken(text, speaker, language, speed, seed, models / "speech")
         sound = resampled(voice[None], RATE, SOUND_HZ).astype(np.float32)
     else:
         voice = read_voice(audio)
@@ -98,6 +99,7 @@ def dub(  # noqa: PLR0917 (typer calls it)
         "models": {name: folder_digest(models / name) for name in used},
         "face": face_basis,
         "voice": voice_basis,
+        **taught,
         **({"face_consent": face_consent} if face_consent else {}),
         **({"voice_consent": voice_consent} if voice_consent else {}),
     }
@@ -115,8 +117,8 @@ def dub(  # noqa: PLR0917 (typer calls it)
 
 def _spoken(  # noqa: PLR0917 (options of the command)
     text: str, speaker: str, language: str, speed: float, seed: int, folder: Path
-) -> tuple[np.ndarray, list[TimedUnit], list[TimedUnit]]:
-    """Sound at 16 kHz, and the times of words and phones."""
+) -> tuple[np.ndarray, list[TimedUnit], list[TimedUnit], dict[str, list[str]]]:
+    """Sound at 16 kHz, the times of words and phones, and the teachers of the model where it had any."""
     import numpy as np
 
     from aiprod.base.params import nearest
@@ -139,7 +141,7 @@ def _spoken(  # noqa: PLR0917 (options of the command)
         words += part.words
         phones += part.phones
         sounds += [np.zeros(part.quiet), part.speech.sound]
-    return np.concatenate(sounds).astype(np.float32), words, phones
+    return np.concatenate(sounds).astype(np.float32), words, phones, model.teachers
 
 
 def register(app: typer.Typer) -> None:

@@ -129,9 +129,11 @@ def _of_known(apart: list[LoadedUtterance], model: SpeechModel) -> list[LoadedUt
 def _start(params: TrainSpeechParams, train: list[LoadedUtterance]) -> SpeechModel:
     """The given model, or a new one that knows the speakers of the data."""
     speakers = sorted({each.row.speaker for each in train})
+    taught = {each.row.speaker: each.row.provenance for each in train if each.row.taught}
     if params.init is None:
         model = SpeechModel(params.model, speakers)
         measure_statistics(model, train)
+        model.taught_by = taught
         return model
     model = load_speech_model(init_folder(params.init))
     strangers = sorted(set(speakers) - set(model.speakers))
@@ -140,6 +142,7 @@ def _start(params: TrainSpeechParams, train: list[LoadedUtterance]) -> SpeechMod
             f"{params.init} does not know the speaker {strangers[0]!r}",
             f"it knows {', '.join(model.speakers)}; train a new model with {SECTION}.init empty",
         )
+    model.taught_by |= taught
     return model.train()
 
 
