@@ -35,7 +35,7 @@ class TeacherParams(Params):
 
     voices: list[str] = Field(default=[], description="of the teacher's; empty: its first three")
     commands: int = Field(default=360, ge=4, le=100_000, description="English sentences of six words and a grammar")
-    descriptions: int = Field(default=100, ge=0, le=100_000, description="open English sentences")
+    descriptions: int = Field(default=200, ge=0, le=100_000, description="open English sentences")
 
 
 @dataclass(frozen=True)

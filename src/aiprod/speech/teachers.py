@@ -29,7 +29,7 @@ from aiprod.speech.text_to_phones import Word
 from aiprod.speech.voice import RATE, TimedUnit
 
 Floats = NDArray[np.float32]
-_HIBARI_FRAME_S = 0.025  # of a duration
+_HIBARI_FRAME_S, _HIBARI_LATE_S = 0.025, 0.05  # of a duration; phones are heard so much before their durations say
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Hibari:
         sound = self._dsp.synth(*(part[0] for part in parts), np.random.default_rng(0))
         heard = resampled(np.asarray(sound, np.float32)[None], self._dsp.SR, RATE)[0].astype(np.float32)
         phones = [phone for word in words for phone in word.phones]
-        ends = np.cumsum(durations) * _HIBARI_FRAME_S
+        ends = np.maximum(np.cumsum(durations) * _HIBARI_FRAME_S - _HIBARI_LATE_S, _HIBARI_FRAME_S)
         units = [TimedUnit(SILENCE, 0.0, float(ends[0]))]
         for number, name in enumerate([*phones, SILENCE]):
             last = float(ends[1 + max(n for n, owner in enumerate(owners) if owner == number)])
