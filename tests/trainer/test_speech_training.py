@@ -17,7 +17,10 @@ from aiprod.rights.agreements import VOICE
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.inputs import batch_of, phones_of_words
 from aiprod.speech.model import load_speech_model
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH
 from aiprod.speech.rows import SpeechRow
+from aiprod.speech.synthesis import Voice, speak_phrase
+from aiprod.speech.text_to_phones import phrases
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.speech.data import load_utterances
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
@@ -109,6 +112,16 @@ def test_each_phone_moves_in_a_way_of_its_own(whole: Path) -> None:
     assert torch.allclose(apart[4], states[1], atol=1e-5)
     assert torch.allclose(apart[0], states[0] + (states[1] - states[0]) / 9, atol=1e-5)
     assert torch.allclose(apart[8], states[2] + (states[1] - states[2]) / 9, atol=1e-5)
+
+
+def test_a_language_without_data_is_refused_by_a_model_that_never_heard_it(corpus, tmp_path: Path) -> None:
+    rows, data = corpus
+    train(([row for row in rows if row.language == ENGLISH], data), tmp_path, steps=1)
+    model = load_speech_model(tmp_path / "m")
+    for speaker in model.speakers:
+        with pytest.raises(AiprodError, match="has heard nothing in the language qaa"):
+            speak_phrase(model, phrases("taro patir", CONSTRUCTED)[0], Voice(speaker, CONSTRUCTED))
+    assert len(speak_phrase(model, phrases("red", ENGLISH)[0], Voice(speaker, ENGLISH)).sound)
 
 
 @pytest.mark.parametrize("stop", [5, 11])

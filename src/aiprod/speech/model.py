@@ -27,6 +27,7 @@ class SpeechModel(nn.Module):
         super().__init__()
         self.config, self.speakers = config, tuple(speakers)
         self.taught_by: dict[str, str] = {}  # speaker → provenance, of those that a teacher spoke
+        self.unheard: tuple[str, ...] = ()  # languages that it was shown no utterance of
         self.acoustic = Acoustic(config, len(SYMBOLS), len(LANGUAGES), len(self.speakers))
         self.vocoder = Vocoder(config.vocoder)
         for name, size in (
@@ -108,6 +109,7 @@ class SpeechModel(nn.Module):
             "states": STATES,
             "g2p": {"name": G2P, "version": VERSION},
             **({"taught_by": dict(sorted(self.taught_by.items()))} if self.taught_by else {}),
+            **({"unheard_languages": list(self.unheard)} if self.unheard else {}),
         }
 
     def save(self, folder: Path) -> str:
@@ -148,5 +150,6 @@ def load_speech_model(folder: Path | str) -> SpeechModel:
             )
         model = SpeechModel(SpeechModelConfig.model_validate(about["model"]), about["speakers"])
         model.taught_by = dict(about.get("taught_by", {}))
+        model.unheard = tuple(about.get("unheard_languages", ()))
         model.load_state_dict(files.tensors())
     return model.eval()

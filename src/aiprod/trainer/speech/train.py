@@ -15,6 +15,7 @@ from aiprod.base.progress import log
 from aiprod.errors import AiprodError
 from aiprod.speech.acoustic import SpeechModelConfig
 from aiprod.speech.model import SpeechModel, load_speech_model
+from aiprod.speech.phones import LANGUAGES
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.scores import score
 from aiprod.speech.voice_consent import permitted
@@ -129,11 +130,13 @@ def _of_known(apart: list[LoadedUtterance], model: SpeechModel) -> list[LoadedUt
 def _start(params: TrainSpeechParams, train: list[LoadedUtterance]) -> SpeechModel:
     """The given model, or a new one that knows the speakers of the data."""
     speakers = sorted({each.row.speaker for each in train})
+    heard = {each.row.language for each in train}
     taught = {each.row.speaker: each.row.provenance for each in train if each.row.taught}
     if params.init is None:
         model = SpeechModel(params.model, speakers)
         measure_statistics(model, train)
         model.taught_by = taught
+        model.unheard = tuple(language for language in LANGUAGES if language not in heard)
         return model
     model = load_speech_model(init_folder(params.init))
     strangers = sorted(set(speakers) - set(model.speakers))
@@ -143,6 +146,7 @@ def _start(params: TrainSpeechParams, train: list[LoadedUtterance]) -> SpeechMod
             f"it knows {', '.join(model.speakers)}; train a new model with {SECTION}.init empty",
         )
     model.taught_by |= taught
+    model.unheard = tuple(language for language in model.unheard if language not in heard)
     return model.train()
 
 
