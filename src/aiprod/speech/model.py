@@ -27,6 +27,7 @@ class SpeechModel(nn.Module):
         super().__init__()
         self.config, self.speakers = config, tuple(speakers)
         self.taught_by: dict[str, str] = {}  # speaker → provenance, of those that a teacher spoke
+        self.length_factor = 1.0  # what predicted lengths are multiplied by: see `measure_lengths`
         self.unheard: tuple[str, ...] = ()  # languages that it was shown no utterance of
         self.acoustic = Acoustic(config, len(SYMBOLS), len(LANGUAGES), len(self.speakers))
         self.vocoder = Vocoder(config.vocoder)
@@ -107,6 +108,7 @@ class SpeechModel(nn.Module):
             "languages": list(LANGUAGES),
             "symbols": list(SYMBOLS),
             "states": STATES,
+            "length_factor": self.length_factor,
             "g2p": {"name": G2P, "version": VERSION},
             **({"taught_by": dict(sorted(self.taught_by.items()))} if self.taught_by else {}),
             **({"unheard_languages": list(self.unheard)} if self.unheard else {}),
@@ -150,6 +152,7 @@ def load_speech_model(folder: Path | str) -> SpeechModel:
             )
         model = SpeechModel(SpeechModelConfig.model_validate(about["model"]), about["speakers"])
         model.taught_by = dict(about.get("taught_by", {}))
+        model.length_factor = float(about.get("length_factor", 1.0))
         model.unheard = tuple(about.get("unheard_languages", ()))
         model.load_state_dict(files.tensors())
     return model.eval()

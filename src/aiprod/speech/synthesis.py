@@ -123,7 +123,7 @@ def speak_phones(
     batch = batch_of([phones], [voice.language], [number], [style])
     durations = None if frames is None else torch.tensor([list(frames)])
     features, counts = model.acoustic.sample(
-        batch, durations, steps=steps, temperature=temperature, speed=voice.speed, seed=seed
+        batch, durations, steps=steps, temperature=temperature, speed=voice.speed / model.length_factor, seed=seed
     )
     return features[0], counts[0].tolist()
 
