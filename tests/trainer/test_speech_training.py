@@ -31,7 +31,7 @@ from tests.speech.test_speaking import consented
 from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
-SMALL = {"width": 16, "decoder": 16, "blocks": 1, "vocoder": 16}
+SMALL = {"width": 16, "decoder": 16, "blocks": 2, "vocoder": 16}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Adaptation of a trained speech model to speakers it does not know, from a few minutes of them, as LoRA.
 
-Low-rank adapters (Hu et al. 2021, arXiv:2106.09685; through peft) of every linear layer and convolution are trained,
+Low-rank adapters (Hu et al. 2021, arXiv:2106.09685; through peft) of linear layers and convolutions are trained,
 and the vectors of the new speakers; everything else is kept. The adapters are written beside the weights and fused into
 them, so that whatever speaks with a model speaks with an adapted one.
 """
@@ -48,7 +48,11 @@ def add_adapters(model: SpeechModel, params: SpeechLoraParams, seed: int) -> Non
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise AiprodError("LoRA needs peft", "install it or leave train_speech.lora out") from None
-    layers = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv1d)]
+    layers = [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv1d) and layer.dilation == (1,))
+    ]  # of a dilated convolution, peft's adapter is not dilated and does not fit
     torch.manual_seed(seed)
     config = LoraConfig(r=params.rank, lora_alpha=params.alpha, target_modules=layers, lora_dropout=0.0)  # type: ignore[arg-type]
     inject_adapter_in_model(config, model, adapter_name=_NAME)

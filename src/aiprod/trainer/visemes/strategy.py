@@ -40,7 +40,7 @@ class VisemeLossParams(Params):
     tilt_db: float = Field(default=12.0, ge=0, le=40, description="deviation of the highest band against the lowest")
     noise: float = Field(default=0.05, ge=0, le=1, description="largest amplitude of noise that is added")
     hidden_bands: int = Field(
-        default=12, ge=0, le=BANDS // 2, description="largest number of neighbouring bands that are hidden; 0: none"
+        default=8, ge=0, le=BANDS // 2, description="largest number of neighbouring bands that are hidden; 0: none"
     )
     silence: float = Field(default=0.1, ge=0, le=1, description="share of stretches without speech")
 
