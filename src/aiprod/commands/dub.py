@@ -46,6 +46,7 @@ def dub(  # noqa: PLR0917 (typer calls it)
     Example: aiprod dub datasets/v1/faces/CLIP.mp4 --text "place blue at A two now" --out dubbed.mp4
     """
     import numpy as np
+    import torch
 
     from aiprod.base.files import sha256_file, write_json
     from aiprod.base.progress import log
@@ -69,6 +70,7 @@ def dub(  # noqa: PLR0917 (typer calls it)
     for file in (film, audio):
         if file is not None and not file.is_file():
             raise AiprodError(f"there is no file {file}", "give one that exists")
+    torch.set_num_threads(1)  # a mouth is too small to be worth the wait of threads for each other
     face_basis: str = consent.require_face(film, face_consent)
     voice_basis: str = consent.require_voice(audio, voice_consent) if audio is not None else "model"
     visemes, mouths = load_viseme_model(models / "visemes"), load_mouth_model(models / "lips")
