@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aiprod.base.code_identity import code_digest
@@ -17,9 +17,10 @@ from aiprod.executors.types import default_workers
 from aiprod.printable import counted, escape_controls
 from aiprod.rights.agreements import Terms, lapsed, load_consents
 from aiprod.rights.declarations import load_sources
-from aiprod.speech.corpus import MakeSpeechParams, make_corpus, plans
+from aiprod.speech.corpus import SOURCE, CorpusPlan, MakeSpeechParams, make_corpus, plans
 from aiprod.speech.recordings import Recordings, refusals
 from aiprod.speech.rows import SpeechRow
+from aiprod.speech.taught import TaughtPlan, loaded_teachers, make_taught, taught_plans
 from aiprod.speech.text_to_phones import G2P, VERSION
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
@@ -33,10 +34,17 @@ def main() -> None:
     """Write sounds and a row each."""
     params, vault = load_params(MakeSpeechParams, "make_speech"), Vault()
     counters = Counters()
+    loaded = loaded_teachers(params.teachers)
+    drawn = plans(params)
+    texts = {plan.text for plan in drawn}
+    to_teach = taught_plans(params.teachers, loaded, params.seed, params.heldout_fraction, texts)
+    facts = {"teachers": {name: teacher.name for name, teacher in loaded.items()}} if loaded else {}
     with atomic_folder(OUT) as folder:
-        rows = make_corpus(params, folder, default_workers())
+        synthetic = make_corpus(params, folder, default_workers())
+        synthetic += make_taught(to_teach, loaded, folder, default_workers())
         recorded = list(_recordings(params, vault).rows(params.folders, folder, counters)) if params.folders else []
-        drawn, rows = len(rows), [*rows, *recorded]
+        rows = [*synthetic, *recorded]
+        seconds = round(sum(row.seconds or 0 for row in rows), 3)
         write_manifest(
             folder,
             rows,
@@ -45,14 +53,19 @@ def main() -> None:
             key=lambda row: row.utterance_id,
             params_digest=params.digest(),
             inputs={},
-            facts={"g2p": G2P, "g2p_version": VERSION, "seconds": round(sum(row.seconds or 0 for row in rows), 3)},
-            expect_ids={plan.utterance_id for plan in plans(params)} | {row.utterance_id for row in recorded},
+            facts={"g2p": G2P, "g2p_version": VERSION, "seconds": seconds, **facts},
+            expect_ids=_ids(drawn) | _ids(to_teach) | _ids(recorded),
             vault=vault,
         )
-    _tell(recorded)
-    counters.processed += drawn
-    counters.failed = sum(row.status == "refused" for row in recorded)
+    _tell("taught sentence", [row for row in synthetic if row.source_id != SOURCE])
+    _tell("recording", recorded)
+    counters.processed += len(synthetic)
+    counters.failed = sum(row.status == "refused" for row in rows)
     record_counters("make_speech", counters)
+
+
+def _ids(each: Iterable[CorpusPlan | TaughtPlan | SpeechRow]) -> set[str]:
+    return {one.utterance_id for one in each}
 
 
 def _recordings(params: MakeSpeechParams, vault: Vault) -> Recordings:
@@ -69,13 +82,13 @@ def _recordings(params: MakeSpeechParams, vault: Vault) -> Recordings:
     )
 
 
-def _tell(recorded: Sequence[SpeechRow]) -> None:
-    """What became of the recordings, and who is refused, in the log as well."""
-    counts = {status: sum(row.status == status for row in recorded) for status in ("ok", "refused", "erased")}
-    if recorded:
+def _tell(what: str, rows: Sequence[SpeechRow]) -> None:
+    """What became of rows, and which people are refused, in the log as well."""
+    counts = {status: sum(row.status == status for row in rows) for status in ("ok", "refused", "erased")}
+    if rows:
         by_status = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        log(f"make_speech: {counted(len(recorded), 'recording')} ({by_status})")
-    denied = refusals(list(recorded))
+        log(f"make_speech: {counted(len(rows), what)} ({by_status})")
+    denied = refusals(list(rows))
     for refusal in denied:
         log(f"  refused: {escape_controls(refusal.what)}")
     log_refusals(denied, once=True)

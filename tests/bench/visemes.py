@@ -37,6 +37,7 @@ from aiprod.lips.rows import FaceRow
 from aiprod.lips.viseme_model import load_viseme_model
 from aiprod.media.audio_resampling import resampled
 from aiprod.speech.aligner import Aligner
+from aiprod.speech.corpus import SOURCE
 from aiprod.speech.features import FRAME_HZ
 from aiprod.speech.ipa import phones_of_ipa
 from aiprod.speech.lip_sync import correlation
@@ -100,7 +101,11 @@ class Way:
 
 def drawn(folder: Path) -> list[Said]:
     """Held-out sentences of the drawn voice."""
-    rows = [r for r in read_rows(folder, SpeechRow, Vault()) if r.status == "ok" and r.synthetic and r.split != "train"]
+    rows = [
+        r
+        for r in read_rows(folder, SpeechRow, Vault())
+        if r.status == "ok" and r.source_id == SOURCE and r.split != "train"
+    ]
     return [
         Said(read_sound(contained(folder, r.sound_name)), r.text, r.timed_phones())
         for r in rows

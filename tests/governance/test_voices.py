@@ -218,6 +218,33 @@ def test_voices_are_counted_in_dossier_and_model_card_with_their_right(spoken: P
     assert sounds == {sha256_file(p) for p in (spoken / where.SPEECH).glob("*.wav")}
 
 
+def test_every_document_names_the_teachers_of_a_voice(finished: Path, corpus: tuple[list[SpeechRow], Path]) -> None:
+    mark, folder = "synthetic, teacher: Flite 2.2, voice slt", finished / where.SPEECH
+    shutil.copytree(corpus[1], folder)
+    rows = [row.model_copy(update={"provenance": mark}) if row.speaker == "alba" else row for row in corpus[0]]
+    write_manifest(
+        folder,
+        rows,
+        row_model=SpeechRow,
+        stage="make_speech",
+        key=lambda row: row.utterance_id,
+        params_digest="d",
+        inputs={},
+    )
+    clips = [{"clip_id": row.utterance_id, "film_id": None, "times": 1, "by_phase": {"speech": 1}} for row in rows]
+    (finished / "models/speech/training").mkdir(parents=True)
+    write_json(finished / "models/speech/training/exposure.json", {"clips": clips})
+    facts = Records(finished)
+    build_dossier(finished, finished / "reports/dossier", DossierParams())
+    documents = {name: (finished / "reports/dossier" / name).read_text() for name in (
+        "index.html", "MODEL_CARD.md", "EU_AI_ACT.md", "PROVENANCE.md", "croissant.json", "summary.json",
+    )}  # fmt: skip
+    bill = {each.key: each.about for each in BillOfMaterials(facts).datasets}
+    documents["bill of materials"] = bill[SPEECH]
+    documents["lineage"] = str(lineage(finished, "alba", rehash=False).subject)
+    assert {name for name, text in documents.items() if mark not in text} == set()
+
+
 def test_a_workspace_without_speech_says_nothing_of_voices(finished: Path) -> None:
     build_dossier(finished, finished / "reports/dossier", DossierParams())
     assert 'id="voices"' not in (finished / "reports/dossier/index.html").read_text()

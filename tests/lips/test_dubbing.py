@@ -159,6 +159,16 @@ def test_what_cannot_be_dubbed_is_named(project: Path, fault: str, more: tuple[A
     assert not list(Path().glob("*.mp4"))
 
 
+def test_threads_do_not_wait_for_each_other_over_a_mouth(project: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert dub(drawn(), "--text", "red now").exit_code == 0
+        assert torch.get_num_threads() == 1  # with two, a picture takes more than three times the processor time
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_face_that_leaves_the_picture_is_dubbed_as_long_as_it_is_there(project: Path) -> None:
     result = dub(drawn("leaves"), "--text", "red now")
     assert result.exit_code == 0 and "no face is seen: they are as they were" in result.output, result.exception

@@ -13,12 +13,17 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit.denials import append
 from aiprod.governance.audit.log import AuditLog
 from aiprod.models.checkpoint.folder import folder_digest
+from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.rights.agreements import VOICE
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.inputs import batch_of, phones_of_words
 from aiprod.speech.model import load_speech_model
+from aiprod.speech.phones import CONSTRUCTED, ENGLISH
 from aiprod.speech.rows import SpeechRow
+from aiprod.speech.synthesis import Voice, speak_phrase
+from aiprod.speech.text_to_phones import phrases
 from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.speech.adaptation import with_speakers
 from aiprod.trainer.speech.data import load_utterances
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
 from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
@@ -26,7 +31,7 @@ from tests.speech.test_speaking import consented
 from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
-SMALL = {"width": 16, "decoder": 16, "blocks": 1, "vocoder": 16}
+SMALL = {"width": 16, "decoder": 16, "blocks": 2, "vocoder": 16}
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +41,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[SpeechRow], P
 
 
 def train(
-    corpus: tuple[list[SpeechRow], Path], folder: Path, *, steps: int = 12, stop: int = -1, init: str | None = None
+    corpus: tuple[list[SpeechRow], Path],
+    folder: Path,
+    *,
+    steps: int = 12,
+    stop: int = -1,
+    init: str | None = None,
+    lora: dict[str, float] | None = None,
 ) -> dict[str, object]:
     trainer = {"steps": steps, "batch": 4, "lr_scale": 5.0, "checkpoint_every_s": 0.0}
     params = TrainSpeechParams.model_validate(
-        {"model": SMALL, "trainer": trainer, "heldout_utterances": 3, "threads": 1, "init": init}
+        {"model": SMALL, "trainer": trainer, "heldout_utterances": 3, "threads": 1, "init": init, "lora": lora}
     )
     context = TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"speech": "d"}, stop_at(stop))
     rows, data = corpus
@@ -109,6 +120,52 @@ def test_each_phone_moves_in_a_way_of_its_own(whole: Path) -> None:
     assert torch.allclose(apart[4], states[1], atol=1e-5)
     assert torch.allclose(apart[0], states[0] + (states[1] - states[0]) / 9, atol=1e-5)
     assert torch.allclose(apart[8], states[2] + (states[1] - states[2]) / 9, atol=1e-5)
+
+
+def test_a_speaker_is_added_from_few_sentences_as_lora(corpus, tmp_path: Path) -> None:
+    rows, data = corpus
+    two = [row for row in rows if row.speaker != "carlo"]
+    train((two, data), tmp_path / "base", steps=6)
+    base = load_speech_model(tmp_path / "base/m")
+    init = str(tmp_path / "base/m")
+    with pytest.raises(AiprodError, match="does not know the speaker 'carlo'") as caught:
+        train(corpus, tmp_path / "no", init=init)
+    assert "train_speech.lora" in str(caught.value)
+    for folder, stop in (("a", -1), ("b", 4)):
+        if stop > 0:
+            with pytest.raises(Stop):
+                train(corpus, tmp_path / folder, steps=8, stop=stop, init=init, lora={"rank": 2, "alpha": 8.0})
+        train(corpus, tmp_path / folder, steps=8, init=init, lora={"rank": 2, "alpha": 8.0})
+    assert folder_digest(tmp_path / "a/m") == folder_digest(tmp_path / "b/m")
+    model = load_speech_model(tmp_path / "a/m")
+    assert model.speakers == (*base.speakers, "carlo")
+    ledger = json.loads((tmp_path / "a/m/training/exposure.json").read_text())
+    assert {clip["speaker"] for clip in ledger["clips"]} == {"carlo"}
+    before, after = base.state_dict(), model.state_dict()
+    assert torch.equal(after["acoustic.speaker.weight"][:-1], before["acoustic.speaker.weight"])
+    table = "acoustic.speaker.weight"
+    plain = {name: weight for name, weight in before.items() if name != table}
+    again = fuse_lora(plain, tmp_path / "a/m/lora")
+    assert all(torch.equal(after[name], weight) for name, weight in again.items())
+    assert any(not torch.equal(plain[name], weight) for name, weight in again.items())
+    truth = load_utterances([row for row in rows if row.speaker == "carlo" and row.split == "train"][:4], data)
+    mean = with_speakers(base, ["carlo"]).eval()
+    losses = []
+    for each in (mean, model):
+        strategy = SpeechStrategy(each, truth, truth, SpeechLossParams(), 0)
+        with torch.no_grad():
+            losses.append(strategy.heldout(each, "speech", device=torch.device("cpu"))["heldout/loss"])
+    assert losses[1] < 0.95 * losses[0]
+
+
+def test_a_language_without_data_is_refused_by_a_model_that_never_heard_it(corpus, tmp_path: Path) -> None:
+    rows, data = corpus
+    train(([row for row in rows if row.language == ENGLISH], data), tmp_path, steps=1)
+    model = load_speech_model(tmp_path / "m")
+    for speaker in model.speakers:
+        with pytest.raises(AiprodError, match="has heard nothing in the language qaa"):
+            speak_phrase(model, phrases("taro patir", CONSTRUCTED)[0], Voice(speaker, CONSTRUCTED))
+    assert len(speak_phrase(model, phrases("red", ENGLISH)[0], Voice(speaker, ENGLISH)).sound)
 
 
 @pytest.mark.parametrize("stop", [5, 11])

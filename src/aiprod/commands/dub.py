@@ -46,6 +46,7 @@ def dub(  # noqa: PLR0917 (typer calls it)
     Example: aiprod dub datasets/v1/faces/CLIP.mp4 --text "place blue at A two now" --out dubbed.mp4
     """
     import numpy as np
+    import torch
 
     from aiprod.base.files import sha256_file, write_json
     from aiprod.base.progress import log
@@ -69,13 +70,15 @@ def dub(  # noqa: PLR0917 (typer calls it)
     for file in (film, audio):
         if file is not None and not file.is_file():
             raise AiprodError(f"there is no file {file}", "give one that exists")
+    torch.set_num_threads(1)  # a mouth is too small to be worth the wait of threads for each other
     face_basis: str = consent.require_face(film, face_consent)
     voice_basis: str = consent.require_voice(audio, voice_consent) if audio is not None else "model"
     visemes, mouths = load_viseme_model(models / "visemes"), load_mouth_model(models / "lips")
     words: list[TimedUnit] = []
     phones: list[TimedUnit] = []
+    taught: dict[str, list[str]] = {}
     if audio is None:
-        voice, words, phones = _spoken(text, speaker, language, speed, seed, models / "speech")
+        voice, words, phones, taught = _spoken(text, speaker, language, speed, seed, models / "speech")
         sound = resampled(voice[None], RATE, SOUND_HZ).astype(np.float32)
     else:
         voice = read_voice(audio)
@@ -98,6 +101,7 @@ def dub(  # noqa: PLR0917 (typer calls it)
         "models": {name: folder_digest(models / name) for name in used},
         "face": face_basis,
         "voice": voice_basis,
+        **taught,
         **({"face_consent": face_consent} if face_consent else {}),
         **({"voice_consent": voice_consent} if voice_consent else {}),
     }
@@ -115,8 +119,8 @@ def dub(  # noqa: PLR0917 (typer calls it)
 
 def _spoken(  # noqa: PLR0917 (options of the command)
     text: str, speaker: str, language: str, speed: float, seed: int, folder: Path
-) -> tuple[np.ndarray, list[TimedUnit], list[TimedUnit]]:
-    """Sound at 16 kHz, and the times of words and phones."""
+) -> tuple[np.ndarray, list[TimedUnit], list[TimedUnit], dict[str, list[str]]]:
+    """Sound at 16 kHz, the times of words and phones, and the teachers of the model where it had any."""
     import numpy as np
 
     from aiprod.base.params import nearest
@@ -139,7 +143,7 @@ def _spoken(  # noqa: PLR0917 (options of the command)
         words += part.words
         phones += part.phones
         sounds += [np.zeros(part.quiet), part.speech.sound]
-    return np.concatenate(sounds).astype(np.float32), words, phones
+    return np.concatenate(sounds).astype(np.float32), words, phones, model.teachers
 
 
 def register(app: typer.Typer) -> None:

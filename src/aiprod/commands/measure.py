@@ -16,7 +16,9 @@ def speech(
     text: Annotated[str, typer.Option(help="The text that the file should say, to count words against.")] = "",
     sentences: Annotated[int, typer.Option(min=3, max=10_000, help="For a model: how many sentences to draw.")] = 60,
 ) -> None:
-    """Share of words a recogniser understands, with chance level and bounds (extra `voice`); pitch and level.
+    """Share of words a recogniser understands, with chance level and bounds (extra `voice`); pitch and level; ratings.
+
+    Ratings are those of DNSMOS, from 1 to 5, where the extra `mos` is installed.
 
     Example: aiprod measure speech line.wav --text "place blue at A two now"
 
@@ -27,9 +29,11 @@ def speech(
     if file.is_dir():
         from aiprod.speech.held_out import fresh_commands
         from aiprod.speech.model import load_speech_model
-        from aiprod.speech.scores import word_figures
+        from aiprod.speech.mos import installed
+        from aiprod.speech.scores import ratings, word_figures
 
-        _print(word_figures(load_speech_model(file), fresh_commands(sentences)))
+        model, spoken = load_speech_model(file), fresh_commands(sentences)
+        _print(word_figures(model, spoken) | (ratings(model, spoken) if installed() else {}))
         return
     if not file.is_file():
         raise AiprodError(f"there is no file {file}", "give a sound file, or the folder of a speech model")

@@ -43,8 +43,11 @@ def credit_lines(used: Iterable[Ingredient], before: Iterable[str] = ()) -> list
     if voices:
         lines.append(f"Voices: {', '.join(voices)}")
     for digest in sorted({str(d) for each in every if (d := each.facts.get("speech_model_digest"))}):
-        names = sorted({str(e.facts["speaker"]) for e in every if e.facts.get("speech_model_digest") == digest})
-        lines.append(f"Synthetic voices: {', '.join(names)} (AIPROD speech model {digest[:12]})")
+        spoken = [each.facts for each in every if each.facts.get("speech_model_digest") == digest]
+        names = sorted({str(facts["speaker"]) for facts in spoken})
+        taught = sorted({str(by) for facts in spoken for by in facts.get("taught_by", ())})
+        made_by = "; ".join([f"AIPROD speech model {digest[:12]}", *taught])
+        lines.append(f"Synthetic voices: {', '.join(names)} ({made_by})")
     lines += dict.fromkeys(each.credit for each in every if each.credit)
     free: dict[str, int] = {}
     for each in every:

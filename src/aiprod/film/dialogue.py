@@ -103,8 +103,10 @@ def speak_lines(
         if memo:
             for suffix in (".wav", ".json"):
                 link_or_copy(place / f"line{suffix}", path.with_suffix(suffix))
-        facts = {**vars(line), "speaker": speaker, "speech_model_digest": digest}
-        rendered.append(RenderedLine(path, _cues(pieces, read_json(path.with_suffix(".json"))["words"]), facts))
+        times = read_json(path.with_suffix(".json"))
+        taught = {name: times[name] for name in ("taught_by",) if name in times}
+        facts = {**vars(line), "speaker": speaker, "speech_model_digest": digest, **taught}
+        rendered.append(RenderedLine(path, _cues(pieces, times["words"]), facts))
     return rendered, count
 
 

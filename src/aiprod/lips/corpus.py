@@ -28,6 +28,7 @@ from aiprod.speech.voice import RATE
 
 SOURCE = "drawn_head"
 PROVENANCE = "drawn by aiprod.lips.head, spoken by aiprod.speech.voice; the person does not exist"
+TAUGHT = "drawn by aiprod.lips.head, the head does not exist; its voice is {}"
 _FAULTS: tuple[Fault, ...] = ("hand", "profile", "two_faces", "leaves")
 _SOUND_HZ = 48_000
 _CRF = 14.0
@@ -90,20 +91,21 @@ def _render(params: MakeFacesParams, number: int, plan: _Plan, sounds: Path, fol
     content = "\x00".join([SOURCE, row.utterance_id, fault, str(params.seed), str(number)])
     clip_id = "f1" + base64.b32encode(hashlib.sha256(content.encode()).digest()[:10]).decode().lower()
     path = folder / f"{clip_id}.mp4"
+    provenance = TAUGHT.format(row.provenance) if row.taught else PROVENANCE
     encode(
         path,
         _pictures(rng, params, mouth, poses, fault),
         Fraction(params.fps).limit_denominator(1001),
         resampled(sound[None], RATE, _SOUND_HZ).astype(np.float32),
         crf=_CRF,
-        tags={"comment": f"synthetic: {PROVENANCE}"},
+        tags={"comment": f"synthetic: {provenance}"},
     )
     about = {"synthetic": True, "speaker": row.speaker, "language": row.language, "text": row.text}
     write_json(path.with_suffix(".json"), as_json(row.timed_words(), phones, **about))
     return FaceRow(
         clip_id=clip_id,
         source_id=SOURCE,
-        provenance=PROVENANCE,
+        provenance=provenance,
         synthetic=True,
         utterance_id=row.utterance_id,
         speaker=row.speaker,

@@ -19,6 +19,7 @@ from aiprod.speech.phones import CONSTRUCTED, ENGLISH
 from aiprod.speech.rows import SpeechRow, Split
 from aiprod.speech.sentences import command, constructed, description
 from aiprod.speech.sound_files import write_sound
+from aiprod.speech.taught import TeacherName, TeacherParams
 from aiprod.speech.text_to_phones import phrases
 from aiprod.speech.voice import CONTROL, SPEAKERS, speak
 
@@ -36,6 +37,9 @@ class MakeSpeechParams(Params):
     made: int = Field(default=108, ge=4, le=100_000, description="sentences of the constructed language")
     heldout_fraction: float = Field(default=0.12, gt=0, lt=1, description="share of sentences kept out of training")
     seed: int = Field(default=0, ge=0, le=2**32)
+    teachers: dict[TeacherName, TeacherParams] = Field(
+        default={}, description="text to speech of others that speaks English sentences as well: flite, hibari"
+    )
     folders: dict[str, str] = Field(
         default={}, description="source id → folder of people's recordings, relative to the repository or absolute"
     )

@@ -11,6 +11,7 @@ import numpy as np
 from aiprod.errors import AiprodError
 from aiprod.media.audio import read_sound
 from aiprod.media.container import DEFAULT
+from aiprod.speech import mos
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.recogniser import Recogniser, accuracy, is_command
@@ -21,7 +22,7 @@ _LONGEST_S = 600.0
 
 
 def measure_file(path: Path, text: str) -> dict[str, Any]:
-    """Length, level and pitch, and the words that are heard where it is known what is said.
+    """Length, level and pitch, ratings where DNSMOS is installed, and the words where it is known what is said.
 
     Raises:
         AiprodError: no sound; or a text, and no recogniser.
@@ -39,6 +40,8 @@ def measure_file(path: Path, text: str) -> dict[str, Any]:
     }
     if len(voiced):
         figures["f0_median_hz"] = float(np.median(voiced))
+    if mos.installed():
+        figures |= {f"dnsmos_{name}": value for name, value in mos.Listeners().rate(sound).items()}
     if not text:
         return figures
     expected = [word.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for word in phrase.words]

@@ -26,6 +26,9 @@ class SpeechModel(nn.Module):
     def __init__(self, config: SpeechModelConfig, speakers: Sequence[str]) -> None:
         super().__init__()
         self.config, self.speakers = config, tuple(speakers)
+        self.taught_by: dict[str, str] = {}  # speaker → provenance, of those that a teacher spoke
+        self.length_factor = 1.0  # what predicted lengths are multiplied by: see `measure_lengths`
+        self.unheard: tuple[str, ...] = ()  # languages that it was shown no utterance of
         self.acoustic = Acoustic(config, len(SYMBOLS), len(LANGUAGES), len(self.speakers))
         self.vocoder = Vocoder(config.vocoder)
         for name, size in (
@@ -92,6 +95,11 @@ class SpeechModel(nn.Module):
         samples: Tensor = self.vocoder(self.natural(normalised), normalised, seed=seed)
         return samples
 
+    @property
+    def teachers(self) -> dict[str, list[str]]:
+        """What records of its speech say where it learnt from teachers: all of them, for all share its weights."""
+        return {"taught_by": sorted(set(self.taught_by.values()))} if self.taught_by else {}
+
     def about(self) -> dict[str, Any]:
         """What a checkpoint says of itself."""
         return {
@@ -100,7 +108,10 @@ class SpeechModel(nn.Module):
             "languages": list(LANGUAGES),
             "symbols": list(SYMBOLS),
             "states": STATES,
+            "length_factor": self.length_factor,
             "g2p": {"name": G2P, "version": VERSION},
+            **({"taught_by": dict(sorted(self.taught_by.items()))} if self.taught_by else {}),
+            **({"unheard_languages": list(self.unheard)} if self.unheard else {}),
         }
 
     def save(self, folder: Path) -> str:
@@ -140,5 +151,8 @@ def load_speech_model(folder: Path | str) -> SpeechModel:
                 "train it again with `dvc repro train_speech`",
             )
         model = SpeechModel(SpeechModelConfig.model_validate(about["model"]), about["speakers"])
+        model.taught_by = dict(about.get("taught_by", {}))
+        model.length_factor = float(about.get("length_factor", 1.0))
+        model.unheard = tuple(about.get("unheard_languages", ()))
         model.load_state_dict(files.tensors())
     return model.eval()

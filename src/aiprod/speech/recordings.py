@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,14 +33,15 @@ from aiprod.speech.aligner import Aligner
 from aiprod.speech.features import HOP
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.layouts import Recording, recordings_below
-from aiprod.speech.phones import ENGLISH, SILENCE
+from aiprod.speech.phones import ENGLISH
 from aiprod.speech.reference import levelled
-from aiprod.speech.rows import SpeechRow, Split
+from aiprod.speech.rows import SpeechRow, split_of
 from aiprod.speech.sound_files import write_sound
 from aiprod.speech.speakers_table import NAME, SpeakerEntry, read_speakers
 from aiprod.speech.text_grid import read_text_grid
 from aiprod.speech.text_to_phones import G2P, VERSION, Word, bundled_dictionary, phrases
-from aiprod.speech.voice import RATE, TimedUnit
+from aiprod.speech.times import edges, without_gaps
+from aiprod.speech.voice import RATE
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.crypto.tombstones import REASON
 from aiprod.storage.manifest.encrypted_columns import BLANK
@@ -49,7 +49,6 @@ from aiprod.storage.result_cache import CIPHERTEXT, Memo, Seal
 
 PROVENANCE = "recorded: a person spoke it"
 _SHORTEST_S, _LONGEST_S = 0.5, 20.0
-_BEFORE_S, _BEHIND_S = 0.1, 0.15  # of silence that is kept round the words
 _SOUND = "sound.wav"
 _NOT_IN_ROWS = (CIPHERTEXT, "timed_by", "said", "reserved")
 Log = Callable[[str], None]
@@ -151,7 +150,7 @@ class Recordings:
             speaker=speaker,
             language=entry.language,
             text=recording.text,
-            split=self._split(recording.text),
+            split=split_of(recording.text, self.seed, self.heldout_fraction),
             key=recording.key,
             text_key=recording.text_key,
             speaker_name=recording.speaker,
@@ -215,12 +214,6 @@ class Recordings:
         reason = f"consent → deny: {problem}"
         return replace(right, right=Right.DENY, proof=[*right.proof, reason], reasons=[*right.reasons, reason])
 
-    def _split(self, text: str) -> Split:
-        """By the sentence, so that what is held out is never trained on, whoever says it."""
-        words = " ".join(text.lower().split())
-        bucket = int(hashlib.sha256(f"{self.seed}:{words}".encode()).hexdigest(), 16) % 1000
-        return "heldout" if bucket < 1000 * self.heldout_fraction else "train"
-
     def _built(
         self, recording: Recording, language: str, name: str, content: str, counters: Counters
     ) -> tuple[dict[str, Any], Path]:
@@ -253,11 +246,11 @@ class Recordings:
                 words_spoken = _words(recording.text, language)
                 phones, words = self._aligner.align(sound, words_spoken, language)
                 timed_by = self._aligner.name
-            first, last = _edges(words, len(sound))
+            first, last = edges(words, len(sound))
         except (AiprodError, MediaError) as error:
             return {"problem": error.what if isinstance(error, AiprodError) else str(error), **about}
         cut, offset = sound[first:last], first / RATE
-        phones = _without_gaps(phones, offset, len(cut) / RATE)
+        phones = without_gaps(phones, offset, len(cut) / RATE)
         write_sound(place / _SOUND, cut)
         frames = pitch[first // HOP : first // HOP + max(1, len(cut) // HOP)]
         return {
@@ -337,36 +330,3 @@ def _words(text: str, language: str) -> list[Word]:
     except AiprodError:
         raise AiprodError("its text is empty, or has a word whose sound is not known", "correct it") from None
     return [word for phrase in spoken for word in phrase.words]
-
-
-def _edges(words: list[TimedUnit], samples: int) -> tuple[int, int]:
-    """Samples between which the words are, with a little silence; the first at a frame of F0."""
-    first = max(0, round((words[0].start_s - _BEFORE_S) * RATE)) // HOP * HOP
-    last = min(samples, round((words[-1].end_s + _BEHIND_S) * RATE))
-    if last - first < HOP or words[-1].end_s > samples / RATE + 0.1:
-        raise AiprodError("its times are not those of its sound", "align it again")
-    return first, last
-
-
-def _without_gaps(phones: list[TimedUnit], offset: float, seconds: float) -> list[TimedUnit]:
-    """From 0 to the end: what nothing is said of is silence, between two phones and at both ends."""
-    units: list[TimedUnit] = []
-    at = 0.0
-    for phone in phones:
-        start, end = max(0.0, phone.start_s - offset), min(seconds, phone.end_s - offset)
-        if end <= at:
-            continue
-        if phone.name != SILENCE and start - at > 1e-3:
-            units.append(TimedUnit(SILENCE, at, start))
-            at = start
-        units.append(TimedUnit(phone.name, at, end))
-        at = end
-    if seconds - at > 1e-3:
-        units.append(TimedUnit(SILENCE, at, seconds))
-    merged: list[TimedUnit] = []
-    for phone in units:
-        if merged and phone.name == SILENCE == merged[-1].name:
-            merged[-1] = replace(merged[-1], end_s=phone.end_s)
-        else:
-            merged.append(phone)
-    return [*merged[:-1], replace(merged[-1], end_s=seconds)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +12,8 @@ from aiprod.speech.voice import TimedUnit
 from aiprod.storage.manifest.manifest import Row
 
 Split = Literal["train", "heldout", "unseen_pair"]
+TAUGHT = "synthetic, teacher:"
+"""What the provenance of every row begins with that a teacher spoke, and with it every document that names a voice."""
 
 
 class SpeechRow(Row):
@@ -67,6 +70,11 @@ class SpeechRow(Row):
     rights_proof: list[str] = Field(default_factory=list)
     obligations: list[str] = Field(default_factory=list)
 
+    @property
+    def taught(self) -> bool:
+        """Whether text to speech of others spoke it."""
+        return self.provenance.startswith(TAUGHT)
+
     def timed_phones(self) -> list[TimedUnit]:
         """Phones with their times."""
         starts = [0.0, *self.phone_ends_s[:-1]]
@@ -75,3 +83,10 @@ class SpeechRow(Row):
     def timed_words(self) -> list[TimedUnit]:
         """Words with their times."""
         return [TimedUnit(*each) for each in zip(self.words, self.word_starts_s, self.word_ends_s, strict=True)]
+
+
+def split_of(text: str, seed: int, heldout_fraction: float) -> Split:
+    """By the sentence, so that what is held out is never trained on, whoever says it."""
+    words = " ".join(text.lower().split())
+    bucket = int(hashlib.sha256(f"{seed}:{words}".encode()).hexdigest(), 16) % 1000
+    return "heldout" if bucket < 1000 * heldout_fraction else "train"

@@ -16,9 +16,11 @@ from aiprod.speech.fundamental import fundamental
 from aiprod.speech.inputs import Phones
 from aiprod.speech.meters import MeterInput, Meters, pitch_correlation
 from aiprod.speech.model import SpeechModel
+from aiprod.speech.mos import Listeners
 from aiprod.speech.recogniser import Recogniser, accuracy, chance, is_command
 from aiprod.speech.synthesis import Voice, speak_phones, timed
 from aiprod.speech.vocoder import spectral_distance
+from aiprod.speech.voice import RATE
 
 _GRIFFIN_LIM = 8  # utterances that the slow baseline is made for
 
@@ -99,6 +101,31 @@ def word_figures(model: SpeechModel, heldout: Iterable[Truth]) -> dict[str, Any]
         "word_accuracy_of_the_voice": heard(each.heard.sound for each in commands),
         "word_accuracy_of_the_vocoder": heard(_vocoded(model, each) for each in commands),
         "word_accuracy_chance": chance(expected),
+    }
+
+
+def ratings(model: SpeechModel, heldout: Sequence[Truth]) -> dict[str, Any]:
+    """Overall rating by DNSMOS of the model, the voice, its features through the vocoder, and Griffin and Lim's sound.
+
+    Raises:
+        AiprodError: DNSMOS is not installed.
+    """
+    listeners = Listeners()
+    chosen = heldout[:: max(1, len(heldout) // _GRIFFIN_LIM)][:_GRIFFIN_LIM]
+
+    def mean(sounds: Iterable[NDArray[np.float32]]) -> float:
+        return float(np.mean([listeners.rate(sound)["overall"] for sound in sounds]))
+
+    noise = np.random.default_rng(0).normal(0, 0.1, RATE * 9).astype(np.float32)
+    return {
+        "dnsmos_sentences": len(chosen),
+        "dnsmos": mean(_spoken(model, each)[0].sound for each in chosen),
+        "dnsmos_of_the_voice": mean(each.heard.sound for each in chosen),
+        "dnsmos_of_the_vocoder": mean(_vocoded(model, each) for each in chosen),
+        "dnsmos_of_griffin_lim": mean(
+            griffin_lim(log_mel(torch.from_numpy(each.heard.sound))).numpy() for each in chosen
+        ),
+        "dnsmos_of_noise": mean([noise]),
     }
 
 

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aiprod.errors import AiprodError
 from aiprod.speech.features import FRAME_HZ
 from aiprod.speech.inputs import Phones, batch_of, phones_of_words
 from aiprod.speech.model import SpeechModel
-from aiprod.speech.phones import SILENCE
+from aiprod.speech.phones import LANGUAGES, SILENCE
 from aiprod.speech.text_to_phones import Phrase
 from aiprod.speech.voice import RATE, TimedUnit
 
@@ -110,13 +111,19 @@ def speak_phones(
 
     Args:
         frames: of each phone, where they are not to be predicted.
+
+    Raises:
+        AiprodError: the model was trained on nothing in this language.
     """
+    if voice.language in model.unheard:
+        heard = ", ".join(name for name in LANGUAGES if name not in model.unheard)
+        raise AiprodError(f"the model has heard nothing in the language {voice.language}", f"it speaks {heard}")
     number = model.speakers.index(voice.speaker) + 1 if voice.speaker else 0
     style = None if voice.style is None else model.normalised_style(voice.style)
     batch = batch_of([phones], [voice.language], [number], [style])
     durations = None if frames is None else torch.tensor([list(frames)])
     features, counts = model.acoustic.sample(
-        batch, durations, steps=steps, temperature=temperature, speed=voice.speed, seed=seed
+        batch, durations, steps=steps, temperature=temperature, speed=voice.speed / model.length_factor, seed=seed
     )
     return features[0], counts[0].tolist()
 

@@ -51,7 +51,7 @@ def speak_to_files(
         "language": voice.language,
         "speed": voice.speed,
         "seconds": round(spoken.seconds, 4),
-        **({} if isinstance(model, SpeechModel) else {"model": model.identity()}),
+        **(model.teachers if isinstance(model, SpeechModel) else {"model": model.identity()}),
     }
     write_json(out.with_suffix(".json"), as_json(words, phones, **about))
     write_text(out.with_suffix(".srt"), as_srt(cues))

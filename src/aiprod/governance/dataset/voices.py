@@ -45,6 +45,11 @@ def voices(facts: Records) -> list[VoiceFacts]:
     return [voices_by_key[key] for key in sorted(voices_by_key)]
 
 
+def taught(facts: Records) -> list[str]:
+    """The teachers that spoke any of it, as the rows name them."""
+    return sorted({row.provenance for row in facts.utterances.values() if row.taught})
+
+
 def right_of(row: Any) -> str:
     """Why an utterance may be trained on, in words."""
     if row.synthetic:

@@ -19,6 +19,7 @@ from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.version import DatasetVersion, SourceShare, describe
+from aiprod.governance.dataset.voices import taught
 from aiprod.governance.organisation import Organisation, load_organisation
 from aiprod.repo.git import differs_from_head, git_text
 from aiprod.rights.licence_words import UNKNOWN
@@ -160,18 +161,23 @@ class BillOfMaterials:
         if self.records.utterances:
             spoken = {query: tables.ask(query) for query in SPOKEN.values()}
             people = spoken[SPOKEN["utterances that a person spoke"]]
-            root, about = self.records.heads[where.SPEECH].merkle_root, "Sentences with the times of phones and words."
+            root = self.records.heads[where.SPEECH].merkle_root
+            about = " ".join(["Sentences with the times of phones and words.", *self._taught])
             size = len(self.records.utterances)
             datasets.append(Dataset(SPEECH, "aiprod-speech", root[:12], root, about, spoken, size, bool(people)))
         if self.records.faces:
             root = read_head(self.records.root / where.FACES).merkle_root
-            about, size = (
-                "Heads that say sentences of the speech, with the truth of their mouths.",
-                len(self.records.faces),
-            )
+            about = "Heads that say sentences of the speech, with the truth of their mouths."
+            about, size = " ".join([about, *self._taught]), len(self.records.faces)
             people = not all(row.synthetic for row in self.records.faces.values())
             datasets.append(Dataset(FACES, "aiprod-faces", root[:12], root, about, {}, size, people))
         return datasets
+
+    @property
+    def _taught(self) -> list[str]:
+        """A sentence that names the teachers, where any spoke."""
+        teachers = taught(self.records)
+        return [f"Some are {'; '.join(teachers)}."] if teachers else []
 
     @cached_property
     def models(self) -> list[ModelPart]:

@@ -12,6 +12,7 @@ from aiprod.base.files import sha256_file
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records, row_model
 from aiprod.governance.dataset.version import describe
+from aiprod.governance.dataset.voices import taught
 from aiprod.governance.exports.document import plain_text
 from aiprod.rights.licences import spdx
 from aiprod.storage.manifest.manifest import ROWS, Row
@@ -106,7 +107,8 @@ def croissant(facts: Records, url: str | None = None, top: str = "") -> dict[str
         "recordSet": [_records(facts, name) for name in facts.heads],
         "variableMeasured": [_figure(name, query, counted[name]) for name, query in FIGURES.items()],
         "rai:dataCollection": f"Films offered by source: {plain_text(sources)}. "
-        "Each was admitted or refused by the minimum of its layers of rights.",
+        + "Each was admitted or refused by the minimum of its layers of rights."
+        + "".join(f" Some utterances are {by}." for by in taught(facts)),
         "rai:dataPreprocessingProtocol": [f"{step} ({n} clips)" for step, n in steps.items()] or ["none"],
         "rai:annotationProtocol": "A program writes the captions from measurements and declared labels; no crowd work.",
         "rai:dataLimitations": "Quality verdicts rest on measurements; a face that the detector missed is possible.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.version import describe
+from aiprod.governance.dataset.voices import taught
 from aiprod.governance.exports.document import Writer, plain_text
 from aiprod.governance.organisation import Organisation
 
@@ -69,7 +70,7 @@ def provenance(tables: Tables, organisation: Organisation) -> Writer:
     writer.add(FIELDS[10], f"version {before[-1]}; its date is that of its commit in git" if before else "none")
     writer.stated(FIELDS[11], "generation_dates")
     value, number = writer.figure("films by terms of acquisition", f"by terms of films where {taken}")
-    writer.add(FIELDS[12], plain_text(value), number)
+    writer.add(FIELDS[12], "; ".join([plain_text(value), *taught(tables.facts)]), number)
     writer.add(FIELDS[13], "video/mp4 (H.264, AAC), application/vnd.apache.parquet, safetensors")
     writer.section("Use")
     writer.stated(FIELDS[14], "confidentiality")

@@ -7,6 +7,7 @@ that was shown falls under exactly one. The template asks for size by ranges; th
 from __future__ import annotations
 
 from aiprod.governance.dataset.queries import Tables
+from aiprod.governance.dataset.voices import taught
 from aiprod.governance.exports.document import Writer, plain_text
 from aiprod.governance.organisation import Organisation
 
@@ -85,6 +86,12 @@ def _sources(writer: Writer) -> None:
         f"{value} clips carry the label ai-generated; films drawn by a program without AI stand under 2.6",
         number,
     )
+    if teachers := taught(writer.tables.facts):
+        value, number = writer.figure(
+            "utterances by where they are from", "by provenance of utterances where heard > 0"
+        )
+        of_speech = f"speech, of which the model of speech heard: {plain_text(value)}"
+        writer.add("2.5 Synthetic data created by another AI model", f"{'; '.join(teachers)}; {of_speech}", number)
     for what, condition in OTHER.items():
         _part(writer, "2.6 Other sources", condition, what)
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.dataset.voices import voices
+from aiprod.governance.dataset.voices import taught, voices
 from aiprod.governance.exports.document import plain_text
 from aiprod.printable import counted
 
@@ -155,6 +155,8 @@ def _mouths(facts: Records) -> list[str]:
         for name, ledger in seen.items()
         if ledger
     ]
+    if lines and (teachers := taught(facts)):
+        lines.append(f"- among these voices: {_cell('; '.join(teachers))}")
     return ["## What the models of the mouth learnt from", "", *lines, ""] if lines else []
 
 

@@ -13,8 +13,10 @@ from aiprod.base.files import write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import log
 from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.lora_file import LoraLayer, write_lora
 from aiprod.speech.acoustic import SpeechModelConfig
 from aiprod.speech.model import SpeechModel, load_speech_model
+from aiprod.speech.phones import LANGUAGES
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.scores import score
 from aiprod.speech.voice_consent import permitted
@@ -23,7 +25,15 @@ from aiprod.trainer.loop.accelerator import is_main_process, make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.one_phase import AveragedTrainer
-from aiprod.trainer.speech.data import LoadedUtterance, load_utterances, measure_statistics, meters_of, truth_of
+from aiprod.trainer.speech.adaptation import SpeechLoraParams, add_adapters, fused, with_speakers
+from aiprod.trainer.speech.data import (
+    LoadedUtterance,
+    load_utterances,
+    measure_lengths,
+    measure_statistics,
+    meters_of,
+    truth_of,
+)
 from aiprod.trainer.speech.report import write_page
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
 from aiprod.trainer.stage import EXPOSURE, init_folder, need_steps, rounded, use_threads, write_curve
@@ -43,6 +53,9 @@ class TrainSpeechParams(Params):
 
     init: str | None = Field(
         default=None, min_length=1, description="checkpoint folder to start from; with steps: 0 it is copied"
+    )
+    lora: SpeechLoraParams | None = Field(
+        default=None, description="adapts `init` to speakers it does not know, from a few minutes of them; null: off"
     )
     model: SpeechModelConfig = SpeechModelConfig()
     loss: SpeechLossParams = SpeechLossParams()
@@ -80,7 +93,12 @@ def train_speech(
     )
     if not train:
         raise AiprodError("no utterance is left to train on", "run `dvc repro make_speech`, or look at its reasons")
-    model = _start(params, train)
+    everyone = train
+    base, train = _given(params, train)
+    model = _start(params, base, train, context.seed)
+    if params.lora is not None:
+        own = {each.row.speaker for each in train}
+        heldout, unseen = ([each for each in apart if each.row.speaker in own] for apart in (heldout, unseen))
     heldout, unseen = _of_known(heldout, model), _of_known(unseen, model)
     engine = make_engine(params.trainer.precision)
     store = context.store(context.settings(params.model_dump(mode="json")))
@@ -91,9 +109,15 @@ def train_speech(
         run.train().copy_to(model)
         ledger, curve = run.ledger, run.curve
     model.eval().cpu()
+    adapters: dict[str, LoraLayer] = {}
+    if params.lora is not None and base is not None:
+        model, adapters = fused(model, base, params.lora.alpha)
+        model.eval()
+    if params.trainer.steps:
+        measure_lengths(model, train)
     apart = (heldout or train)[: params.heldout_utterances]
     log(f"  measuring {len(apart)} utterances")
-    scores = score(model, meters_of(train), [truth_of(each) for each in apart], [truth_of(each) for each in unseen])
+    scores = score(model, meters_of(everyone), [truth_of(each) for each in apart], [truth_of(each) for each in unseen])
     metrics = rounded(
         {
             "split": "heldout" if heldout else "train",
@@ -106,6 +130,8 @@ def train_speech(
     )
     if engine.rank == 0:
         _write(model, ledger, rows, models)
+        if adapters:
+            write_lora(adapters, models / "lora", "peft")
         write_json(reports / "metrics.json", metrics)
         write_curve(reports / "curve.csv", curve, ("step", "loss", "duration", "prior", "flow", "vocoder"))
         write_page(reports / "page", model, apart, unseen, metrics)
@@ -126,20 +152,46 @@ def _of_known(apart: list[LoadedUtterance], model: SpeechModel) -> list[LoadedUt
     return [each for each in apart if each.row.speaker in model.speakers]
 
 
-def _start(params: TrainSpeechParams, train: list[LoadedUtterance]) -> SpeechModel:
-    """The given model, or a new one that knows the speakers of the data."""
-    speakers = sorted({each.row.speaker for each in train})
+def _given(params: TrainSpeechParams, train: list[LoadedUtterance]) -> tuple[SpeechModel | None, list[LoadedUtterance]]:
+    """The model to start from, and what it is trained on: to adapt it, the speakers that it does not know.
+
+    Raises:
+        AiprodError: it does not know a speaker, and is not to be adapted; or nothing is there to adapt.
+    """
     if params.init is None:
-        model = SpeechModel(params.model, speakers)
-        measure_statistics(model, train)
-        return model
+        if params.lora is not None:
+            raise AiprodError(f"{SECTION}.lora adapts a given model and init names none", "set init, or lora to null")
+        return None, train
     model = load_speech_model(init_folder(params.init))
-    strangers = sorted(set(speakers) - set(model.speakers))
-    if strangers:
+    strangers = sorted({each.row.speaker for each in train} - set(model.speakers))
+    if strangers and params.lora is None:
         raise AiprodError(
             f"{params.init} does not know the speaker {strangers[0]!r}",
-            f"it knows {', '.join(model.speakers)}; train a new model with {SECTION}.init empty",
+            f"it knows {', '.join(model.speakers)}; set {SECTION}.lora to adapt it, or init to null for a new model",
         )
+    if params.lora is None:
+        return model, train
+    if not strangers:
+        raise AiprodError(f"{params.init} knows every speaker of the data", f"set {SECTION}.lora to null")
+    return with_speakers(model, []), [each for each in train if each.row.speaker in strangers]
+
+
+def _start(params: TrainSpeechParams, base: SpeechModel | None, train: list[LoadedUtterance], seed: int) -> SpeechModel:
+    """The given model, with adapters where it is adapted, or a new one that knows the speakers of the data."""
+    heard = {each.row.language for each in train}
+    taught = {each.row.speaker: each.row.provenance for each in train if each.row.taught}
+    speakers = sorted({each.row.speaker for each in train})
+    if base is None:
+        model = SpeechModel(params.model, speakers)
+        measure_statistics(model, train)
+        model.unheard = LANGUAGES
+    elif params.lora is not None:
+        model = with_speakers(base, speakers)
+        add_adapters(model, params.lora, seed)
+    else:
+        model = base
+    model.taught_by |= taught
+    model.unheard = tuple(language for language in model.unheard if language not in heard)
     return model.train()
 
 

@@ -39,6 +39,9 @@ class VisemeLossParams(Params):
     gain_db: float = Field(default=10.0, ge=0, le=40, description="deviation of the level")
     tilt_db: float = Field(default=12.0, ge=0, le=40, description="deviation of the highest band against the lowest")
     noise: float = Field(default=0.05, ge=0, le=1, description="largest amplitude of noise that is added")
+    hidden_bands: int = Field(
+        default=8, ge=0, le=BANDS // 2, description="largest number of neighbouring bands that are hidden; 0: none"
+    )
     silence: float = Field(default=0.1, ge=0, le=1, description="share of stretches without speech")
 
 
@@ -157,7 +160,17 @@ class VisemeStrategy(WholeStrategy):
         db = gain + tilt * torch.linspace(-0.5, 0.5, BANDS)[:, None]
         level = self.params.noise * torch.rand((), generator=generator) ** 3
         noise = level * torch.rand(mel.shape, generator=generator)
-        return (mel.exp() * 10 ** (db / 20) + noise).clamp_min(FLOOR).log()
+        return self._hidden((mel.exp() * 10 ** (db / 20) + noise).clamp_min(FLOOR).log(), generator)
+
+    def _hidden(self, mel: Tensor, generator: torch.Generator) -> Tensor:
+        """Without some neighbouring bands (Park et al. 2019): a formant of a stranger is where none was before, so that
+        no single one may decide."""
+        if not self.params.hidden_bands:
+            return mel
+        most = self.params.hidden_bands
+        width, first = (int(torch.randint(0, n, (), generator=generator)) for n in (most + 1, BANDS - most + 1))
+        mel[first : first + width] = mel.mean()
+        return mel
 
     def _losses(self, model: nn.Module, batch: VisemeBatch, device: torch.device) -> dict[str, Tensor]:
         logits, mouth = model(batch.mel.to(device))
