@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = "none: no recogniser of phones is configured"
 _BY_NETWORKS = (
     "largest face followed by Face Mesh through up to 8 s of speech, in 24 to 48 pictures a second where there are "

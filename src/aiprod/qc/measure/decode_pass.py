@@ -161,7 +161,7 @@ def _again(
     path: Path, side: int, start_s: float, end_s: float, every: int
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     with VideoReader(path, find_missing=False) as reader:  # they were counted the first time
-        yield from rgb_frames(reader, side, start_s, end_s, every)
+        yield from rgb_frames(reader, side, start_s, end_s, every, quick=True)
 
 
 def observe(
