@@ -84,6 +84,17 @@ def test_of_pictures_that_are_passed_over_the_times_of_the_others_stay(every: in
     assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(some, whole[::every], strict=True))
 
 
+def test_pictures_in_quick_colours_are_the_same_to_a_few_codes() -> None:
+    with VideoReader(clip()[1]) as reader:
+        exact = list(rgb_frames(reader, every=5))
+    with VideoReader(clip()[1]) as reader:
+        quick = list(rgb_frames(reader, every=5, quick=True))
+    assert [time_s for time_s, _ in quick] == [time_s for time_s, _ in exact]
+    for (_, one), (_, other) in zip(quick, exact, strict=True):
+        assert one.shape == other.shape
+        assert np.abs(one.astype(np.int16) - other).mean() < 3, "red is red, and not blue"
+
+
 def test_nothing_is_measured_where_it_is_not_asked_for_or_nobody_speaks(tmp_path: Path) -> None:
     row, path = clip()
     assert measured(path, ())["status"] == "not_evaluated"
