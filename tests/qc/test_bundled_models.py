@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.ndimage import median_filter
 
 from aiprod.errors import AiprodError
 from aiprod.executors.executor import ordered_map
@@ -317,6 +318,14 @@ def test_silence_noise_and_music_are_told_apart() -> None:
     assert set(voices.kinds_of(both)[8:]) == {"noise"}
     hum = (0.1 * np.sin(2 * np.pi * 200 * seconds) + 0.1 * np.sin(2 * np.pi * 400 * seconds)).astype(np.float32)
     assert "music" not in voices.kinds_of(hum[: 3 * RATE]), "what lasts as short as this may be a bee"
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_a_peak_stands_out_over_the_median_of_the_bins_around_it(seed: int, moments: int) -> None:
+    rng = np.random.default_rng(seed)
+    level, asked = rng.normal(0, 12, (moments, 60)), rng.random((moments, 60)) < 0.4
+    rises = level - median_filter(level, size=(1, voices._AROUND)) > voices._PEAK_DB
+    assert np.array_equal(voices._stands_out(level, asked), rises & asked)
 
 
 @needs("speech")

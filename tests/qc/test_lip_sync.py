@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,8 +18,9 @@ from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
 from aiprod.media.rgb_frames import rgb_frames
 from aiprod.qc.bundled.catalogue import missing
-from aiprod.qc.checks import phone_recognition
+from aiprod.qc.checks import lip_sync, phone_recognition
 from aiprod.qc.checks.lip_sync import judge, spoken
+from aiprod.qc.clip_context import ClipContext
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
@@ -82,6 +85,32 @@ def test_of_pictures_that_are_passed_over_the_times_of_the_others_stay(every: in
         some = list(rgb_frames(reader, 64, every=every))
     assert [time_s for time_s, _ in some] == [time_s for time_s, _ in whole[::every]]
     assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(some, whole[::every], strict=True))
+
+
+def test_stretches_of_speech_that_lie_together_are_read_at_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that is read by itself is opened, sought and decoded from a key picture before it."""
+    monkeypatch.setattr(lip_sync.face_mesh, "follow", lambda pictures: (None for _ in pictures))
+    read: list[tuple[float, float]] = []
+
+    def rgb(side: int, start_s: float, end_s: float, every: int) -> Iterator[tuple[float, np.ndarray]]:
+        read.append((start_s, end_s))
+        yield from ((time_s, np.zeros((2, 2, 3), np.uint8)) for time_s in np.arange(start_s, end_s, 0.04))
+
+    seen = SimpleNamespace(times_s=np.arange(0, 10, 0.04), frame_s=0.04, start_s=0.0, rgb=rgb)
+    mouth = lip_sync._mouth(cast(ClipContext, seen), [(0.3, 1.0), (1.5, 2.0), (6.0, 9.9)])
+    assert read == [(0.0, 2.6), (5.4, pytest.approx(9.98))]
+    assert (np.diff(mouth.times_s) > 0.039).all(), "no picture twice"
+
+
+def test_pictures_in_quick_colours_are_the_same_to_a_few_codes() -> None:
+    with VideoReader(clip()[1]) as reader:
+        exact = list(rgb_frames(reader, every=5))
+    with VideoReader(clip()[1]) as reader:
+        quick = list(rgb_frames(reader, every=5, quick=True))
+    assert [time_s for time_s, _ in quick] == [time_s for time_s, _ in exact]
+    for (_, one), (_, other) in zip(quick, exact, strict=True):
+        assert one.shape == other.shape
+        assert np.abs(one.astype(np.int16) - other).mean() < 3, "red is red, and not blue"
 
 
 def test_nothing_is_measured_where_it_is_not_asked_for_or_nobody_speaks(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from aiprod.media.normalising import Form, normalise
 from aiprod.media.probing import probe
 from aiprod.media.scaling import Scaler
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
+from aiprod.qc.measure.thumbnail_colour import UprightColour
 from aiprod.qc.params import QcMeasureParams
 
 PARAMS = QcMeasureParams(stills=4, face_stills=1, thumbnail_width_px=128)
@@ -69,3 +70,15 @@ def test_stills_of_usual_film_are_scaled_and_nothing_else(tmp_path: Path) -> Non
     path = hdr_film(tmp_path / "film.mp4", "bt709")
     _, stills = measure_file(path, PARAMS)
     assert (stills[0] == rgb_of(path)).all()
+
+
+def test_a_small_film_is_converted_once_for_all_sizes_that_are_asked_for(tmp_path: Path) -> None:
+    film = tmp_path / "small.mp4"
+    encode(film, [np.full((96, 128, 3), 90, np.uint8)] * 2, Fraction(24))
+    with VideoReader(film) as reader:
+        colours = UprightColour(reader.facts)
+        frame = next(reader.frames()).frame
+        whole = colours.take(frame, 720)
+        assert whole.shape == (96, 128, 3)
+        assert colours.take(frame, 480) is whole
+        assert colours.take(frame, 48).shape == (48, 64, 3)

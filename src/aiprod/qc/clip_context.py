@@ -149,7 +149,8 @@ class ClipContext:
 
     Attributes:
         rgb: decodes a stretch of the film's clock once more, for what looks at few clips closely: longer side in
-            pixels, begin, end, which pictures (1 is each, 2 every second) → time and upright RGB of each.
+            pixels, begin, end, which pictures (1 is each, 2 every second) → time and upright RGB of each, whose colours
+            are right to a few codes.
         end_s: of what was decoded, on the film's clock: sooner than asked for where the bound on pixels was met
             (``bounded``).
         pictures_end_s: when the last picture stops being shown, likewise.

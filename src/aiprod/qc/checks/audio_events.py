@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,14 @@ def mono_of(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples[0] if samples.shape[0] == 1 else np.asarray((samples[0] + samples[1]) * np.float32(0.5))
 
 
+@lru_cache(maxsize=8)
+def hann(size: int) -> NDArray[np.float64]:
+    """The Hann window, kept: a hundred thousand cosines take as long as the transform that they are for."""
+    window = np.hanning(size)
+    window.flags.writeable = False
+    return window
+
+
 def envelope_db(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
     """Level in dBFS of consecutive 10 ms windows."""
     return np.asarray(10 * np.log10(window_power(samples, max(1, round(HOP_S * rate_hz))) + 1e-10))
@@ -69,7 +78,7 @@ def pitch_hz(part: NDArray[np.float32], rate_hz: int) -> tuple[float, float] | N
     from scipy.fft import rfft  # here: deciding reads this file too, and must not wait for SciPy
 
     size = 1 << max(13, int(np.ceil(np.log2(part.size))))
-    lines = rfft(part * np.hanning(part.size), size)
+    lines = rfft(part * hann(part.size), size)
     spectrum = np.square(lines.real) + np.square(lines.imag)
     spectrum[: int(np.ceil(40 * size / rate_hz))] = 0
     best = int(spectrum.argmax())

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.audio_events import mono_of
+from aiprod.qc.checks.audio_events import hann, mono_of
 from aiprod.qc.checks.borders import active_area
 from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
@@ -145,7 +145,7 @@ def sound_words(samples: NDArray[np.float32], rate_hz: int, longest_s: float = M
     edges = np.geomspace(150.0, min(6000.0, 0.45 * rate_hz), _BANDS + 1)
     size = 1 << (window - 1).bit_length()
     bins = np.maximum.accumulate(np.round(edges * size / rate_hz).astype(np.int64) + np.arange(_BANDS + 1))
-    taper = np.hanning(window).astype(np.float32)
+    taper = hann(window).astype(np.float32)
     levels = np.empty((count, _BANDS), np.float32)
     loud = np.empty(count, np.bool_)
     for n in range(0, count, _TOGETHER):

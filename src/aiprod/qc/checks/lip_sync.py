@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = "none: no recogniser of phones is configured"
 _BY_NETWORKS = (
     "largest face followed by Face Mesh through up to 8 s of speech, in 24 to 48 pictures a second where there are "
@@ -121,11 +121,19 @@ def spoken(spans: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
             continue
         start, end = max(0.0, span["start_s"] - _ROOM_S), min(span["end_s"], span["start_s"] + left) + _ROOM_S
         left -= span["end_s"] - span["start_s"]
-        if stretches and start <= stretches[-1][1]:
-            stretches[-1] = (stretches[-1][0], end)
+        stretches.append((start, end))
+    return _joined(stretches)
+
+
+def _joined(stretches: _Spans) -> list[tuple[float, float]]:
+    """Stretches in order, those that meet as one."""
+    joined: list[tuple[float, float]] = []
+    for start, end in stretches:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], end)
         else:
-            stretches.append((start, end))
-    return stretches
+            joined.append((start, end))
+    return joined
 
 
 def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:
@@ -143,11 +151,9 @@ def _mouth(seen: ClipContext, spans: _Spans) -> MouthTrack:
     """How far the lips are apart in the pictures of the stretches and of what offsets reach, on the clip's clock."""
     times: list[float] = []
     aperture: list[float] = []
-    for start, end in spans:
-        since = times[-1] + seen.frame_s / 2 if times else 0.0
-        low, high = max(since, start - REACH_S), min(end + REACH_S, float(seen.times_s[-1]) + seen.frame_s / 2)
-        if low >= high:
-            continue
+    last_s = float(seen.times_s[-1]) + seen.frame_s / 2
+    reached = [(max(0.0, start - REACH_S), min(end + REACH_S, last_s)) for start, end in spans]
+    for low, high in _joined([(low, high) for low, high in reached if low < high]):  # each is opened and sought anew
         film = seen.rgb(_SIDE_PX, seen.start_s + low, seen.start_s + high, _every(seen))
         shown, pictures = itertools.tee(film)
         faces = face_mesh.follow(picture for _, picture in pictures)

@@ -133,8 +133,15 @@ def _text_map(rgb: Plane, side_px: int) -> NDArray[np.float32]:
     tall, wide = rgb.shape[:2]
     shrink = min(1.0, side_px / min(tall, wide), _LONG_SIDE_MAX / max(tall, wide))
     h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
-    small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
-    (scores,) = load(BUNDLED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
+    small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)
+    planes = np.empty((1, 3, h, w), np.float32)
+    for channel, mean, spread in zip(range(3), _MEAN, _SPREAD, strict=True):  # plane by plane, as it wants them: BGR
+        plane = planes[0, channel]
+        plane[:] = small[:, :, 2 - channel]
+        plane /= np.float32(255)
+        plane -= mean
+        plane /= spread
+    (scores,) = load(BUNDLED["text"].file("det.onnx"))(planes)
     text_map: NDArray[np.float32] = scores[0, 0]
     return text_map
 

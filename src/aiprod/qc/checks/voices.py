@@ -39,6 +39,7 @@ _PEAK_DB, _PEAKS_MIN, _HELD_FRAMES = 9.0, 2, 7
 _BINS = 257  # up to 4 kHz
 _LOWEST_BIN = 4
 _AROUND = 25  # bins whose median is what a peak rises above
+_AT_ONCE = 512  # moments whose medians are found together: a bound on memory
 _SPANS_MAX = 256
 KINDS = ("speech", "music", "noise", "silence")
 
@@ -113,10 +114,10 @@ def kinds_of(samples: NDArray[np.float32]) -> list[str]:
         return ["silence"] * count
     voiced = voice_activity.probabilities(samples) > _VOICE_MIN
     speaks = loud & _spoken(voiced & np.repeat(loud, _WINDOW))
-    other = loud & ~speaks
-    tonal = other & (_steady_peaks(samples, count) >= _HELD_MIN) if other.any() else other
+    other, window_s = loud & ~speaks, size / voice_activity.RATE_HZ
+    enough = other.sum() * window_s >= _MUSIC_MIN_S
+    tonal = other & (_steady_peaks(samples, count) >= _HELD_MIN) if enough else np.zeros_like(other)
     # A bee or a motor holds partials too, but seldom for long, and seldom in most of a clip.
-    window_s = size / voice_activity.RATE_HZ
     music = tonal.sum() * window_s >= _MUSIC_MIN_S and tonal.sum() >= 0.5 * other.sum()
     names = np.full(count, "noise", dtype=object)
     names[~loud] = "silence"
@@ -148,18 +149,32 @@ def _closed(tonal: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled
 
 
+def _stands_out(level: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of these places rise above the median of the bins around them, the edges mirrored.
+
+    Only a quarter of all places are asked about, so that most medians need not be found.
+    """
+    reach = _AROUND // 2
+    mirrored = np.pad(level, ((0, 0), (reach, reach)), mode="symmetric")
+    around = np.lib.stride_tricks.sliding_window_view(mirrored, _AROUND, axis=1)[where]
+    high = np.zeros_like(where)
+    high[where] = level[where] - np.partition(around, reach, axis=1)[:, reach] > _PEAK_DB
+    return high
+
+
 def _steady_peaks(samples: NDArray[np.float32], count: int) -> NDArray[np.float64]:
     """For each window, the share of its moments at which partials are held that have stood out for 0.2 s."""
     from scipy.fft import rfft
-    from scipy.ndimage import median_filter
 
     hop = voice_activity.FRAME
     per_hop = np.lib.stride_tricks.sliding_window_view(samples, 2 * hop)[::hop] * np.hanning(2 * hop).astype(np.float32)
     lines = rfft(per_hop, axis=1)[:, :_BINS]
     level = 10 * np.log10(np.square(lines.real) + np.square(lines.imag) + 1e-10)
-    stands_out = level - median_filter(level, size=(1, _AROUND)) > _PEAK_DB
-    peak = stands_out & (level >= np.roll(level, 1, axis=1)) & (level >= np.roll(level, -1, axis=1))
+    peak = (level >= np.roll(level, 1, axis=1)) & (level >= np.roll(level, -1, axis=1))
     peak[:, :_LOWEST_BIN] = peak[:, -1:] = False
+    for first in range(0, len(level), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        peak[some] &= _stands_out(level[some], peak[some])
     near = peak | np.roll(peak, 1, axis=1) | np.roll(peak, -1, axis=1)  # a partial may waver by a bin
     counts = np.zeros(len(peak), np.int64)
     if len(peak) > _HELD_FRAMES:

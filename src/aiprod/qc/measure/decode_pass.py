@@ -160,8 +160,8 @@ def read_clip_sound(
 def _again(
     path: Path, side: int, start_s: float, end_s: float, every: int
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    with VideoReader(path) as reader:
-        yield from rgb_frames(reader, side, start_s, end_s, every)
+    with VideoReader(path, find_missing=False) as reader:  # they were counted the first time
+        yield from rgb_frames(reader, side, start_s, end_s, every, quick=True)
 
 
 def observe(

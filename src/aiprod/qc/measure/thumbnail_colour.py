@@ -46,12 +46,14 @@ class UprightColour:
 
     def __init__(self, video: VideoFacts) -> None:
         self._video = video
+        self._whole_px = min(video.display_width, video.display_height)
         self._scalers: dict[int, Scaler] = {}
         self._last: VideoFrame | None = None
         self._thumbnails: dict[int, np.ndarray] = {}  # of the last picture, for several checks ask for one size
 
     def take(self, frame: VideoFrame, side_px: int) -> np.ndarray:
         """The picture as uint8 [h, w, 3] that cannot be written to, its shorter side of so many pixels at most."""
+        side_px = min(side_px, self._whole_px)  # of a small film, all sizes that are asked for are one
         if frame is not self._last:
             self._last, self._thumbnails = frame, {}
         if side_px not in self._thumbnails:
@@ -62,7 +64,7 @@ class UprightColour:
     def _scaled(self, frame: VideoFrame, side_px: int) -> np.ndarray:
         if side_px not in self._scalers:
             video = self._video
-            shrink = min(1.0, side_px / min(video.display_width, video.display_height))
+            shrink = side_px / self._whole_px
             wide, tall = (max(2, round(side * shrink)) for side in (video.display_width, video.display_height))
             stored = (tall, wide) if video.orientation.transpose else (wide, tall)
             self._scalers[side_px] = Scaler(*stored, "rgb24", exact=True)
