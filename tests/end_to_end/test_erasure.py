@@ -24,7 +24,7 @@ from tests.private_traces import needles_of, traces
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1500)]
 
 WORD = secrets.token_hex(8)  # not a word of this file, which is part of the project that is searched
-ERASED, KEPT, RECORD = f"person-{WORD}.mp4", "other-person.mp4", "2026-014"
+ERASED, KEPT, RECORD = f"person-{WORD}.mp4", "other-person.mp4", f"record-{secrets.token_hex(4)}"
 STAGES = ("ingest", "qc_measure", "qc_decide", "caption")
 
 

@@ -271,7 +271,7 @@ class TestConsentRecords:
         assert left == 0 and not done.where
         found = {store: c["consents"] for store, c in done.body["found_after"].items() if c["consents"]}
         assert found == {"working tree": 2, "state folder": 1, "audit log": 1, "git history": 7}, (
-            "the record and the other film's line; the log and its salts; in git index, messages, record, folder, commit"
+            "the record and the other film's line, the log and its salts; git's index, messages, record, folder, commit"
         )
         assert done.body["kept_on_purpose"] == {"consent_records": 1}
         assert any(line.startswith("kept on purpose: 1 consent record in datasets/consent") for line in lines)
