@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -233,6 +234,22 @@ def test_the_scripts_of_the_repository_are_read() -> None:
     assert scripts
     for path in scripts:
         assert read_script(path).scenes
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{sampel: 0, length: 1s}", "unknown key 'scenes.0.shots.0.shot.sampel' → did you mean 'sample'?"),
+        ("{sample: 0, form: 1s}", "unknown key 'scenes.0.shots.0.shot.form' → did you mean 'from'?"),
+        ("{sample: 0, start: 1s}", "unknown key 'scenes.0.shots.0.shot.start' → known keys: "),
+        ("{title: '', length: 1s}", "s.yaml: scenes.0.shots.0.shot.title"),
+    ],
+)
+def test_what_is_misspelt_in_a_script_is_named_with_the_nearest_key(tmp_path: Path, line: str, told: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"title: X\nscenes:\n  - name: one\n    shots:\n      - {line}\n")
+    with pytest.raises(AiprodError, match=re.escape(told)):
+        read_script(path)
 
 
 def test_a_master_is_prores_with_pcm_at_its_loudness_and_each_sample_of_the_mix(material: Path, tmp_path: Path) -> None:

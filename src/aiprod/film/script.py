@@ -29,9 +29,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from aiprod.base.params import Params
+from aiprod.base.params import Params, validate
 from aiprod.base.structured import YAML_BYTES_MAX, parse_yaml, read_bounded
 from aiprod.errors import AiprodError
 from aiprod.film.profiles import PROFILES
@@ -216,10 +216,4 @@ def read_script(path: Path) -> Script:
     data = parse_yaml(read_bounded(path, YAML_BYTES_MAX, "give the path of a script"), str(path))
     if not isinstance(data, dict):
         raise AiprodError(f"{path} holds no mapping", "see docs/howto/make_a_film.md for an example")
-    try:
-        return Script.model_validate(data, by_alias=True, by_name=False)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        problem = str(first["msg"]).removeprefix("Value error, ")
-        raise AiprodError(f"{path}: {where + ': ' if where else ''}{problem}", "correct it in the script") from None
+    return validate(Script, data, str(path), aliases=True)

@@ -39,6 +39,18 @@ def _master(store: KeyStore) -> Iterator[Loss]:
             f"`mkdir {lost} && mv {store.folder}/project.key {store.folder}/data {lost} && dvc repro` takes in anew, "
             "under new ids, what still lies in its source",
         )
+        return
+    if kind() == "kms" or not store.path(PROJECT).is_file():  # a service is asked only where a key is needed
+        return
+    unread = "so no encrypted film can be read"
+    try:
+        given, right = store.master_ids()
+    except AiprodError as error:
+        yield "master key", f"{error.what}, {unread}", error.hint
+        return
+    if given not in right:
+        what = f"it is {given}, and keys are wrapped by {right[0]}, {unread}"
+        yield "master key", what, "put the right one back: AIPROD_MASTER_KEY, or its file"
 
 
 def _films(root: Path, store: KeyStore) -> Iterator[Loss]:

@@ -71,8 +71,8 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
         if stage.startswith("train_")
     }
     if not any(name.startswith(f"{curves.COMPARED}/") for name in client.get_run(parent.run).data.metrics):
-        for model in (stage.removeprefix("train_") for stage in stages):
-            curves.log_loss(parent, model, Path("reports") / model / "curve.csv")
+        for name in (stage.removeprefix("train_") for stage in stages):
+            curves.log_loss(parent, name, Path("reports") / name / "curve.csv")
     head_file = Path(params.dataset) / "manifest.json"
     head = read_json(head_file) if head_file.is_file() else {}
     tags = {"aiprod.dataset_root": str(head.get("merkle_root", "")), **identity.experiment_tags()}
