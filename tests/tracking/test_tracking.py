@@ -190,6 +190,21 @@ def test_runs_of_a_killed_process_are_closed_by_the_next(project: Path) -> None:
     assert all(r.info.status != "RUNNING" for r in runs())
 
 
+def test_a_run_whose_pipeline_never_went_on_is_ended(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "left-alone")
+    with pytest.raises(ZeroDivisionError), stage_run("train_diffusion"):
+        raise ZeroDivisionError
+    monkeypatch.setenv("DVC_EXP_NAME", "at-work")
+    with stage_run("train_diffusion"):
+        monkeypatch.setenv("DVC_EXP_NAME", "bold-newt")
+        track(TrackParams())
+        assert named("left-alone").info.status == "RUNNING", "it may go on"
+        monkeypatch.setattr("aiprod.tracking.mlflow_record._ABANDONED_AFTER_S", -1.0)
+        lock({"models/diffusion": "22" * 16})
+        track(TrackParams())
+        assert named("left-alone").info.status == "KILLED" and named("at-work").info.status == "RUNNING"
+
+
 def test_a_deleted_record_is_made_again(project: Path) -> None:
     first = track(TrackParams())
     connect()[0].delete_run(first)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from aiprod.tracking.writer import RunWriter
 _NAMES_TAG = "aiprod.also_known_as"
 _OUTS_TAG = "aiprod.outs"
 _RESTORED_TAG = "aiprod.restored"
+_ABANDONED_AFTER_S = 86_400.0
 _TRAINED = "diffusion"  # the stage whose model is registered, and which reads the dataset that is linked
 
 
@@ -95,9 +97,25 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
     _say_what_is_new(parent, locked, tags["aiprod.dataset_root"])
     client.set_tag(parent.run, identity.STATE_TAG, locked.digest)  # last: a run without it is still open
     client.set_terminated(parent.run, "FINISHED")
+    _end_abandoned(parent)
     shown = str(client.get_run(parent.run).info.run_name)
     log(f"track: recorded as {shown}; `make ui` shows it")
     return parent.run, shown
+
+
+def _end_abandoned(parent: RunWriter) -> None:
+    """Runs of pipelines that ended before their last stage, with nothing at work for a day, would go on for ever.
+
+    One that goes on after all is finished by its own last stage.
+    """
+    client, before = parent.client, int((time.time() - _ABANDONED_AFTER_S) * 1000)
+    running = "attributes.status = 'RUNNING'"
+    stages = client.search_runs([parent.experiment], f"{running} and tags.`{identity.STAGE_TAG}` LIKE '%'")
+    at_work = {run.data.tags.get(identity.PARENT_TAG) for run in stages}
+    old = f"{running} and attributes.start_time < {before} and tags.`{identity.KEY_TAG}` LIKE '%'"
+    for run in client.search_runs([parent.experiment], old):
+        if run.info.run_id not in at_work:
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _say_what_is_new(parent: RunWriter, locked: LockedState, dataset_root: str) -> None:
