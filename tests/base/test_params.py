@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from aiprod.base.params import Params, load_params, load_value, nearest
+from aiprod.base.params import Params, load_params, load_value
 from aiprod.errors import AiprodError
 
 
@@ -72,9 +72,3 @@ def test_digest_depends_on_values_alone(tmp_path: Path) -> None:
     same = load_params(Section, "train", _file(tmp_path, "train:\n  lr: 1e-3\n  steps: 3\n"))
     other = load_params(Section, "train", _file(tmp_path, "train: {steps: 4}"))
     assert one.digest() == same.digest() != other.digest()
-
-
-def test_of_many_known_words_some_are_named_and_the_rest_counted() -> None:
-    assert nearest("xyz", ["b", "a"]) == "known keys: a, b"
-    assert nearest("xyz", []) == "known keys: none"
-    assert nearest("xyz", [f"f{n:04}" for n in range(5000)]).endswith("f0039, and 4960 more")

@@ -18,7 +18,6 @@ from aiprod.errors import AiprodError
 
 M = TypeVar("M", bound=BaseModel)
 _LONGEST = 300  # characters of what is said of a value
-_KEYS_SHOWN = 40
 
 
 class Params(BaseModel):
@@ -92,25 +91,21 @@ def check_top(path: Path | str = "params.yaml") -> None:
         validate(TopParams, {n: content[n] for n in TopParams.model_fields if n in content}, str(path))
 
 
-def validate(model: type[M], value: Any, where: str, *, aliases: bool = False) -> M:
+def validate(model: type[M], value: Any, where: str) -> M:
     """Validate ``value`` as ``model``, turning pydantic's report into one line.
-
-    Args:
-        aliases: whether keys are the fields' aliases where they have one, and not their names.
 
     Raises:
         AiprodError: the first problem, a typo before others, with the nearest valid key.
     """
     try:
-        return model.model_validate(value, by_alias=True, by_name=False) if aliases else model.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
         problems = error.errors()  # a typo first: a key that is "missing" is often the one that was misspelt
         first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
         location = [str(part) for part in first["loc"]]
         if first["type"] == "extra_forbidden":
             owner = _model_at(model, location[:-1])
-            fields = owner.model_fields if owner is not None else {}
-            names = [(aliases and field.alias) or name for name, field in fields.items()]
+            names = list(owner.model_fields) if owner is not None else []
             raise AiprodError(f"{where}: unknown key {'.'.join(location)!r}", nearest(location[-1], names)) from None
         more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
         message, _, hint = first["msg"].removeprefix("Value error, ").partition(" → ")
@@ -127,10 +122,7 @@ def nearest(word: Any, known: list[Any]) -> str:
     """A hint that names the closest known word."""
     word, known = str(word), [str(name) for name in known]
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    shown, more = sorted(known)[:_KEYS_SHOWN], len(known) - _KEYS_SHOWN  # keys may be films, of which there are many
-    return f"known keys: {', '.join(shown) or 'none'}{f', and {more} more' if more > 0 else ''}"
+    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known)) or 'none'}"
 
 
 def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel] | None:

@@ -8,7 +8,6 @@ agreement ends changes ingest's input.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +27,7 @@ VOICE = "clone-voice"
 FACE = "animate-face"
 """To give a face in a film another mouth, so that the person seems to say what they did not."""
 
-_RECORD_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-RecordId = Annotated[str, StringConstraints(pattern=_RECORD_ID)]
+RecordId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 OpaqueId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]  # no spaces: no names
 
 
@@ -133,11 +131,6 @@ def against(reference: str, purpose: str, today: dt.date | None = None) -> str |
 def record_id(reference: str) -> str:
     """The record that a reference names: ``consent/2026-014`` and ``2026-014`` are the same."""
     return reference.strip().removeprefix("consent/")
-
-
-def is_record_id(name: str) -> bool:
-    """Whether a record can be called so; a reference may be any text."""
-    return re.fullmatch(_RECORD_ID, name) is not None
 
 
 def load_consents(folder: Path | str = CONSENT) -> dict[str, ConsentRecord]:

@@ -18,7 +18,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.erasure.resolve import Target
 from aiprod.governance.erasure.word_index import SHORTEST, WordIndex
-from aiprod.rights.agreements import CONSENT, is_record_id, record_id
+from aiprod.rights.agreements import CONSENT, record_id
 from aiprod.storage.clip_store import content
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.shards.shards import Shards
@@ -120,7 +120,8 @@ def gather(root: Path, targets: Sequence[Target], vault: Vault) -> Needles:
 def kept_consents(root: Path, targets: Iterable[Target]) -> set[str]:
     """Ids of the consent records that the films rest on: they are kept, as proof that it was given and withdrawn."""
     named = {record_id(row.consent_ref or "") for target in targets for row in (target.row, *target.rows)}
-    return {name for name in named if is_record_id(name) and (root / CONSENT / f"{name}.yaml").is_file()}
+    # A reference may be any text, also a path.
+    return {name for name in named if name == Path(name).name and (root / CONSENT / f"{name}.yaml").is_file()}
 
 
 def names_of(row: FilmRow) -> set[str]:

@@ -111,15 +111,6 @@ class KeyStore:
         """Films that have a key."""
         return sorted(path.stem for path in self.folder.glob("data/*/f*.key"))
 
-    def master_ids(self) -> tuple[str, list[str]]:
-        """Ids of the master key in use, and of the one that wraps the project's key; of any while keys are rotated.
-
-        Raises:
-            Refusal: the one in use is missing or malformed.
-        """
-        given = load_master(self.folder, make=False).id
-        return given, [given] if self._incoming().is_file() else [str(read_json(self.path(PROJECT))["master"])]
-
     def status(self) -> Status:
         """Counts, without making anything."""
         every = [p for p in [self.path(PROJECT), *self.folder.glob("data/*/f*.key")] if p.is_file()]
