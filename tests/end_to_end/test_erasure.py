@@ -16,6 +16,7 @@ import pytest
 
 from aiprod.media.encoding import encode
 from aiprod.storage.clip_store import present
+from tests.consent_record import GIVEN
 from tests.end_to_end.stores import S3_KEYS, commit, everything, use_remote
 from tests.end_to_end.workspace import make_workspace, small
 from tests.private_traces import needles_of, traces
@@ -23,7 +24,7 @@ from tests.private_traces import needles_of, traces
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1500)]
 
 WORD = secrets.token_hex(8)  # not a word of this file, which is part of the project that is searched
-ERASED, KEPT = f"person-{WORD}.mp4", "other-person.mp4"
+ERASED, KEPT, RECORD = f"person-{WORD}.mp4", "other-person.mp4", f"record-{secrets.token_hex(4)}"
 STAGES = ("ingest", "qc_measure", "qc_decide", "caption")
 
 
@@ -52,10 +53,14 @@ def test_one_film_is_erased_from_everything(
     for number, name in enumerate((ERASED, KEPT)):
         _film(inbox / name, number + 1)
     (inbox / "SOURCES.csv").write_text(
-        "file,licence,title,url,personal_data_basis,description\n"
-        f"{ERASED},own,{WORD} at the lake,https://example.org/films/{WORD},legitimate_interests,words-{WORD}\n"
-        f"{KEPT},own,Somebody else,https://example.org/films/else,legitimate_interests,others\n"
+        "file,licence,title,url,personal_data_basis,description,consent_ref\n"
+        f"{ERASED},own,{WORD} at the lake,https://example.org/films/{WORD},consent,words-{WORD},{RECORD}\n"
+        f"{KEPT},own,Somebody else,https://example.org/films/else,legitimate_interests,others,\n"
     )
+    given = {**GIVEN, "record_id": RECORD, "events": [{**GIVEN["events"][0], "valid_until": None}]}
+    (tmp_path / "given.yaml").write_text(json.dumps(given))
+    assert workspace.aiprod("consent", "record", str(tmp_path / "given.yaml"), "--as", "operator").returncode == 0
+    (tmp_path / "given.yaml").unlink()
     raw = (inbox / ERASED).read_bytes()
     workspace.dvc("repro", "caption")
     commit(workspace, "version one", "v1")
@@ -85,12 +90,18 @@ def test_one_film_is_erased_from_everything(
     assert everything(tmp_path / "project") == before
 
     assert workspace.aiprod("keys", "backup", str(tmp_path / "keys.json"), "--as", "operator").returncode == 0
+    assert workspace.aiprod("consent", "withdraw", RECORD, "--as", "operator").returncode == 0
+    commit(workspace, f"Withdraw consent {RECORD}")
     address = f"https://example.org/films/{WORD}"
     done = workspace.aiprod("erase", "--source-url", address, "--as", "operator", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     [path] = (workspace.root / "datasets" / "erasures").glob("2*.json")
     body = json.loads(path.read_text())["body"]
     [film] = body["films"]
+    assert "kept on purpose: 1 consent record in datasets/consent" in done.stdout
+    assert body["kept_on_purpose"] == {"consent_records": 1}
+    record = f"datasets/consent/{RECORD}.yaml"
+    assert body["found_after"]["working tree"]["consents"] == 1 and (workspace.root / record).is_file()
     assert {p: p.read_bytes() for p in packed} == packed, "no shard is rewritten to erase one of its objects"
     stores = body["found_after"]
     assert {"working tree", "DVC cache", "memo", "MLflow", "git history", "remote storage"} <= set(stores)

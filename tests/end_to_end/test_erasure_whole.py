@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.end_to_end.stores import S3_KEYS, commit, everything, objects_of, use_remote
 from tests.end_to_end.workspace import Workspace, make_workspace, small
+from tests.private_traces import needles_of, traces
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(3000)]
 
@@ -126,8 +128,19 @@ def test_one_real_clip_is_erased_and_the_next_run_trains_without_it(
         workspace.set_params(ingest__heldout_fraction=fraction)
         workspace.dvc("repro", "ingest")
 
+    # nothing of a person's film is in the clear in any store after any stage but in its source
+    private = {}
+    for name in FILMS:
+        of_it = needles_of((inbox / name).read_bytes(), [name, f"{name.split('-')[0]} {WORD}"])
+        pieces = [kind for kind in of_it if kind.startswith("bytes at")][::6]
+        private |= {f"{name}: {kind}": n for kind, n in of_it.items() if kind in pieces or "bytes at" not in kind}
+    stages = list(YAML(typ="safe").load(workspace.root / "dvc.yaml")["stages"])
+    assert len(stages) > 15 and len(private) > 60
+    for stage in stages:
+        workspace.dvc("repro", stage)
+        assert traces(tmp_path, private, but=[inbox]) == [], stage
+
     # two published versions, pushed
-    workspace.dvc("repro")
     workspace.aiprod("dataset", "publish", "--note", "first")
     commit(workspace, "version one", "v1")
     workspace.dvc("push")
@@ -159,6 +172,9 @@ def test_one_real_clip_is_erased_and_the_next_run_trains_without_it(
         needles |= {f"{n} of {path}": bytes.fromhex(part) for n, part in enumerate(parts)}
     assert len(needles) > 30
     assert _hits(needles, _files(inbox)), "our search finds what is there"
+    away = [(place, data) for place, data in _files(workspace.root) if not place.startswith(str(inbox))]
+    assert _hits(needles, iter(away)) == [], "frames, thumbnails and latents as they would be in the clear"
+    del away
 
     # asking changes nothing; whoever may not is refused, with an entry in the log
     before, remote_before = everything(workspace.root), dict(objects_of(s3, bucket))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from aiprod.base.files import read_json, sha256_file, write_json
 from aiprod.cli import app
 from aiprod.errors import AiprodError
+from aiprod.film.ingredients import _closest
 from aiprod.film.make_film import FinishedFilm, ProfileViolation, make_film
 from aiprod.film.record import changed, films_below, moment, read_record
 from aiprod.film.script import read_script
@@ -233,6 +235,28 @@ def test_the_scripts_of_the_repository_are_read() -> None:
     assert scripts
     for path in scripts:
         assert read_script(path).scenes
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{sampel: 0, length: 1s}", "unknown key 'scenes.0.shots.0.shot.sampel' → did you mean 'sample'?"),
+        ("{sample: 0, form: 1s}", "unknown key 'scenes.0.shots.0.shot.form' → did you mean 'from'?"),
+        ("{sample: 0, start: 1s}", "unknown key 'scenes.0.shots.0.shot.start' → known keys: "),
+        ("{title: '', length: 1s}", "s.yaml: scenes.0.shots.0.shot.title"),
+    ],
+)
+def test_what_is_misspelt_in_a_script_is_named_with_the_nearest_key(tmp_path: Path, line: str, told: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"title: X\nscenes:\n  - name: one\n    shots:\n      - {line}\n")
+    with pytest.raises(AiprodError, match=re.escape(told)):
+        read_script(path)
+
+
+def test_of_many_films_some_are_named_and_the_rest_counted() -> None:
+    known = [f"clean-{n:04}" for n in range(5000)]
+    assert _closest("clean-9999x", known).startswith("did you mean 'clean-")
+    assert _closest("nothing", known).endswith("clean-0019 and 4980 more") and _closest("zz", ["b"]) == "known keys: b"
 
 
 def test_a_master_is_prores_with_pcm_at_its_loudness_and_each_sample_of_the_mix(material: Path, tmp_path: Path) -> None:

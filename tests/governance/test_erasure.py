@@ -20,10 +20,14 @@ from aiprod.governance.erasure import certificate, models
 from aiprod.governance.erasure.erase import plan, search
 from aiprod.governance.erasure.procedure import carry_out
 from aiprod.governance.erasure.resolve import ErasureRequest
+from aiprod.governance.erasure.search_patterns import Needles
+from aiprod.governance.erasure.words import certificate_lines
 from aiprod.governance.lineage.lineage import lineage
+from aiprod.governance.policy import consent
 from aiprod.storage.crypto.film_encryption import Vault
-from aiprod.storage.manifest.manifest import read_rows
+from aiprod.storage.manifest.manifest import read_rows, write_manifest
 from aiprod.storage.result_cache import Memo
+from tests.consent_record import GIVEN
 from tests.governance.erasable import NAME, REPOSITORY, URL, Project
 
 
@@ -228,3 +232,75 @@ def test_a_dry_run_changes_nothing(project: Project) -> None:
     before = everything()
     search(plan(project.root, ErasureRequest(project.clip(NAME)), Vault()))
     assert everything() == before
+
+
+class TestConsentRecords:
+    """The record stays as proof; its id is a trace of the film only where something says which film it was for."""
+
+    @pytest.fixture
+    def consented(self, project: Project) -> Project:
+        """Erika's film and somebody else's rest on one record, which is in git and in the log."""
+        for name in (NAME, "else.mp4"):
+            rows = read_rows(project.data / "ingest/films", FilmRow, project.vault)
+            mine = [
+                row.model_copy(update={"consent_ref": "consent/2026-014"}) if row.key == name else row for row in rows
+            ]
+            write_manifest(
+                project.data / "ingest/films", mine, row_model=FilmRow, stage="ingest", params_digest="", inputs={},
+                key=lambda row: row.film_id, vault=project.vault,
+            )  # fmt: skip
+        (project.root / "given.yaml").write_text(json.dumps(GIVEN))
+        consent.record(project.root, project.root / "given.yaml", "operator")
+        (project.root / "given.yaml").unlink()
+        consent.withdraw(project.root, "2026-014", "operator")
+        (project.root / "datasets/inbox/SOURCES.csv").write_text(
+            f"file,url,licence,personal_data_basis,consent_ref\n{NAME},{URL},own,consent,2026-014\n"
+            "else.mp4,,own,consent,consent/2026-014\nplain.mp4,,own,none,\n"
+        )
+        git = ["git", "-C", str(project.root), "-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run([*git, "add", "datasets/consent"], check=True)
+        subprocess.run([*git, "commit", "-qm", "Withdraw consent 2026-014"], check=True)
+        return project
+
+    def test_a_kept_record_is_counted_apart_and_nothing_is_left(self, consented: Project) -> None:
+        root, vault = consented.root, Vault()
+        todo = plan(root, ErasureRequest(consented.clip(NAME)), vault)
+        assert todo.consents == ["2026-014"] and search(todo)["working tree"].names == 2, "the film and its line"
+        done = carry_out(todo, vault, actor="operator", role="privacy_officer")
+        lines, left = certificate_lines(root, done)
+        assert left == 0 and not done.where
+        found = {store: c["consents"] for store, c in done.body["found_after"].items() if c["consents"]}
+        assert found == {"working tree": 2, "state folder": 1, "audit log": 1, "git history": 7}, (
+            "the record and the other film's line, the log and its salts; git's index, messages, record, folder, commit"
+        )
+        assert done.body["kept_on_purpose"] == {"consent_records": 1}
+        assert any(line.startswith("kept on purpose: 1 consent record in datasets/consent") for line in lines)
+        assert "kept on purpose: 1 consent record" in certificate.verify(root, done.path).holds
+        assert "2026-014" not in done.path.read_text(), "the certificate says of nobody which film they were in"
+        script, public = REPOSITORY / "docs/verify_erasure.py", root / "datasets/audit/log.pub"
+        said = subprocess.run(
+            [sys.executable, "-I", str(script), str(done.path), str(public)], capture_output=True, text=True, check=True
+        ).stdout
+        assert "kept on purpose: 1 consent records" in said and "not searched whole: nowhere" in said
+        assert (root / "datasets/consent/2026-014.yaml").is_file()
+
+    @pytest.mark.parametrize("of", ["film", "clip"])
+    def test_an_id_beside_the_film_s_is_left_and_the_place_is_named(self, consented: Project, of: str) -> None:
+        root = consented.root
+        ids = {"film": consented.films[NAME], "clip": consented.clip(NAME)}
+        (root / "notes.json").write_text(
+            json.dumps({"id": ids[of], "reason": "consent 2026-014 is withdrawn"}, indent=1)
+        )
+        done = carry_out(plan(root, ErasureRequest(consented.clip(NAME)), Vault()), Vault(), actor="o", role="legal")
+        assert certificate_lines(root, done)[1] == 1
+        assert done.where == {"working tree": ["notes.json (names)"]}
+
+    def test_a_reference_without_a_record_is_a_name(self, consented: Project) -> None:
+        (consented.root / "datasets/consent/2026-014.yaml").unlink()
+        todo = plan(consented.root, ErasureRequest(consented.clip(NAME)), Vault())
+        assert todo.consents == [] and b"consent/2026-014" in todo.needles.names
+
+    def test_an_id_within_a_longer_word_is_none(self) -> None:
+        needles = Needles(consents={b"2026-01"})
+        assert needles.in_data(b"on 2026-01-12, and 12026-01") == []
+        assert needles.in_data(b"datasets/consent/2026-01.yaml") == ["consents"]

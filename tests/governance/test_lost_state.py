@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 
@@ -74,6 +75,12 @@ def test_the_master_key_alone(project: Project) -> None:
         shutil.move(state().keys / name, state().root / "keys.lost")
     assert set(told(project)) == {"keys of films"}
     scan(IngestParams(sources=["inbox"]), load_sources(project.root / "datasets/sources.yaml"))
+
+
+@pytest.mark.parametrize("key", [base64.b64encode(b"a" * 32).decode(), "no key", ""])
+def test_a_master_key_that_is_another_or_none_is_told(project: Project, key: str) -> None:
+    (state().keys / "master.key").write_text(key)
+    assert set(told(project)) == {"master key"} and "no encrypted film can be read" in told(project)["master key"]
 
 
 def test_one_films_key(project: Project) -> None:

@@ -23,6 +23,7 @@ from aiprod.base.files import read_json, sha256_file, write_json
 from aiprod.commands import release as command
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
+from aiprod.film.fingerprinting import print_of
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.credentials.content_credentials import SOURCE_TYPE, read_credential
 from aiprod.governance.credentials.signing_identity import anchors, identity
@@ -35,6 +36,7 @@ from aiprod.governance.lineage.signed_video import lineage_of
 from aiprod.governance.organisation import PLACE
 from aiprod.governance.policy.roles import ROLES
 from aiprod.governance.release.release import release
+from aiprod.media.encoding import encode
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 from tests.governance.tsa import certificate
 
@@ -307,3 +309,22 @@ def test_a_copy_of_a_training_clip_is_held_until_legal_clears_it(releasable: Pat
         copies_cleared=True,
     )
     assert made.compared == ["000.mp4: a copy of training clip c1"]
+
+
+def test_a_released_video_carries_its_fingerprint_as_a_soft_binding_of_c2pa(releasable: Path) -> None:
+    """By it the credentials of a copy are found again that was encoded anew; C2PA's own reader sees the assertion."""
+    import c2pa
+
+    noise = np.random.default_rng(1).integers(30, 220, (30, 80, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    pictures = [np.ascontiguousarray(noise[:, 6 * n : 6 * n + 320]) for n in range(48)]
+    encode(releasable / VIDEO, pictures, 12, None, preset="ultrafast")
+    words = print_of(releasable / VIDEO)
+    assert words and words["look"]
+    signed = sign(releasable)
+    found = read_credential(signed, anchors(releasable))
+    assert found is not None and found.state == "Valid" and not found.problems
+    assert found.fingerprint == words == print_of(signed)
+    with c2pa.Reader(signed) as reader:
+        assertions = {a["label"]: a["data"] for a in reader.get_active_manifest()["assertions"]}
+    binding = assertions["c2pa.soft-binding"]
+    assert binding["alg"] == f"org.aiprod.fingerprint.v{words['version']}" and len(binding["blocks"]) == 1

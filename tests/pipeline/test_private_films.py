@@ -67,6 +67,8 @@ def test_a_personal_film_is_encrypted_in_every_output_and_in_the_memo(
     raw = film.read_bytes()
     for name in STAGES:
         stage(name)
+        shown = traces(workspace, needles_of(raw, SECRET_WORDS), but=[workspace / "datasets/inbox"])
+        assert shown == [], f"after {name}"
     monkeypatch.chdir(workspace)
     data = workspace / "datasets" / "v1"
     vault = Vault()

@@ -69,13 +69,13 @@ def project(tmp_path: Path, tracking_home: Path, monkeypatch: pytest.MonkeyPatch
     return tmp_path
 
 
-def lock(outs: dict[str, str]) -> None:
+def lock(outs: dict[str, str], **more: int) -> None:
     latents = {"path": "datasets/v1/latents", "md5": "0" * 32 + ".dir"}
     stages = {
         "cache_latents": {"cmd": "x", "outs": [latents]},
         "train_diffusion": {
             "cmd": "x",
-            "params": {"params.yaml": {"lr": 1e-05}},
+            "params": {"params.yaml": {"lr": 1e-05, **more}},
             "outs": [{"path": k, "md5": v} for k, v in outs.items()],
         },
         "track": {"cmd": "x", "deps": [{"path": "reports/dossier", "md5": uuid.uuid4().hex}]},
@@ -101,11 +101,13 @@ def test_a_restored_state_is_recorded_whole_and_once(project: Path, monkeypatch:
     parent = named("bold-newt")
     assert parent.info.run_id == run and parent.info.status == "FINISHED"
     assert parent.data.params["train_diffusion.width"] == "64"
-    assert parent.data.metrics == {"diffusion/loss.final": 0.25, "diffusion/loss.start": 1.5}
+    final = {"diffusion/loss.final": 0.25, "diffusion/loss.start": 1.5}
+    assert parent.data.metrics == final | {"all_models/diffusion_loss": 0.25}
     stage = named("train_diffusion")
     assert stage.data.tags[PARENT_TAG] == run and stage.data.tags[STAGE_TAG] == "train_diffusion"
     history = lambda run, name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]  # noqa: E731
     assert history(stage, "loss") == [(0, 1.5), (1, 1.0), (2, 0.25)]
+    assert history(parent, "all_models/diffusion_loss") == history(stage, "loss"), "experiments compare as curves"
     assert history(stage, "phase") == [(0, 1), (1, 1), (2, 2)], "a step up where a phase begins"
     low, high = named("low"), named("high")
     assert low.data.tags[PARENT_TAG] == stage.info.run_id
@@ -137,7 +139,15 @@ def test_new_results_under_the_same_name_do_not_overwrite(project: Path) -> None
     by_id = {r.info.run_id: r for r in runs()}
     assert by_id[first].data.metrics["diffusion/loss.final"] == 0.25
     assert by_id[second].data.metrics["diffusion/loss.final"] == 0.125
-    assert by_id[second].info.run_name == f"{by_id[first].info.run_name}-2"
+    assert by_id[second].info.run_name == f"{by_id[first].info.run_name}-2: new diffusion"
+    Path("params.yaml").write_text("lr: 1e-05\ntrain_diffusion:\n  width: 64\n  steps: 9\n")
+    lock({"models/diffusion": "22" * 16}, steps=9)
+    third = track(TrackParams())
+    by_id = {r.info.run_id: r for r in runs()}
+    assert third not in (first, second) and by_id[third].info.run_name.endswith(": same data and models")
+    assert by_id[second].info.run_name in by_id[third].data.tags["mlflow.note.content"]
+    made = [output.model_id for run in (second, third) for output in connect()[0].get_run(run).outputs.model_outputs]
+    assert len(made) == 2 and len(set(made)) == 1, "the same bytes are one model, and an output of both runs"
 
 
 def test_a_live_stage_is_completed_not_doubled(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +188,21 @@ def test_runs_of_a_killed_process_are_closed_by_the_next(project: Path) -> None:
     track(TrackParams())
     assert sorted(r.info.status for r in runs() if r.info.run_name == "train_diffusion") == ["FINISHED", "KILLED"]
     assert all(r.info.status != "RUNNING" for r in runs())
+
+
+def test_a_run_whose_pipeline_never_went_on_is_ended(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "left-alone")
+    with pytest.raises(ZeroDivisionError), stage_run("train_diffusion"):
+        raise ZeroDivisionError
+    monkeypatch.setenv("DVC_EXP_NAME", "at-work")
+    with stage_run("train_diffusion"):
+        monkeypatch.setenv("DVC_EXP_NAME", "bold-newt")
+        track(TrackParams())
+        assert named("left-alone").info.status == "RUNNING", "it may go on"
+        monkeypatch.setattr("aiprod.tracking.mlflow_record._ABANDONED_AFTER_S", -1.0)
+        lock({"models/diffusion": "22" * 16})
+        track(TrackParams())
+        assert named("left-alone").info.status == "KILLED" and named("at-work").info.status == "RUNNING"
 
 
 def test_a_deleted_record_is_made_again(project: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from aiprod.base.files import write_json
 from aiprod.data.latents.buckets import BucketSampler
@@ -16,13 +18,14 @@ from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.governance.erasure.cost import costs
+from aiprod.media.clips import read_clip
 from aiprod.storage.crypto.film_encryption import film_of
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 from aiprod.trainer.diffusion.joining import joined
 from aiprod.trainer.loop.curriculum import CurriculumConfig, PhaseConfig
 from aiprod.trainer.loop.loop import TrainingRun
 from aiprod.trainer.revocable import RevocableParams
-from tests.trainer.small_cache import DIGESTS, make_run, write_cache
+from tests.trainer.small_cache import DIGESTS, PHASES, make_run, write_cache
 
 pytestmark = pytest.mark.bitwise
 
@@ -105,6 +108,41 @@ def test_after_an_erasure_a_run_equals_one_that_never_had_the_clip_at_a_fraction
             assert same(after[name], value), name
         assert not same(after["weights"], before["weights"])
         assert steps == [10, 7, 4][shard - 1]
+
+
+def test_nothing_of_a_real_clip_is_in_weights_that_went_on_without_it(
+    cache: Path, shared_clips: Path, tmp_path: Path
+) -> None:
+    """Bit for bit what a run ends with that never had it; and before, the model did learn from it."""
+    clip = next(clip for clip in reversed(REVOCABLE) if LAST.shard(clip) == 2)
+    filmed = put_film(shutil.copytree(cache, tmp_path / "filmed"), clip, shared_clips / "open/bee_720p30_4s.mp4")
+    before, whole = made(run_on(filmed, tmp_path / "training"))
+    other, _ = made(run_on(cache, tmp_path / "other"))
+    assert before["ledger"][clip] and not same(before["weights"], other["weights"]), "its pictures made a difference"
+    rest = without(filmed, tmp_path / "rest", clip)
+    after, steps = made(run_on(rest, tmp_path / "training"))
+    never, every = made(run_on(without(cache, tmp_path / "never", clip), tmp_path / "fresh"))
+    assert (steps, every) == (7, whole)
+    for name, value in never.items():
+        assert same(after[name], value), name
+
+
+def put_film(cache: Path, clip_id: str, film: Path) -> Path:
+    """The latents of a clip as a film's own pictures and sound, at the size of latents."""
+    for phase, (height, width, frames, fps) in PHASES.items():
+        path = cache / phase / f"{clip_id}.safetensors"
+        pictures, sound = read_clip(film, height * 8, width * 8, fps, frames)
+        colours = torch.from_numpy(pictures.copy()).float().permute(3, 0, 1, 2) / 127.5 - 1
+        small = torch.nn.functional.adaptive_avg_pool3d(colours, (1 + (frames - 1) // 4, height, width))
+        with safe_open(path, "pt") as file:
+            header = file.metadata()
+        tensors = {**load_file(path), "video": torch.cat([small, small.mean(0, keepdim=True)])}
+        if "audio" in tensors:
+            assert sound is not None and sound.any()
+            loud = torch.from_numpy(sound.copy()).float().abs().mean(0, keepdim=True)
+            tensors["audio"] = torch.nn.functional.adaptive_avg_pool1d(loud, tensors["audio"].shape[1]).repeat(3, 1)
+        save_file(tensors, path, metadata=header)
+    return cache
 
 
 def test_the_median_clip_costs_at_most_two_fifths_of_training_again() -> None:

@@ -36,7 +36,7 @@ def status() -> None:
         typer.echo("a key rotation was interrupted: run `aiprod keys rotate` to finish it")
     for backup in key_status.backups:
         day = datetime.fromtimestamp(backup["unix_time_s"], UTC)
-        ended = "" if backup["master"] == key_status.master else ", of no use since the master key was rotated"
+        ended = "" if backup["master"] == key_status.master else ", of no use under this master key"
         typer.echo(
             f"backup of {day:%Y-%m-%d %H:%M} UTC: {counted(backup['keys'], 'key')}, "
             f"SHA-256 {backup['sha256'][:16]}…{ended}"

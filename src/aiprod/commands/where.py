@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -49,19 +50,43 @@ def ui(port: int = typer.Option(5000, min=1024, max=65535, help="port on 127.0.0
         if not database.is_file():
             raise AiprodError("no experiment is recorded yet", "run `make repro` first")
         uri = f"sqlite:///{database}"
-    typer.echo("MLflow starts (stop with Ctrl-C). Once it says so, open")
-    for what, path in _pages().items():
-        typer.echo(f"  {what:<12} http://127.0.0.1:{port}/{path}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    if uri.startswith(("http://", "https://")):
+        typer.echo("MLflow runs elsewhere already. Open")
+        _say_pages(uri.rstrip("/"))
+        return
+    _check_free(port)
+    typer.echo("MLflow starts (stop with Ctrl-C). In a few seconds, open")
+    _say_pages(f"http://127.0.0.1:{port}")
+    command = [sys.executable, "-m", "aiprod.tracking.mlflow_server", str(port)]
     environment = {
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": uri,  # as an argument its password would stand in the list of processes
-        "MLFLOW_WORKERS": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its workers evaluate language models
+        "MLFLOW_ENABLE_AI_GATEWAY": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
     }
+    sys.stdout.flush()
+    if hasattr(os, "fork"):
+        os.execve(sys.executable, command, environment)  # noqa: S606 - one process: whoever ends it ends the server
     raise typer.Exit(subprocess.run(command, check=False, env=environment).returncode)
+
+
+def _say_pages(server: str) -> None:
+    for what, path in _pages().items():
+        typer.echo(f"  {what:<12} {server}/{path}")
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            hint = (
+                f"it may be MLflow already; `aiprod ui --port {port + 1 if port < 65535 else port - 1}` takes another"
+            )
+            raise AiprodError(f"another program uses port {port}", hint) from None
 
 
 def _pages() -> dict[str, str]:

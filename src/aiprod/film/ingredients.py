@@ -27,6 +27,8 @@ MODEL_DIGESTS = ("model_digest", "speech_model_digest")
 """Facts that name a model."""
 _DATA, _SAMPLES = Path("datasets/v1"), Path("reports/samples")
 
+_NAMED_MOST = 20
+
 
 @dataclass
 class Ingredient:
@@ -143,14 +145,14 @@ class Ingredients:
     def _clip_row(self, choice: str | ClipChoice) -> ClipRow:
         if isinstance(choice, str):
             if choice not in self._clips:
-                raise AiprodError(f"there is no clip {choice!r}", nearest(choice, list(self._clips)))
+                raise AiprodError(f"there is no clip {choice!r}", _closest(choice, list(self._clips)))
             return self._clips[choice]
         films = {f.film_id for f in self._films.values() if (f.source_id, f.key) == (choice.source, choice.key)}
         rows = [r for r in self._clips.values() if r.film_id in films and r.shot_index == choice.shot]
         if not rows:
             keys = sorted(f.key for f in self._films.values() if f.source_id == choice.source)
             problem = f"the source {choice.source!r} has no clip {choice.shot} of {choice.key!r}"
-            raise AiprodError(problem, nearest(choice.key, keys) if keys else "see `aiprod sources list`")
+            raise AiprodError(problem, _closest(choice.key, keys) if keys else "see `aiprod sources list`")
         return rows[0]
 
     def sample(self, which: int | Path) -> Path:
@@ -266,3 +268,11 @@ def locate_file(root: Path, script_folder: Path, file: str) -> Path | None:
         if not Path(file).is_absolute() and (path := contained(base, file)).is_file():
             return path
     return None
+
+
+def _closest(name: str, known: list[str]) -> str:
+    """A hint that names the closest of any number of films or clips."""
+    hint, more = nearest(name, known), len(known) - _NAMED_MOST
+    if hint.startswith("did you mean") or more <= 0:
+        return hint
+    return f"there are {', '.join(sorted(known)[:_NAMED_MOST])} and {more} more"

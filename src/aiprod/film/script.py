@@ -31,7 +31,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
-from aiprod.base.params import Params
+from aiprod.base.params import Params, nearest
 from aiprod.base.structured import YAML_BYTES_MAX, parse_yaml, read_bounded
 from aiprod.errors import AiprodError
 from aiprod.film.profiles import PROFILES
@@ -219,7 +219,24 @@ def read_script(path: Path) -> Script:
     try:
         return Script.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        problems = error.errors()  # a typo first: a key that is "missing" is often the one that was misspelt
+        first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+        where = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            owner = next((_PARTS[part] for part in reversed(where[:-1]) if part in _PARTS), Script)
+            known = [field.alias or name for name, field in owner.model_fields.items()]
+            raise AiprodError(f"{path}: unknown key {'.'.join(where)!r}", nearest(where[-1], known)) from None
         problem = str(first["msg"]).removeprefix("Value error, ")
-        raise AiprodError(f"{path}: {where + ': ' if where else ''}{problem}", "correct it in the script") from None
+        what = f"{path}: {'.'.join(where)}: {problem}" if where else f"{path}: {problem}"
+        raise AiprodError(what, "correct it in the script") from None
+
+
+_PARTS: dict[str, type[Params]] = {
+    "scenes": Scene,
+    "shot": ScriptShot,
+    "clip": ClipChoice,
+    "voice": ScriptLine,
+    "lettering": Lettering,
+    "music": Music,
+    "credits": Credits,
+}

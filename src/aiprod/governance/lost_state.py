@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from aiprod.base.files import read_json
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER, KEY, PUBLIC, newest_size
@@ -12,7 +13,7 @@ from aiprod.governance.audit.log import AuditLog
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import film_of, is_private
 from aiprod.storage.crypto.key_store import PROJECT, KeyStore
-from aiprod.storage.crypto.master_key import kind, master_file
+from aiprod.storage.crypto.master_key import kind, load_master, master_file
 from aiprod.storage.shards.shards import Shards
 
 RAW, SPEECH = "datasets/v1/raw", "datasets/v1/speech"
@@ -39,6 +40,18 @@ def _master(store: KeyStore) -> Iterator[Loss]:
             f"`mkdir {lost} && mv {store.folder}/project.key {store.folder}/data {lost} && dvc repro` takes in anew, "
             "under new ids, what still lies in its source",
         )
+        return
+    if kind() == "kms" or not store.path(PROJECT).is_file():  # a service is asked only where a key is needed
+        return
+    unread = "so no encrypted film can be read"
+    try:
+        given, right = load_master(store.folder, make=False).id, read_json(store.path(PROJECT))["master"]
+    except AiprodError as error:
+        yield "master key", f"{error.what}, {unread}", error.hint
+        return
+    if given != right and not store.status().rotating:
+        what = f"it is {given}, and keys are wrapped by {right}, {unread}"
+        yield "master key", what, "put the right one back: AIPROD_MASTER_KEY, or its file"
 
 
 def _films(root: Path, store: KeyStore) -> Iterator[Loss]:

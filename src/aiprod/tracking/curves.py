@@ -12,6 +12,9 @@ from aiprod.tracking.writer import RunWriter
 if TYPE_CHECKING:
     import pandas as pd
 
+COMPARED = "all_models"
+_LOSSES = ("loss", "heldout/loss")
+
 
 def log_curve(writer: RunWriter, path: Path) -> None:
     """Log a curve to the run; rows that name a phase go to a nested run of that phase as well.
@@ -33,6 +36,16 @@ def log_curve(writer: RunWriter, path: Path) -> None:
         target = RunWriter(writer.client, writer.experiment, str(run.info.run_id))
         target.points(_points(curve[curve["phase"] == phase]))
         writer.client.set_terminated(target.run, "FINISHED")
+
+
+def log_loss(writer: RunWriter, model: str, path: Path) -> None:
+    """Log a model's loss to the run of the whole pipeline, so that experiments lie side by side as curves.
+
+    Their section sorts before all others on MLflow's page of charts.
+    """
+    curve = read_curve(path)
+    shown = {name: f"{COMPARED}/{model}_{name.replace('/', '_')}" for name in _LOSSES if name in curve}
+    writer.points([(shown[name], value, step) for name, value, step in _points(curve) if name in shown])
 
 
 def _points(curve: pd.DataFrame) -> list[tuple[str, float, int]]:

@@ -27,7 +27,7 @@ PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
 
 _CHANGES_NAMED, _CHANGES_TOLD = 3, 40
-_NAME_MAX, _VALUE_MAX = 120, 60
+NAME_MAX, _VALUE_MAX = 120, 60
 
 
 def params_digest(path: Path | str = "params.yaml") -> str:
@@ -79,16 +79,22 @@ def run_name(key: str, number: int = 1) -> str:
     changed = [f"{name} {_short(new)}" for name, (_, new) in changes().items()]
     kept = changed[:_CHANGES_NAMED]
     rest = [f"+{len(changed) - len(kept)}"] if len(changed) > len(kept) else []
-    return f"{numbered}: {', '.join([*kept, *rest])}"[:_NAME_MAX] if changed else numbered
+    return f"{numbered}: {', '.join([*kept, *rest])}"[:NAME_MAX] if changed else numbered
 
 
 def description() -> str:
     """What was changed, as Markdown for the run's page."""
     rows = [f"| `{name}` | {_short(old)} | {_short(new)} |" for name, (old, new) in changes().items()]
     if not rows:
-        return "The parameters of the last commit."
+        return f"No parameter differs from those of {base}." if (base := _baseline()) else ""
     more = f"\n\n{len(rows) - _CHANGES_TOLD} more are among the parameters." if len(rows) > _CHANGES_TOLD else ""
     return "\n".join(["| changed | from | to |", "| --- | --- | --- |", *rows[:_CHANGES_TOLD]]) + more
+
+
+def _baseline() -> str:
+    """The commit that changes are counted from, in words; empty outside git."""
+    named = os.environ.get("DVC_EXP_BASELINE_REV") or head_commit()
+    return f"commit {named[:8]}" if named else ""
 
 
 def _short(value: Any) -> str:

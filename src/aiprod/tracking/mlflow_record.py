@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from aiprod.tracking.writer import RunWriter
 _NAMES_TAG = "aiprod.also_known_as"
 _OUTS_TAG = "aiprod.outs"
 _RESTORED_TAG = "aiprod.restored"
+_ABANDONED_AFTER_S = 86_400.0
 _TRAINED = "diffusion"  # the stage whose model is registered, and which reads the dataset that is linked
 
 
@@ -70,6 +72,9 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
         for stage, entry in locked.stages.items()
         if stage.startswith("train_")
     }
+    if not any(name.startswith(f"{curves.COMPARED}/") for name in client.get_run(parent.run).data.metrics):
+        for name in (stage.removeprefix("train_") for stage in stages):
+            curves.log_loss(parent, name, Path("reports") / name / "curve.csv")
     head_file = Path(params.dataset) / "manifest.json"
     head = read_json(head_file) if head_file.is_file() else {}
     tags = {"aiprod.dataset_root": str(head.get("merkle_root", "")), **identity.experiment_tags()}
@@ -89,11 +94,53 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
             parent.links(
                 model, [parent.run, *trained], {f"{_TRAINED}/{k}": v for k, v in figures.get(_TRAINED, {}).items()}
             )
+    _say_what_is_new(parent, locked, tags["aiprod.dataset_root"])
     client.set_tag(parent.run, identity.STATE_TAG, locked.digest)  # last: a run without it is still open
     client.set_terminated(parent.run, "FINISHED")
+    _end_abandoned(parent)
     shown = str(client.get_run(parent.run).info.run_name)
     log(f"track: recorded as {shown}; `make ui` shows it")
     return parent.run, shown
+
+
+def _end_abandoned(parent: RunWriter) -> None:
+    """Runs of pipelines that ended before their last stage, with nothing at work for a day, would go on for ever.
+
+    One that goes on after all is finished by its own last stage.
+    """
+    client, before = parent.client, int((time.time() - _ABANDONED_AFTER_S) * 1000)
+    running = "attributes.status = 'RUNNING'"
+    stages = client.search_runs([parent.experiment], f"{running} and tags.`{identity.STAGE_TAG}` LIKE '%'")
+    at_work = {run.data.tags.get(identity.PARENT_TAG) for run in stages}
+    old = f"{running} and attributes.start_time < {before} and tags.`{identity.KEY_TAG}` LIKE '%'"
+    for run in client.search_runs([parent.experiment], old):
+        if run.info.run_id not in at_work:
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _say_what_is_new(parent: RunWriter, locked: LockedState, dataset_root: str) -> None:
+    """Describe the run by what differs from the one recorded before; name it so where no parameter was changed."""
+    client = parent.client
+    recorded = client.search_runs(
+        [parent.experiment], f"tags.`{identity.STATE_TAG}` LIKE '%'", max_results=1, order_by=["start_time DESC"]
+    )
+    if not recorded:
+        return
+    (before,) = recorded
+    stages = identity.runs_with(client, parent.experiment, {identity.PARENT_TAG: before.info.run_id})
+    outs = {run.data.tags.get(identity.STAGE_TAG): run.data.tags.get(_OUTS_TAG) for run in reversed(stages)}
+    new = ["dataset"] if before.data.tags.get("aiprod.dataset_root") != dataset_root else []
+    new += [
+        stage.removeprefix("train_")
+        for stage, entry in locked.stages.items()
+        if stage.startswith("train_") and outs.get(stage) != digest_of(entry["outs"])
+    ]
+    words = f"new {', '.join(new)}" if new else "same data and models"
+    known = client.get_run(parent.run)
+    note = known.data.tags.get(identity.NOTE_TAG, "")
+    client.set_tag(parent.run, identity.NOTE_TAG, f"{note}\n\nAfter the run {before.info.run_name}: {words}.".strip())
+    if ": " not in str(known.info.run_name):
+        client.set_tag(parent.run, "mlflow.runName", f"{known.info.run_name}: {words}"[: identity.NAME_MAX])
 
 
 def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figures: dict[str, float]) -> str:

@@ -101,7 +101,8 @@ class RunWriter:
                 raise
         same = [v for v in client.search_model_versions(f"name = '{name}'") if v.tags.get("dvc.md5") == md5]
         if same:
-            version, model_id = str(same[0].version), same[0].model_id
+            # What a search finds has no `model_id` in the stores of some releases; its source names the model too.
+            version, model_id = str(same[0].version), same[0].model_id or str(same[0].source).removeprefix("models:/")
         else:
             every = {"dvc.md5": md5, **tags}
             model = client.create_logged_model(

@@ -7,6 +7,7 @@ copies are.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import tempfile
@@ -16,11 +17,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError, words_of
 from aiprod.governance.credentials.signing_identity import Identity
 
 LINEAGE = "org.aiprod.lineage"
+SOFT_BINDING = "c2pa.soft-binding"
+FINGERPRINT = "org.aiprod.fingerprint"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 OF_PARTS = "http://cv.iptc.org/newscodes/digitalsourcetype/composite"
 WITH_GENERATED_PARTS = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -43,6 +47,7 @@ class Credential:
         signer: common name in the signing certificate.
         source_type: IPTC digital source type of the action that created it.
         lineage: model_digest, dataset_root, prompt and more, as signed.
+        fingerprint: of its pictures and sound, as signed.
         problems: what does not verify, one line each.
     """
 
@@ -50,6 +55,7 @@ class Credential:
     signer: str
     source_type: str
     lineage: dict[str, Any]
+    fingerprint: dict[str, Any] | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -68,14 +74,21 @@ class IngredientFile:
     actions: tuple[str, ...] = ("c2pa.placed",)
 
 
-def sign_video(
-    source: Path, target: Path, facts: dict[str, Any], signer: Identity, parts: Sequence[IngredientFile] | None = None
+def sign_video(  # noqa: PLR0917
+    source: Path,
+    target: Path,
+    facts: dict[str, Any],
+    signer: Identity,
+    parts: Sequence[IngredientFile] | None = None,
+    fingerprint: dict[str, Any] | None = None,
 ) -> None:
     """Write a signed copy of a generated video or of a film.
 
     Args:
         facts: what is signed with it; of a generated video, ``model_digest`` and ``dataset_root`` must be among it.
         parts: of a film: each becomes an ingredient, with its own credentials where it carries some.
+        fingerprint: of its pictures and sound, which C2PA calls a soft binding: by it the credentials are found again
+            of a copy that was encoded anew and lost them.
 
     Raises:
         AiprodError: a fact is missing, or the file or certificate cannot be signed with.
@@ -106,6 +119,7 @@ def sign_video(
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {"label": LINEAGE, "data": facts},
+            *([{"label": SOFT_BINDING, "data": _soft_binding(fingerprint)}] if fingerprint else []),
         ],
     }
     timestamp_url = signer.timestamps.encode() if signer.timestamps else None
@@ -127,6 +141,12 @@ def sign_video(
         if signer.timestamps:
             hint += f", and whether the time-stamp authority {signer.timestamps} answers"
         raise AiprodError(f"{source.name} cannot be signed ({words_of(error)})", hint) from None
+
+
+def _soft_binding(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """The assertion of C2PA's specification: one block for the whole, its value in base64."""
+    value = base64.b64encode(canonical_json(fingerprint)).decode()
+    return {"alg": f"{FINGERPRINT}.v{fingerprint['version']}", "blocks": [{"scope": {}, "value": value}], "pad": ""}
 
 
 def _add(builder: Any, number: int, part: IngredientFile) -> None:
@@ -171,8 +191,20 @@ def read_credential(path: Path, anchors: bytes) -> Credential | None:
         signer=str((active.get("signature_info") or {}).get("common_name", "unknown")),
         source_type=str(next((a.get("digitalSourceType", "") for a in actions), "")),
         lineage=dict(data.get(LINEAGE, {})),
+        fingerprint=_fingerprint(data.get(SOFT_BINDING)),
         problems=[f"{f.get('code')}: {f.get('explanation', '')}" for f in failures] if state == "Invalid" else [],
     )
+
+
+def _fingerprint(binding: Any) -> dict[str, Any] | None:
+    """What a soft binding holds; None where it is another's, or none."""
+    try:
+        if not binding["alg"].startswith(f"{FINGERPRINT}."):
+            return None
+        (block,) = binding["blocks"]
+        return dict(json.loads(base64.b64decode(block["value"], validate=True)))
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
 
 
 def _context(anchors: bytes) -> Any:

@@ -50,7 +50,13 @@ def found_in_the_clear(root: Path, text: str, *, places: bool) -> list[dict[str,
 
 
 def _row(store: str, count: Count, places: bool) -> dict[str, Any]:
-    counted = {"objects": count.objects, "pieces": count.pieces, "hashes": count.hashes, "names": count.names}
+    counted = {
+        "objects": count.objects,
+        "pieces": count.pieces,
+        "hashes": count.hashes,
+        "names": count.names,
+        "consents": count.consents,
+    }
     return {"store": store, **counted, "skipped": count.skipped, "where": list(count.where) if places else []}
 
 

@@ -17,6 +17,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER as AUDIT
 from aiprod.governance.audit.checkpoint import PUBLIC, public_line, read_public, signing_key
 from aiprod.governance.audit.log import AuditLog
+from aiprod.printable import counted
 from aiprod.storage.crypto.film_encryption import Vault
 
 KIND = "erasure"
@@ -25,6 +26,11 @@ KIND = "erasure"
 def digest(body: dict[str, Any]) -> str:
     """SHA-256 (hex) of what is signed."""
     return hashlib.sha256(canonical_json(body)).hexdigest()
+
+
+def records_kept(body: dict[str, Any]) -> int:
+    """How many consent records an erasure kept; earlier certificates do not say it."""
+    return int(body.get("kept_on_purpose", {}).get("consent_records", 0))
 
 
 def write(path: Path, body: dict[str, Any]) -> None:
@@ -90,6 +96,8 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Certificat
     for film in films:
         note(vault.keys.secret(film) is None, f"the key of {film} is gone", f"the key store has a key for {film}")
         note(vault.erased(film), f"{film} has a tombstone", f"{film} has no tombstone: it could be ingested again")
+    if kept := records_kept(body):
+        holds.append(f"kept on purpose: {counted(kept, 'consent record')}")
     entries = [e.value for e in (log or AuditLog()).entries() if e.value["kind"] == KIND]
     logged = any(e["facts"].get("certificate") == digest(body) for e in entries)
     note(logged, "the audit log has its entry", "the audit log of this state folder has no entry for it")

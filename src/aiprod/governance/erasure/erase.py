@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiprod.base.state import main_repository, state
@@ -14,7 +14,7 @@ from aiprod.governance.erasure import scan
 from aiprod.governance.erasure.cost import Cost, costs
 from aiprod.governance.erasure.finished_films import standing_on
 from aiprod.governance.erasure.resolve import ErasureRequest, Target, resolve
-from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
+from aiprod.governance.erasure.search_patterns import Needles, gather, kept_consents, working_objects
 from aiprod.governance.erasure.source_files import Beside, folders, look
 from aiprod.printable import escape_controls
 from aiprod.repo.dvc import OBJECTS, cache_root, object_path
@@ -35,6 +35,7 @@ class ErasurePlan:
         finished: films made by `aiprod film` → their shots and sounds of the films to erase, or made by a model that
             saw them.
         costs: what training again takes.
+        consents: ids of consent records that are kept.
         released: released videos, by the SHA-256 of what left → file, time, and what connects them with the films.
     """
 
@@ -51,6 +52,7 @@ class ErasurePlan:
     samples: list[str]
     finished: dict[str, list[str]] = field(default_factory=dict)
     costs: list[Cost] = field(default_factory=list)
+    consents: list[str] = field(default_factory=list)
     released: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -112,6 +114,7 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
         models=model_facts,
         checkpoints=exposure.resume_checkpoints(state().root / "training", films),
         samples=[s.name for s in here.samples] if tainted else [],
+        consents=sorted(kept_consents(root, targets)),
         costs=costs(state().root / "training", films),
         released=released,
         finished=standing_on(root, films, digests),
@@ -144,7 +147,9 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
         "DVC's own files": scan.folder(needles, repository / ".dvc", [cache], links),
         "memo": scan.folder(needles, home / "memo", links=links),
         "MLflow": scan.folder(needles, home / "mlflow", links=links),
-        "state folder": scan.folder(needles, home, [home / "memo", home / "mlflow"], links),
+        "state folder": scan.folder(needles, home, [home / "memo", home / "mlflow", home / "audit"], links),
+        # It says of consents when they were given, and of films when they were erased; in entries of their own.
+        "audit log": scan.folder(replace(needles, ids=set()), home / "audit", links=links),
         "git history": scan.git_history(needles, repository, links),
     }
     if root != repository:

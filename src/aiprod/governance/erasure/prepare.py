@@ -104,8 +104,10 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
             "names": len(todo.needles.names),
             "hashes": len(todo.needles.hashes),
             "pieces": len(todo.needles.pieces),
+            "ids_of_consent_records": len(todo.consents),
             "objects_read": todo.needles.objects,
         },
+        "kept_on_purpose": {"consent_records": len(todo.consents)},
         "found_before": {store: counted(count) for store, count in before.items()},
         "models": exposure.document(todo.models),
         "training_checkpoints": asdict(todo.checkpoints),
@@ -128,7 +130,7 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
         affected=exposure.document(todo.models),
         needles={
             kind: sorted(needle.hex() for needle in getattr(todo.needles, kind))
-            for kind in ("names", "hashes", "pieces")
+            for kind in ("names", "hashes", "pieces", "consents", "ids")
         },
         body=body,
         left={escape_controls(path): why for path, why in todo.beside.left.items()},

@@ -22,7 +22,7 @@ from typing import IO, Any, TypeVar, cast
 import numpy as np
 
 from aiprod.errors import words_of
-from aiprod.governance.erasure.search_patterns import Needles
+from aiprod.governance.erasure.search_patterns import CONSENTS, Needles
 from aiprod.printable import counted, escape_controls
 from aiprod.repo import dvc
 from aiprod.repo.dvc import OBJECTS
@@ -44,6 +44,7 @@ class Count:
     """What was found in one store.
 
     Attributes:
+        consents: objects that bear the id of a kept consent record and, by what they hold, nothing of the film.
         skipped: why it was not searched, else empty.
         where: the first places of hits.
     """
@@ -53,6 +54,7 @@ class Count:
     pieces: int = 0
     hashes: int = 0
     names: int = 0
+    consents: int = 0
     skipped: str = ""
     where: list[str] = field(default_factory=list)
 
@@ -85,12 +87,16 @@ def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes], l
     name = os.fsencode(place)  # names of files may be no text
     flat = name.replace(b"/", b"")  # DVC splits a hash into folder and name
     place = escape_controls(place)
-    if any(needle in flat for needle in needles.hashes) or any(needle in name for needle in needles.names):
-        _tell(count, place, needles.in_data(flat + b"\n" + name))
+    called: list[str] = []
+    if any(needle in flat for needle in needles.hashes) or any(
+        needle in name for needle in needles.names | needles.consents
+    ):
+        called = needles.in_data(flat + b"\n" + name)
     content = _search_linked(needles, file, links) if links is not None else _search(needles, file)
     count.bytes += content.size
-    _tell(count, place, content.stored)
-    _tell(count, place, content.unpacked)
+    count.consents += any(CONSENTS in kinds for kinds in (called, content.stored, content.unpacked))
+    for kinds in (called, content.stored, content.unpacked):
+        _tell(count, place, [kind for kind in kinds if kind != CONSENTS])
 
 
 def _tell(count: Count, place: str, kinds: Sequence[str]) -> None:
@@ -120,6 +126,11 @@ def _search(needles: Needles, file: IO[bytes]) -> Content:
         stored += needles.in_data(tail + block)
         tail = block[-needles.longest :] if needles.longest else b""
     unpacked = [kind for text in _unpacked(needles, first, file) for kind in needles.in_data(text)]
+    if needles.ids and (CONSENTS in stored or CONSENTS in unpacked):
+        file.seek(0)
+        beside = _search(needles.of_ids, file)
+        if beside.stored or beside.unpacked:  # it says whose consent this film rested on
+            stored, unpacked = (["names" if k == CONSENTS else k for k in kinds] for kinds in (stored, unpacked))
     return Content(size, tuple(dict.fromkeys(stored)), tuple(dict.fromkeys(unpacked)))
 
 
@@ -227,7 +238,7 @@ def _object(needles: Needles, fs: Any, path: str, place: str) -> Count:
 
 def add(count: Count, more: Count) -> None:
     """Add what was found in a part of a store."""
-    for kind in ("objects", "bytes", "pieces", "hashes", "names"):
+    for kind in ("objects", "bytes", "pieces", "hashes", "names", "consents"):
         setattr(count, kind, getattr(count, kind) + getattr(more, kind))
     count.where += more.where[: _WHERE_MOST - len(count.where)]
 

@@ -15,6 +15,7 @@ from aiprod.base.files import read_json, sha256_file, write_text
 from aiprod.base.names import caseless_name
 from aiprod.base.structured import parse_json
 from aiprod.errors import AiprodError
+from aiprod.film.fingerprinting import print_of
 from aiprod.film.ingredients import MADE
 from aiprod.film.record import changed, place_of, record_beside
 from aiprod.governance.audit.log import AuditLog, Event
@@ -89,7 +90,8 @@ def release(
     signer = identity(root)
     paths = []
     for video, about in described:
-        sign_video(video, folder / video.name, about, signer, _parts(root, video, about))
+        known = about.get("fingerprint") or print_of(video)
+        sign_video(video, folder / video.name, about, signer, _parts(root, video, about), known)
         paths.append(folder / video.name)
     documents = {
         "ATTRIBUTIONS.txt": attributions(facts),
