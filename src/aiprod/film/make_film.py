@@ -90,7 +90,7 @@ def make_film(
     """Make the film of a script.
 
     Beside it: its record as .json, .otio and .edl of what was cut, .srt and .vtt where somebody speaks, its credits, a
-    poster, and folders of the shots, the lines and the lettering that were made for it, which the .otio refers to.
+    poster, and folders of what was generated, spoken and drawn for it, which the .otio refers to.
 
     Args:
         settings: how shots are generated; asked only where there are prompts.
@@ -109,8 +109,8 @@ def make_film(
         raise AiprodError(f"{out.name} cannot hold {script.profile}", f"name it {out.stem}{profile.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
     sweep(out.parent, ".film.*")
-    shots_folder, voice_folder, lettering_folder = (
-        out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice", "lettering")
+    shots_folder, voice_folder, drawn_folder = (
+        out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice", "drawn")
     )
     with (
         scratch(out.parent, ".film.") as work,
@@ -125,13 +125,13 @@ def make_film(
             paths, made_now = generate([each for _, each in wanted], folder, memo, settings())
             files = dict(zip([place for place, _ in wanted], paths, strict=True))
         spoken_lines = lines_to_speak(script)
-        for folder in (voice_folder, lettering_folder):
+        for folder in (voice_folder, drawn_folder):
             (work / folder.name).mkdir()
         lines, spoken_now = (
             speak_lines([each for _, each in spoken_lines], work / voice_folder.name, memo) if spoken_lines else ([], 0)
         )
         spoken = dict(zip([place for place, _ in spoken_lines], lines, strict=True))
-        stills = work / lettering_folder.name
+        stills = work / drawn_folder.name
         built = Builder(script, script_path.resolve().parent, ingredients, stills, files, spoken).build()
         _refuse_outside(ingredients, below)
         timeline = built.timeline
@@ -162,7 +162,7 @@ def make_film(
         for folder, holds in (
             (shots_folder, wanted),
             (voice_folder, spoken_lines),
-            (lettering_folder, any(stills.iterdir())),
+            (drawn_folder, any(stills.iterdir())),
         ):
             if folder.exists():
                 shutil.rmtree(folder)
