@@ -189,7 +189,12 @@ class Builder:
         self.heads[path] = frames = -int(-ends // 1)
         times, speaker = spoken.path.with_suffix(".json"), str(spoken.facts["speaker"])
         draw_head(path, times, speaker, self.size, rate, at_s, frames / rate)
-        facts = {"text": line.text, "speaker": speaker, "line_sha256": sha256_file(spoken.path)}
+        facts = {
+            "text": line.text,
+            "speaker": speaker,
+            "line_sha256": sha256_file(spoken.path),
+            "speech_model_digest": spoken.facts["speech_model_digest"],  # its lips are as late as the voice's phones
+        }
         return self.ingredients.add(Ingredient("head", line.text, path, "", sha256_file(path), facts=facts))
 
     def _letters(
