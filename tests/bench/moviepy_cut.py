@@ -24,7 +24,7 @@ def cut(parts: Sequence[Part], out: str, *, width: int, height: int, fps: float,
         shown.append(part.with_effects([vfx.CrossFadeIn(fade_s)]) if fades else part)
     CompositeVideoClip(shown, size=(width, height)).write_videofile(
         out, fps=fps, codec="libx264", preset="veryfast", ffmpeg_params=["-crf", "18", "-threads", "1"],
-        audio_fps=48_000, audio_codec="aac", logger=None, threads=1,
+        audio_fps=48_000, audio_codec="aac", logger=None, threads=1, temp_audiofile_path=str(Path(out).parent),
     )  # fmt: skip
     for film in files:
         film.close()
