@@ -15,6 +15,7 @@ from aiprod.base.state import state
 from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.film.make_film import FilmParams, FinishedFilm, context, make_film
+from aiprod.film.targets import measure_film
 from aiprod.montage.timecode import parse_rate
 from aiprod.storage.result_cache import Memo
 from pipeline.running import run
@@ -48,6 +49,10 @@ def main() -> None:
             try:
                 out = folder / f"film{params.suffix()}"
                 finished = make_film(Path(params.script), out, _settings, memo, personal=False, below=SCRIPTS)
+                figures, notes = measure_film(out, Path.cwd())
+                write_json(out.with_suffix(".targets.json"), {"figures": list(map(vars, figures)), "notes": notes})
+                missed = [each.name for each in figures if each.holds is False]
+                log(f"film: {len(figures)} figures in {out.stem}.targets.json, missed: {', '.join(missed) or 'none'}")
             except AiprodError as error:
                 if is_disk_full(error):
                     raise

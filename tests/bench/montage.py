@@ -3,13 +3,14 @@
 ``python -m tests.bench.montage [--events 12 200] [--height 360] [--rounds 3]`` prints a table: frames that are not
 those on screen in the source at the middle of the timeline's frame, how far the last click is from its place, and
 processor seconds: the least of interleaved rounds, in which all is imported, and those of the first, with imports. The
-command is one process with all its workers, from its start, of modules that are compiled, as pip leaves them. Peers
-that are not installed are named and left out.
+command is one process with all its workers, from its start, of modules that are compiled, as pip leaves them; it is to
+be compared with a script of MoviePy's from its start. Peers that are not installed are named and left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from aiprod.media.encoding import encode
 from aiprod.media.video_form import VideoForm
 from aiprod.montage.cut import cut
 from aiprod.montage.timeline import TARGETS, Clip, Sound, Timeline, Transition
+from tests.bench import moviepy_cut
 from tests.bench.processor_time import adopt_orphans, children_cpu_s
 from tests.montage.conftest import number_in, numbered
 
@@ -171,28 +173,32 @@ def command(made: Timeline, folder: Path) -> Path:
     return out
 
 
-def moviepy(made: Timeline, folder: Path) -> Path:
-    """MoviePy 2: subclips with cross fades, composed."""
-    from moviepy import CompositeVideoClip, VideoFileClip, vfx
-
-    track, parts, files = made.pictures[0], [], []
+def _parts(made: Timeline) -> list[moviepy_cut.Part]:
+    track, parts = made.pictures[0], []
     for n, clip in enumerate(track.clips):
         first, behind = track.shown(n)
-        film = VideoFileClip(str(clip.film))
-        files.append(film)
         begin = float(clip.source_in + Fraction(first - clip.record_in) / OUT)
-        part = film.subclipped(begin, begin + (behind - first) / float(OUT)).with_start(first / float(OUT))
-        if first < clip.record_in:
-            part = part.with_effects([vfx.CrossFadeIn(FADE / float(OUT))])
-        parts.append(part)
+        end = begin + (behind - first) / float(OUT)
+        parts.append((str(clip.film), begin, end, first / float(OUT), first < clip.record_in))
+    return parts
+
+
+def moviepy(made: Timeline, folder: Path) -> Path:
+    """MoviePy 2, in this process."""
     out = folder / "moviepy.mp4"
-    whole = CompositeVideoClip(parts, size=(made.width, made.height))
-    whole.write_videofile(
-        str(out), fps=float(OUT), codec="libx264", preset="veryfast", ffmpeg_params=["-crf", "18", "-threads", "1"],
-        audio_fps=48_000, audio_codec="aac", logger=None, threads=1,
-    )  # fmt: skip
-    for film in files:
-        film.close()
+    moviepy_cut.cut(_parts(made), str(out), **_about(made))
+    return out
+
+
+def _about(made: Timeline) -> dict[str, Any]:
+    return {"width": made.width, "height": made.height, "fps": float(OUT), "fade_s": FADE / float(OUT)}
+
+
+def moviepy_script(made: Timeline, folder: Path) -> Path:
+    """The same as a script that is started, as ``command`` is."""
+    listed, out = folder / "parts.json", folder / "moviepy_script.mp4"
+    listed.write_text(json.dumps({"parts": _parts(made), **_about(made)}))
+    subprocess.run([sys.executable, moviepy_cut.__file__, str(listed), str(out)], check=True)
     return out
 
 
@@ -289,7 +295,7 @@ def main(events: list[int], height: int, rounds: int) -> None:
                 ("aiprod cut (command)", command),
             ]
             if find_spec("moviepy"):
-                peers.append(("MoviePy", moviepy))
+                peers += [("MoviePy", moviepy), ("MoviePy (script)", moviepy_script)]
             else:
                 print("MoviePy: not installed, left out")
             if count <= 12:

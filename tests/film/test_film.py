@@ -25,6 +25,9 @@ from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.segments import write_wav
+from aiprod.media.video_form import VideoForm
+from aiprod.montage.cut import cut
+from aiprod.montage.reading import read_timeline
 from aiprod.storage.result_cache import Memo
 from tests.montage.conftest import lumas_of, numbered, numbers_of
 
@@ -152,6 +155,14 @@ def test_credits_name_who_asks_for_it_and_no_machine_is_named(made: FinishedFilm
     delivery = made.record["delivery"]
     assert abs(delivery["lufs"] + 23) <= 0.5 and delivery["true_peak_dbtp"] <= -1
     assert delivery["sound_offset_samples"] == 0 and delivery["frames"] == made.record["frames"] == 121 + 48
+
+
+def test_the_timeline_beside_a_film_finds_its_media_and_cuts_the_same_film(made: FinishedFilm, tmp_path: Path) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    read = read_timeline(made.path.with_suffix(".otio"))
+    assert read.frames == made.record["frames"] and {film.suffix for film in read.films()} == {".mp4", ".png", ".wav"}
+    again = cut(read, tmp_path / "again.mp4", form=VideoForm(read.rate, read.width, read.height), workers=1)
+    assert numbers_of(again.path)[:120] == numbers_of(made.path)[:120]
 
 
 def test_a_changed_line_renders_only_the_shots_that_it_touches(material: Path, tmp_path: Path) -> None:

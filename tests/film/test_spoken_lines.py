@@ -17,6 +17,7 @@ from aiprod.film.dialogue import SpokenLine, _pieces, lines_to_speak, speak_line
 from aiprod.film.make_film import FinishedFilm, make_film
 from aiprod.film.record import moment, read_record, shots_standing_on
 from aiprod.film.script import read_script
+from aiprod.film.talking_head import lip_sync
 from aiprod.film.targets import measure_film
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
@@ -112,6 +113,33 @@ def test_subtitles_are_the_text_as_written_at_the_times_of_its_words(made: Finis
     for cue, begins in zip(cues, (first, second), strict=False):
         clock = cue.splitlines()[1].split(" --> ")[0].replace(",", ".").split(":")
         assert 0 <= begins - float(clock[2]) <= 1 / 24, "no later than the word, and within a frame of it"
+
+
+def test_lips_of_a_drawn_head_go_with_the_line_and_a_late_sound_is_seen(tmp_path: Path) -> None:
+    said = "Pop a map by my barn, papa."
+    (tmp_path / "script.yaml").write_text(
+        f"""
+title: Head
+size: 320x180
+scenes:
+  - shots:
+      - {{title: One, length: 1s}}
+      - {{dissolve: 6f}}
+      - {{head: 1}}
+    voice:
+      - {{text: Goodbye}}
+      - {{text: "{said}", speaker: bruno, at: 0.25s}}
+credits:
+"""
+    )
+    done = make(tmp_path / "script.yaml", str(tmp_path / "film.mp4"))
+    head = next(s for s in done.record["shots"] if done.record["ingredients"][s["ingredient"]]["kind"] == "head")
+    line = done.record["sounds"][1]
+    assert line["samples"][0] == (head["record_in"] + 6) * 2000
+    figures = {each.name: each for each in measure_film(done.path, tmp_path)[0]}
+    assert figures["lip_sync_late_frames"].value == 0 and figures["lip_sync_correlation"].holds
+    line["samples"] = [at + 3 * 2000 for at in line["samples"]]
+    assert [each.late_frames for each in lip_sync(done.path, done.record, tmp_path)] == [3]
 
 
 def test_music_makes_room_for_a_line(made: FinishedFilm) -> None:

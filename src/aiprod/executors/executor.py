@@ -19,7 +19,6 @@ from aiprod.base.tempdirs import private_root, remote_parts
 from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import FREE_SPACE, AiprodError
 from aiprod.executors.types import Bounds, Engine, I, O, Outcome, Pool, default_workers
-from aiprod.storage.crypto.film_encryption import ErasedError, Vault
 
 J = TypeVar("J")
 
@@ -82,7 +81,7 @@ def ordered_map(
     writable = _writable(items) if confined else None
     pool = _pool(engine, function, workers, len(items), gpu=gpu, fork=fork, writable=writable)
     shown = ticker(description, len(items)) if description else nullcontext()
-    vault = Vault()
+    keys = None  # of films; what opens them takes a while to be imported
     done: dict[int, Outcome[O]] = {}
     begun = following = 0
     film = 0.0
@@ -93,8 +92,11 @@ def ordered_map(
                 while begun < most and pool.room() > 0:
                     item = items[begun]
                     if confined and isinstance(film_id := getattr(item, "private", None), str):
+                        from aiprod.storage.crypto.film_encryption import ErasedError, Vault
+
+                        keys = keys or Vault()
                         with contextlib.suppress(ErasedError):  # the item says so itself
-                            vault.key_of(film_id)  # a confined worker can make none
+                            keys.key_of(film_id)  # a confined worker can make none
                     pool.submit(begun, item, bounds(item) if callable(bounds) else bounds)
                     begun += 1
                 for outcome in pool.poll(_POLL_S):

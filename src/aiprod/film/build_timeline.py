@@ -11,15 +11,16 @@ from typing import Any, cast
 from aiprod.base.files import sha256_file
 from aiprod.errors import AiprodError
 from aiprod.film import titles
+from aiprod.film.chart import write_chart
 from aiprod.film.credits import credit_lines
 from aiprod.film.dialogue import RenderedLine
 from aiprod.film.generation import SeededPrompt
 from aiprod.film.ingredients import Ingredient, Ingredients, generated
 from aiprod.film.profiles import PROFILES
-from aiprod.film.script import Music, Scene, Script, ScriptLine, ScriptShot
+from aiprod.film.script import HEAD_LEAD_S, Music, Scene, Script, ScriptLine, ScriptShot
 from aiprod.montage.short_form import parse_size, timeline_of
 from aiprod.montage.sources import look, speed_of
-from aiprod.montage.timecode import parse_time
+from aiprod.montage.timecode import parse_rate, parse_time
 from aiprod.montage.timeline import Clip, PictureTrack, Sound, Subtitle, Timeline, Transition
 
 _EDGE = 2  # frames over which a shot's own sound comes and goes where nothing else is said
@@ -61,6 +62,7 @@ class Builder:
     shots: dict[tuple[int, int], Path]
     spoken: dict[tuple[int, int], RenderedLine] = field(default_factory=dict)
     lettered: dict[Path, tuple[int, int, int] | None] = field(default_factory=dict)
+    heads: dict[Path, int] = field(default_factory=dict)  # with the frames that they are shown
 
     @property
     def size(self) -> tuple[int, int]:
@@ -96,6 +98,11 @@ class Builder:
             next(clip.record_in for clip, (n, _) in zip(track.clips, shots, strict=True) if n == number)
             for number in range(len(script.scenes))
         ]
+        said = {
+            (number, shot.head): clip.record_in
+            for clip, (number, shot) in zip(track.clips, shots, strict=True)
+            if shot.head is not None
+        }
         scenes = [
             (scene.name or f"scene {n}", at) for n, (scene, at) in enumerate(zip(script.scenes, starts, strict=True), 1)
         ]
@@ -104,7 +111,8 @@ class Builder:
         over: list[tuple[Clip, int]] = []  # with the frames over which they come and go
         for number, (scene, at) in enumerate(zip(script.scenes, starts, strict=True)):
             for place, line in enumerate(scene.voice):
-                sounds.append(self._line(plain, line, at, self.spoken.get((number, place)), subtitles))
+                begins = said.get((number, place), at)
+                sounds.append(self._line(plain, line, begins, self.spoken.get((number, place)), subtitles))
             sounds += [self._music(plain, music, at, "effects") for music in scene.effects]
             over += self._words(number, scene, at, plain)
         sounds += [self._music(plain, music, 0, "music") for music in script.music]
@@ -155,11 +163,39 @@ class Builder:
             path = self.stills / f"title-{number:03d}-{place:03d}.png"
             titles.title_card(path, shot.title, shot.below, *self.size, self.fonts, shot.background)
             return self._letters(path, shot.title, shot.background)
+        if shot.chart:
+            path = (self.stills / f"chart-{number:03d}-{place:03d}.png").resolve()
+            write_chart(path, *self.size)
+            return self.ingredients.add(Ingredient("chart", "Test chart", path, "", sha256_file(path)))
+        if shot.head is not None:
+            return self._head(number, place, shot)
         from aiprod.base.files import read_json
 
         path = self.shots[number, place]
         file = f"{path.parent.name}/{path.name}"
         return self.ingredients.add(generated("prompt", path, read_json(path.with_suffix(".json")), file))
+
+    def _head(self, number: int, place: int, shot: ScriptShot) -> Path:
+        """A drawn head that says a line of the scene, as long as the line where nothing else is stated."""
+        from aiprod.film.talking_head import draw_head  # takes OpenCV
+
+        line = self.script.scenes[number].voice[shot.head or 0]
+        spoken = self.spoken[number, shot.head or 0]
+        rate = parse_rate(self.script.rate)
+        path = (self.stills / f"head-{number:03d}-{place:03d}.mp4").resolve()
+        at_s = round(parse_time(line.at, rate) * rate) / rate
+        length_s = Fraction(_sound_s(spoken.path)).limit_denominator(10**6)
+        ends = (at_s + length_s if shot.length is None else parse_time(shot.length, rate)) * rate
+        self.heads[path] = frames = -int(-ends // 1)
+        times, speaker = spoken.path.with_suffix(".json"), str(spoken.facts["speaker"])
+        draw_head(path, times, speaker, self.size, rate, at_s, frames / rate)
+        facts = {
+            "text": line.text,
+            "speaker": speaker,
+            "line_sha256": sha256_file(spoken.path),
+            "speech_model_digest": spoken.facts["speech_model_digest"],  # its lips are as late as the voice's phones
+        }
+        return self.ingredients.add(Ingredient("head", line.text, path, "", sha256_file(path), facts=facts))
 
     def _letters(
         self,
@@ -176,6 +212,8 @@ class Builder:
         entry: dict[str, Any] = {"film": str(path), "fit": shot.fit, "conform": shot.conform, "from": shot.start}
         if shot.length is not None:
             entry["length"] = shot.length
+        if path in self.heads:
+            entry |= {"from": f"{HEAD_LEAD_S}s", "length": f"{self.heads[path]}f"}
         grade = shot.grade if shot.grade is not None else scene.grade
         if grade and shot.title is None:
             entry["grade"] = grade

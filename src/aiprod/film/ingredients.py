@@ -20,7 +20,7 @@ from aiprod.storage.clip_store import ClipStore, decrypted_copy, stored_sha256
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.manifest import HEAD, read_rows
 
-Kind = Literal["clip", "sample", "prompt", "file", "voice", "speech", "lettering", "grade"]
+Kind = Literal["clip", "sample", "prompt", "file", "voice", "speech", "lettering", "chart", "head", "grade"]
 MADE: tuple[Kind, ...] = ("sample", "prompt", "speech")
 """Kinds that a model made."""
 MODEL_DIGESTS = ("model_digest", "speech_model_digest")

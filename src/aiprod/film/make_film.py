@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def make_film(
     """Make the film of a script.
 
     Beside it: its record as .json, .otio and .edl of what was cut, .srt and .vtt where somebody speaks, its credits, a
-    poster, and folders of the shots and the lines that were made for it.
+    poster, and folders of what was generated, spoken and drawn for it, which the .otio refers to.
 
     Args:
         settings: how shots are generated; asked only where there are prompts.
@@ -108,7 +109,9 @@ def make_film(
         raise AiprodError(f"{out.name} cannot hold {script.profile}", f"name it {out.stem}{profile.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
     sweep(out.parent, ".film.*")
-    shots_folder, voice_folder = (out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice"))
+    shots_folder, voice_folder, drawn_folder = (
+        out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice", "drawn")
+    )
     with (
         scratch(out.parent, ".film.") as work,
         Ingredients(script_path.resolve().parent, personal=personal) as ingredients,
@@ -122,12 +125,14 @@ def make_film(
             paths, made_now = generate([each for _, each in wanted], folder, memo, settings())
             files = dict(zip([place for place, _ in wanted], paths, strict=True))
         spoken_lines = lines_to_speak(script)
-        (work / voice_folder.name).mkdir()
+        for folder in (voice_folder, drawn_folder):
+            (work / folder.name).mkdir()
         lines, spoken_now = (
             speak_lines([each for _, each in spoken_lines], work / voice_folder.name, memo) if spoken_lines else ([], 0)
         )
         spoken = dict(zip([place for place, _ in spoken_lines], lines, strict=True))
-        built = Builder(script, script_path.resolve().parent, ingredients, work, files, spoken).build()
+        stills = work / drawn_folder.name
+        built = Builder(script, script_path.resolve().parent, ingredients, stills, files, spoken).build()
         _refuse_outside(ingredients, below)
         timeline = built.timeline
         form = cutting.form_of(timeline, profile.codec, profile.crf, "veryfast", out)
@@ -148,13 +153,17 @@ def make_film(
             raise _refused(done.path, out, checked)
         record = _record(script, script_path, built, ingredients, done.path, checked)
         lists = cutting.write_lists(timeline, work / out.name)
-        _hide_place(lists, work, script_path)
+        _hide_place(lists, work, out, script_path)
         for path in (done.path, *lists, *(work.glob(f"{out.stem}.srt")), *(work.glob(f"{out.stem}.vtt"))):
             path.replace(out.with_name(path.name))
         if stems:
             for path in done.stems.values():
                 path.replace(out.with_name(path.name))
-        for folder, holds in ((shots_folder, wanted), (voice_folder, spoken_lines)):
+        for folder, holds in (
+            (shots_folder, wanted),
+            (voice_folder, spoken_lines),
+            (drawn_folder, any(stills.iterdir())),
+        ):
             if folder.exists():
                 shutil.rmtree(folder)
             if holds:
@@ -222,13 +231,17 @@ def _refused(film: Path, out: Path, checked: DeliveryCheck) -> ProfileViolation:
     )
 
 
-def _hide_place(lists: list[Path], work: Path, script: Path) -> None:
-    """Take this machine's folders out of the lists."""
-    places = {str(work.resolve()): ".", str(Path.cwd().resolve()): "", str(script.resolve().parent): ""}
+def _hide_place(lists: list[Path], work: Path, out: Path, script: Path) -> None:
+    """Take this machine's folders out of the lists: files are named from where the lists lie, as programs open them."""
+    beside = out.parent.resolve()
+    places = {work.resolve(): ""}
+    for place in (Path.cwd().resolve(), script.resolve().parent):
+        shared = len(Path(os.path.commonpath([place, beside])).parts) > 1
+        places.setdefault(place, f"{os.path.relpath(place, beside)}/".removeprefix("./") if shared else "")
     for path in lists:
         text = path.read_text(encoding="utf-8")
         for place, name in places.items():
-            text = text.replace(f"{place}/", f"{name}/" if name else "")
+            text = text.replace(f"{place}/", name)
         write_text(path, text)
 
 

@@ -27,7 +27,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -36,7 +36,9 @@ from aiprod.base.structured import YAML_BYTES_MAX, parse_yaml, read_bounded
 from aiprod.errors import AiprodError
 from aiprod.film.profiles import PROFILES
 
-ORIGINS = ("title", "sample", "prompt", "clip", "film")
+ORIGINS = ("title", "sample", "prompt", "clip", "film", "chart", "head")
+HEAD_LEAD_S = 1
+"""Seconds before and behind what a drawn head says, which transitions may show."""
 _TRANSITIONS = ("dissolve", "dip", "wipe", "push", "slide", "gap")
 Text = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, bool) else str(value))]
 Colour = tuple[
@@ -60,7 +62,7 @@ class ClipChoice(Params):
 
 
 class ScriptShot(Rights):
-    """One shot; exactly one of title, sample, prompt, clip and film says what it shows.
+    """One shot; exactly one of title, sample, prompt, clip, film, chart and head says what it shows.
 
     Everything else is as in a timeline of ``aiprod cut``.
     """
@@ -73,6 +75,10 @@ class ScriptShot(Rights):
     seed: int | None = Field(default=None, ge=0, le=2**62)
     clip: str | ClipChoice | None = Field(default=None, description="id, or source, key and shot")
     film: Path | None = None
+    chart: Literal[True] | None = Field(default=None, description="a test chart, which `aiprod measure film` looks for")
+    head: int | None = Field(
+        default=None, ge=0, description="number of the scene's line that a drawn head says; `at` then counts from here"
+    )
     start: Text = Field(default="0s", alias="from")
     length: Text | None = None
     sound: bool = Field(default=True, description="whether its own sound is heard, on the effects bus")
@@ -86,8 +92,11 @@ class ScriptShot(Rights):
         if len(stated := [name for name in ORIGINS if getattr(self, name) is not None]) != 1:
             what = " and ".join(stated) or f"none of {', '.join(ORIGINS)}"
             raise ValueError(f"a shot shows one thing, and this one states {what}")
-        if self.title is not None and self.length is None:
-            raise ValueError("a title needs a length")
+        for name in ("title", "chart"):
+            if getattr(self, name) is not None and self.length is None:
+                raise ValueError(f"a {name} needs a length")
+        if self.head is not None and self.start != "0s":
+            raise ValueError("a head begins where its line does: leave out `from`")
         return self
 
 
@@ -175,6 +184,16 @@ class Scene(Params):
     voice: tuple[ScriptLine, ...] = ()
     effects: tuple[Music, ...] = ()
     lettering: tuple[Lettering, ...] = ()
+
+    @model_validator(mode="after")
+    def _said(self) -> Scene:
+        heads = [entry.head for entry in self.shots if isinstance(entry, ScriptShot) and entry.head is not None]
+        for head in heads:
+            if head >= len(self.voice) or not self.voice[head].text or self.voice[head].file is not None:
+                raise ValueError(f"head: {head} says a line with a text and no file, counted from 0; there is none")
+        if len(set(heads)) < len(heads):
+            raise ValueError("two heads say one line")
+        return self
 
 
 class Credits(Params):

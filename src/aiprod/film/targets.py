@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.errors import AiprodError
+from aiprod.film.chart import codes_off
 from aiprod.film.profiles import PROFILES
 from aiprod.film.record import changed, place_of, read_record, record_beside
 from aiprod.media.audio import read_sound
@@ -18,6 +19,11 @@ from aiprod.montage.timeline import SAMPLE_RATE
 
 _KEPT = 0.9
 """Share of the words understood before the mix that has to be understood in it."""
+
+
+_LIPS = {"lip_sync_auc": 0.9, "lip_sync_correlation": 0.7}
+_CODES_OFF = 3.0
+"""Of 255, in 8-bit 4:2:0: a colour's three planes are rounded twice, and compressed."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class TargetFigure:
 
 
 def measure_film(film: Path, root: Path) -> tuple[list[TargetFigure], list[str]]:
-    """What the delivery check measured of a film, and what is understood of its lines now.
+    """What the delivery check measured of a film, the colours of its charts, how its heads' lips move, and what is
+    understood of its lines now.
 
     Returns:
         The table, and what could not be measured, with the reason.
@@ -51,7 +58,43 @@ def measure_film(film: Path, root: Path) -> tuple[list[TargetFigure], list[str]]
     if wrong := changed(record, film, root, ())[1]:
         raise AiprodError(wrong[0], "make the film again")
     words, notes = _words(record, film, root)
-    return [*_delivered(record), *words], notes
+    return [*_delivered(record), *_colours(record, film), *_lips(record, film, root), *words], notes
+
+
+def _lips(record: dict[str, Any], film: Path, root: Path) -> Iterator[TargetFigure]:
+    if not any(each["kind"] == "head" for each in record["ingredients"]):
+        return
+    from aiprod.film.talking_head import lip_sync
+
+    seen = lip_sync(film, record, root)
+    late = [each.late_frames for each in seen]
+    most = "not found" if None in late else max((n for n in late if n is not None), key=abs, default="not found")
+    yield TargetFigure("lip_sync_late_frames", most, "0", most == 0)
+    for name, values in (
+        ("lip_sync_auc", [each.auc for each in seen]),
+        ("lip_sync_auc_mismatched", [each.auc_mismatched for each in seen]),
+        ("lip_sync_correlation", [each.correlation for each in seen]),
+        ("lip_sync_correlation_mismatched", [each.correlation_mismatched for each in seen]),
+    ):
+        known = [value for value in values if value is not None]
+        if known:
+            least = min(known) if "mismatched" not in name else max(known)
+            target = _LIPS.get(name)
+            yield TargetFigure(
+                name,
+                round(least, 3),
+                f"at least {target:g}" if target is not None else "",
+                least >= target if target is not None else None,
+            )
+
+
+def _colours(record: dict[str, Any], film: Path) -> Iterator[TargetFigure]:
+    off = codes_off(film, record)
+    if off:
+        yield TargetFigure("chart_patches", len(off))
+        yield TargetFigure("chart_codes_off_mean", round(float(np.mean(off)), 3))
+        most = round(max(off), 3)
+        yield TargetFigure("chart_codes_off_most", most, f"at most {_CODES_OFF:g}", most <= _CODES_OFF)
 
 
 def _delivered(record: dict[str, Any]) -> Iterator[TargetFigure]:

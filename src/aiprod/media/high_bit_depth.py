@@ -68,10 +68,10 @@ class DeepPictures:
         return np.stack([self._turn.turned(plane) for plane in self._rendering.signal(codes)], axis=-1)
 
 
-def still_planes(picture: NDArray[np.uint8], delivery: Delivery) -> list[Plane]:
-    """Planes of a still picture or a title, uint8 RGB [H, W, 3] of BT.709, white becoming diffuse white."""
+def still_planes(picture: NDArray[np.uint8], delivery: Delivery, grade: Grade | None = None) -> list[Plane]:
+    """Planes of a still picture or a title, uint8 RGB [H, W, 3] of BT.709, graded, white becoming diffuse white."""
     codes = [np.ascontiguousarray(picture[..., n]).astype(np.uint16) * np.uint16(257) for n in range(3)]
-    return coded(rendering(REC709, None, delivery).signal(codes), delivery)
+    return coded(rendering(REC709, grade, delivery).signal(codes), delivery)
 
 
 def coded(rgb: list[NDArray[np.float32]], delivery: Delivery) -> list[Plane]:

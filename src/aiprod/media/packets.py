@@ -14,6 +14,7 @@ from aiprod.media.container import audio_stream, opened, video_stream
 from aiprod.media.demuxing import demuxed
 from aiprod.media.fragment_times import fragments_begin
 from aiprod.media.media_info import VideoFacts
+from aiprod.media.sniffing import sniff
 
 
 class PacketSizes:
@@ -58,13 +59,14 @@ def sound_end_s(path: Path | str, track: int | None = None, *, by_index: bool = 
     Returns:
         None where there is no sound with times.
     """
-    with opened(path) as (container, _):
+    listed = by_index and sniff(path).demuxer == "mov" and fragments_begin(path) is None
+    # an index states all that is asked for here; else FFmpeg decodes the first pictures as the film is opened
+    with opened(path, options={"codec_whitelist": "none"} if listed else None) as (container, _):
         stream = audio_stream(container, track)
         if stream is None:
             return None
         ends = None
-        listed = container.format.name.startswith("mov") and fragments_begin(path) is None
-        if by_index and listed and stream.duration:
+        if listed and stream.duration:
             with contextlib.suppress(av.error.FFmpegError, ValueError):
                 container.seek((stream.start_time or 0) + stream.duration, stream=stream, backward=True)
                 ends = _last_end(container, stream)

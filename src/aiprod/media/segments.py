@@ -26,6 +26,8 @@ from aiprod.media.video_form import HEVC_TAG, VideoForm, stating_matrix, tagged,
 Planes = list[Plane]
 _SOUND_BLOCK = 48_000
 _CLOCK_HZ = 240_000
+# Opening a film decodes its first pictures for what its header leaves out, which takes as long as joining seconds of it
+_UNDECODED = {"codec_whitelist": "none"}
 _X265_AHEAD = 2  # pictures that x265 decodes ahead of showing them
 
 
@@ -128,7 +130,7 @@ def join_segments(
         container.metadata.update(tags or {})
         stream: Any = None
         for number, (segment, _) in enumerate(segments):
-            with av.open(os.fspath(segment)) as film:
+            with av.open(os.fspath(segment), container_options={} if stream is None else _UNDECODED) as film:
                 picture_stream = film.streams.video[0]
                 if stream is None:
                     # opaque: or PyAV looks for an encoder by the name of the decoder, which AV1 has none of
@@ -241,8 +243,8 @@ def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: 
     if stream is None or sound is None:
         return
     pcm = stream.codec_context.name != "aac"
-    step = _SOUND_BLOCK if pcm else _AAC_FRAME
     base, whole = Fraction(1, rate), _AAC_FRAME * 375  # 8 s: whole blocks of either kind
+    step = _SOUND_BLOCK if pcm else whole  # PyAV cuts it into the encoder's frames, in less time than it is done here
     for first in range(0, sound.shape[1], whole):  # small arrays of a file in memory are slow to be cut and clipped
         part = np.clip(np.asarray(sound[:, first : first + whole]), -1.0, 1.0).astype(np.float32)
         for at in range(0, part.shape[1], step):

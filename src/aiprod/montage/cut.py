@@ -30,7 +30,7 @@ from aiprod.montage.timeline import SAMPLE_RATE, Bus, Timeline
 if TYPE_CHECKING:
     from aiprod.storage.result_cache import Memo
 
-VERSION = 1
+VERSION = 2
 """Of how timelines are rendered; a raised one renders kept segments anew."""
 _USUAL = Delivery()
 _SEGMENT_S = 6.0

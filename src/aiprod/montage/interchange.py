@@ -24,6 +24,7 @@ from aiprod.color.grade import Grade
 from aiprod.errors import AiprodError
 from aiprod.media.errors import MediaError
 from aiprod.media.sniffing import SOUND_ALONE, sniff
+from aiprod.montage.nesting import Window, nested_in_place
 from aiprod.montage.sources import look
 from aiprod.montage.stills import is_still
 from aiprod.montage.timecode import drops_frames, parse_timecode
@@ -80,16 +81,24 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
         edit_list = _text(read_bounded(path, _MOST_BYTES, "check the path"))
         _check_codes(edit_list, path, rate)
         edit_list, fade = _without_first_fade(edit_list)
+    markup = read_bounded(path, _MOST_BYTES) if path.suffix.lower() == ".xml" else None
+    nested = ""
     if own:  # OpenTimelineIO's own parser can end the process where this is no whole JSON
         parse_json(read_bounded(path, _MOST_BYTES), path.name, hint="export it again")
     try:
+        if markup is not None:
+            nested, rate = nested_in_place(markup, rate)
         if own:  # by the library itself: adapters are looked for in every package that is installed
             imported = otio.core.deserialize_json_from_file(str(path))
+        elif nested:
+            imported = otio.adapters.read_from_string(nested, "fcp_xml")
         elif edit_list is None:
             imported = otio.adapters.read_from_file(str(path))
         else:
             arguments = {"rate": float(rate), "ignore_timecode_mismatch": False}
             imported = otio.adapters.read_from_string(edit_list, "cmx_3600", **arguments)
+    except AiprodError as error:
+        raise AiprodError(f"{path.name}: {error.what}", error.hint) from None
     except Exception as error:  # adapters raise whatever their parsers do
         raise _unread(path, error) from None
     if isinstance(imported, otio.schema.SerializableCollection):
@@ -173,50 +182,48 @@ class _Import:
     ) -> None:
         self.otio, self.imported, self.path, self.media, self.fade = otio, timeline, path, media, fade
         self.listed, self.dropped = path.suffix.lower() == ".edl", dropped
+        self.own = path.suffix.lower() == ".otio"
         stated = (timeline.metadata.get(METADATA) or {}).get("rate")
         if stated:
             self.rate = Fraction(str(stated))
-        elif self.listed:
+        elif self.listed or path.suffix.lower() == ".xml":
             self.rate = rate
         else:
             self.rate = next(self._rates(), rate)
 
     def _rates(self) -> Iterator[Fraction]:
-        for track in self.imported.tracks:
-            for item in track:
-                if getattr(item, "source_range", None) is not None:
-                    yield rate_of(item.source_range.duration.rate)
+        for item in self.imported.find_children(descended_from_type=self.otio.core.Item):
+            if item.source_range is not None and not isinstance(item, self.otio.schema.Track):
+                yield rate_of(item.source_range.duration.rate)
 
     def frames(self, time: Any) -> int:
         """A time of the timeline in frames, which it must be a whole number of."""
+        return round(self._exact(time))
+
+    def _exact(self, time: Any) -> Fraction:
+        """The same of a time at any rate: what is added up is rounded once."""
         exact = Fraction(time.value).limit_denominator(10**6) / rate_of(time.rate) * self.rate
-        whole = round(exact)
-        if abs(exact - whole) > Fraction(1, 100) and rate_of(time.rate) == self.rate:
+        whole = Fraction(round(exact))
+        if abs(exact - whole) <= Fraction(1, 100):
+            return whole
+        if rate_of(time.rate) == self.rate:
             raise AiprodError(f"{self.path.name}: {float(exact):.3f} frames is not a whole number", "conform it first")
-        return whole
+        return exact
 
     def timeline(self, width: int, height: int) -> Timeline:
         """The timeline."""
         ours = self.imported.metadata.get(METADATA) or {}
         pictures: list[PictureTrack] = []
-        sounds: list[Sound] = []
         stated = self.imported.global_start_time
         # tracks of an edit list begin where their first event does, each at its own time
-        start = min((self._begins(t) for t in self.imported.tracks if t.enabled), default=0) if self.listed else 0
-        for track in self.imported.tracks:
-            if not isinstance(track, self.otio.schema.Track):
-                raise AiprodError(f"{self.path.name}: nested stacks are not read", "flatten the timeline")
-            if not track.enabled:
-                continue
-            self._effects(track)
-            begins = self._begins(track) - start
-            if track.kind == self.otio.schema.TrackKind.Video:
-                picture_track = self._pictures(track, f"V{len(pictures) + 1}", begins)
+        tracks = self.imported.tracks
+        start = min((self._begins(t) for t in tracks if not _off(t)), default=0) if self.listed else 0
+        for name, items, begins in self._tracks(tracks, "Video"):
+            for picture_track in self._pictures(items, name or f"V{len(pictures) + 1}", begins - start):
                 if picture_track.clips:
                     pictures.append(picture_track)
-            else:
-                sounds += self._sounds(track, begins)
-        self._effects(self.imported.tracks)
+        sounds = list(self._heard(tracks, start))
+        self._effects(tracks)
         extra: dict[str, Any] = {
             "drop_frame": self.dropped,
             **{key: ours[key] for key in ("drop_frame",) if key in ours},
@@ -234,6 +241,23 @@ class _Import:
             **extra,
         )
 
+    def _tracks(self, stack: Any, kind: str) -> Iterator[tuple[str, Any, int]]:
+        """Name, items and begin of each track of a kind that is not switched off; a track in a track is the only one of
+        its stack, and what lies in a stack by itself is a track of one item."""
+        schema = self.otio.schema
+        for track in [stack] if isinstance(stack, schema.Track) else stack:
+            if _off(track) and track is not stack:
+                continue
+            if not isinstance(track, schema.Track):
+                if kind == schema.TrackKind.Video or not isinstance(track, schema.Clip):
+                    yield track.name, [track], 0
+                continue
+            if track.kind != kind:
+                continue
+            if track is not stack:
+                self._effects(track)
+            yield track.name, track, 0 if track is stack else self._begins(track)
+
     def _begins(self, track: Any) -> int:
         """Frame that the first item of a track is at."""
         trimmed = getattr(track, "source_range", None)
@@ -247,35 +271,85 @@ class _Import:
             )
         return 0
 
-    def _pictures(self, track: Any, name: str, at: int) -> PictureTrack:
-        clips, transitions = [], []
-        for item in track:
+    def _heard(self, stack: Any, start: int = 0) -> Iterator[Sound]:
+        """The sounds of a stack, whose first frame is number ``start``."""
+        for name, items, begins in self._tracks(stack, "Audio"):
+            yield from self._sounds(items, name, begins - start)
+        # OpenTimelineIO's own files need no track of sound for what is nested in one of pictures
+        for name, items, begins in self._tracks(stack, "Video") if self.own else ():
+            yield from self._sounds(items, name, begins - start, nested_alone=True)
+
+    def _pictures(self, items: Any, name: str, begins: int) -> list[PictureTrack]:
+        """A track of pictures, and those above it that sequences nested in it take."""
+        layers: list[tuple[list[Clip], list[Transition]]] = [([], [])]
+        nested: list[tuple[Window, list[PictureTrack], int, int]] = []
+        moves = layers[0][1]
+        at = Fraction(begins)
+        for item in items:
             if isinstance(item, self.otio.schema.Transition):
-                transitions.append(self._transition(item, at))
+                moves.append(self._transition(item, round(at)))
                 continue
-            if not isinstance(item, self.otio.schema.Clip):
-                length = self.frames(item.duration())
-            elif self._empty(item):
-                length = self._span(item)[1]
+            if isinstance(item, self.otio.schema.Clip):
+                source_in, length = self._span(item)
+                if not self._empty(item):
+                    layers[0][0].append(self._clip(item, round(at), source_in, round(at + length) - round(at)))
+                    if self.fade and len(layers[0][0]) == 1:
+                        moves.append(Transition(record_in=round(at), record_out=round(at) + self.fade))
             else:
-                begins, length = self._span(item)
-                clips.append(self._clip(item, at, begins, length))
-                if self.fade and len(clips) == 1:
-                    transitions.append(Transition(record_in=at, record_out=at + self.fade))
-            if not isinstance(item, (self.otio.schema.Gap, self.otio.schema.Clip)):
-                what = type(item).__name__
-                raise AiprodError(f"{self.path.name}: {what} on {name} is not read", "flatten the timeline")
+                length = self._exact(item.duration())
+                window = self._window(item, at, name)
+                if window is not None:
+                    inner = [
+                        track
+                        for below, parts, first in self._tracks(item, "Video")
+                        for track in self._pictures(parts, below or name, first)
+                        if track.clips
+                    ]
+                    nested.append((window, inner, round(at), round(at + length)))
+                    layers += [([], []) for _ in range(len(inner) - len(layers))]
+                    for layer, track in zip(layers, inner, strict=False):
+                        clips, joins = window.track(track)
+                        layer[0].extend(clips)
+                        layer[1].extend(joins)
             at += length
-        return PictureTrack(name=track.name or name, clips=tuple(clips), transitions=tuple(transitions))
+        for window, inner, first, behind in nested:
+            before = [first - move.record_in for move in moves if move.record_in <= first < move.record_out]
+            after = [move.record_out - behind for move in moves if move.record_in < behind <= move.record_out]
+            window.check_handles(inner, max(before, default=0), max(after, default=0))
+        name = getattr(items, "name", "") or name
+        return [
+            PictureTrack(name=name if n == 0 else f"{name}.{n + 1}", clips=tuple(clips), transitions=tuple(moves))
+            for n, (clips, moves) in enumerate(layers)
+        ]
+
+    def _window(self, item: Any, at: Fraction, name: str) -> Window | None:
+        """What a nested sequence shows of itself; None of a gap, and where it is switched off.
+
+        Raises:
+            AiprodError: the item is neither, or its effects are not rendered here.
+        """
+        schema = self.otio.schema
+        if isinstance(item, schema.Gap) or (isinstance(item, (schema.Stack, schema.Track)) and _off(item)):
+            return None
+        if not isinstance(item, (schema.Stack, schema.Track)):
+            raise AiprodError(f"{self.path.name}: {type(item).__name__} on {name} is not read", "flatten the timeline")
+        self._effects(item)
+        if not len(item):  # as readers leave it that do not find its tracks
+            raise AiprodError(f"{self.path.name}: the nested sequence {item.name!r} is empty", "export it again")
+        trimmed = item.source_range
+        begin = round(self._exact(trimmed.start_time)) if trimmed is not None else 0
+        length = round(at + self._exact(item.duration())) - round(at)
+        what = f"{self.path.name}: the nested sequence {item.name!r}"
+        return Window(begin, begin + length, round(at), self.rate, what)
 
     def _empty(self, item: Any) -> bool:
         """Whether a clip shows and sounds nothing: switched off, or black."""
         reference = item.media_reference
-        if not item.enabled or getattr(reference, "generator_kind", "") == "black":
+        if _off(item) or getattr(reference, "generator_kind", "") == "black":
             return True
         return item.name.upper() in ("BL", "BLACK") and not getattr(reference, "target_url", "")
 
-    def _span(self, item: Any) -> tuple[Fraction, int]:
+    def _span(self, item: Any) -> tuple[Fraction, Fraction]:
         """Second of the source that a clip begins at, and its length in frames; the whole film where none is stated."""
         available = getattr(item.media_reference, "available_range", None)
         stated = item.source_range or available
@@ -283,13 +357,13 @@ class _Import:
             source = look(self._film(item))
             if source.still:
                 raise AiprodError(f"{self.path.name}: the still picture {item.name!r} has no length", "give it one")
-            return Fraction(0), int(Fraction(source.ends_s).limit_denominator(10**6) * self.rate)
+            return Fraction(0), Fraction(int(Fraction(source.ends_s).limit_denominator(10**6) * self.rate))
         begins = stated.start_time
         source_in = Fraction(begins.value).limit_denominator(10**6) / rate_of(begins.rate)
         if available is not None:  # times of a source count from its own first time code
             offset = available.start_time
             source_in -= Fraction(offset.value).limit_denominator(10**6) / rate_of(offset.rate)
-        return source_in, self.frames(stated.duration)
+        return source_in, self._exact(stated.duration)
 
     def _common(self, item: Any, at: int, source_in: Fraction, length: int) -> dict[str, Any]:
         self._effects(item)
@@ -366,36 +440,59 @@ class _Import:
             ours = {"kind": "wipe", "code": int(code[1:])}
         return Transition(record_in=first, record_out=behind, **ours)
 
-    def _sounds(self, track: Any, at: int) -> list[Sound]:
+    def _sounds(self, items: Any, name: str, begins: int, nested_alone: bool = False) -> list[Sound]:
+        """The sounds of a track.
+
+        Args:
+            nested_alone: of sequences nested in it; it is a track of pictures.
+        """
+        schema = self.otio.schema
         sounds: list[Sound] = []
         lead = fade = 0  # of the transition before the item: frames that it begins earlier, and its length
-        for item in track:
-            if isinstance(item, self.otio.schema.Transition):
+        at, nested = Fraction(begins), False
+        for item in items:
+            if isinstance(item, schema.Transition):
+                if nested_alone:
+                    continue
                 length = self.frames(item.in_offset) + self.frames(item.out_offset)
-                if sounds and sounds[-1].record_out == at:
-                    ends = at + self.frames(item.out_offset)
+                if nested:
+                    raise self._no_cross_fade(name)
+                if sounds and sounds[-1].record_out == round(at):
+                    ends = round(at) + self.frames(item.out_offset)
                     sounds[-1] = sounds[-1].model_copy(update={"record_out": ends, "fade_out": length})
                 lead, fade = self.frames(item.in_offset), length
                 continue
-            begins, length = Fraction(0), 0
-            if isinstance(item, self.otio.schema.Clip):
-                begins, length = self._span(item)
-            elif isinstance(item, self.otio.schema.Gap):
-                length = self.frames(item.duration())
+            source_in, exact, nested = Fraction(0), Fraction(0), False
+            if isinstance(item, schema.Clip) and not nested_alone:
+                source_in, exact = self._span(item)
             else:
-                what = type(item).__name__
-                raise AiprodError(f"{self.path.name}: {what} on {track.name} is not read", "flatten the timeline")
-            if isinstance(item, self.otio.schema.Clip) and not self._empty(item):
-                values = self._common(item, at, begins, length)
-                values.setdefault("bus", _bus_of(track.name))
+                exact = self._exact(item.duration())
+                window = None if isinstance(item, schema.Clip) else self._window(item, at, name)
+                if window is not None:
+                    nested = not nested_alone
+                    if fade:
+                        raise self._no_cross_fade(name)
+                    sounds += window.sounds(list(self._heard(item)))
+            if isinstance(item, schema.Clip) and not nested_alone and not self._empty(item):
+                values = self._common(item, round(at), source_in, round(at + exact) - round(at))
+                values.setdefault("bus", _bus_of(name))
                 if fade:
                     values["record_in"] -= lead
                     values["source_in"] -= Fraction(lead) / self.rate
                     values["fade_in"] = fade
                 sounds.append(Sound(**values))
             lead = fade = 0
-            at += length
+            at += exact
         return sounds
+
+    def _no_cross_fade(self, name: str) -> AiprodError:
+        what = f"{self.path.name}: a cross-fade with the sound of a nested sequence on {name} is not read"
+        return AiprodError(what, "cut there, or flatten the sequence")
+
+
+def _off(item: Any) -> bool:
+    """Whether an item is switched off, which the reader of Final Cut Pro 7 XML leaves in its metadata."""
+    return not item.enabled or str((item.metadata.get("fcp_xml") or {}).get("enabled", "")).upper() == "FALSE"
 
 
 def _the_one(films: list[Path], what: str) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.color.delivery import Delivery
+from aiprod.color.grade import Grade
 from aiprod.media.colour import planes
 from aiprod.media.grading import Grader
 from aiprod.media.high_bit_depth import DeepPictures, still_planes
@@ -62,9 +63,10 @@ def black(height: int, width: int, bits: int) -> Planes:
     return flat([code << (bits - 8) for code in _BLACK], height, width, bits)
 
 
-def rgb_planes(picture: NDArray[np.uint8], delivery: Delivery) -> Planes:
+def rgb_planes(picture: NDArray[np.uint8], delivery: Delivery, grade: Grade | None = None) -> Planes:
     """Planes of a picture uint8 RGB [H, W, 3] of BT.709."""
-    return list(rgb_planes_709(picture)) if delivery.usual else still_planes(picture, delivery)
+    plain = delivery.usual and grade is None
+    return list(rgb_planes_709(picture)) if plain else still_planes(picture, delivery, grade)
 
 
 def box_of(clip: Clip, wide: int, tall: int, width: int, height: int) -> _Box:
@@ -107,7 +109,7 @@ class _ClipOnScreen:
             if self._last is None:
                 x, y, w, h = box_of(self.clip, self.still.width, self.still.height, width, height)
                 rgb, alpha = self.still.scaled(w, h)
-                self._last = 0, self._placed(rgb_planes(rgb, self._delivery), alpha, (x, y, w, h))
+                self._last = 0, self._placed(rgb_planes(rgb, self._delivery, self.clip.grade), alpha, (x, y, w, h))
             return self._last[1]
         if self._at is None:
             self._at = self._stack.enter_context(PicturesAt(self.source, self._readers))

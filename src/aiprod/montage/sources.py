@@ -259,7 +259,7 @@ class _Decoded:
     def _opened(self) -> NDArray[np.float32]:
         with open(self.path, "wb") as file:
             file.truncate(self._count * 8)  # what is not written takes no room on the disk
-        samples = np.memmap(self.path, np.float32, "r+", shape=(self._count, 2)).T
+        samples = np.memmap(self.path, np.float32, "r+", shape=(2, self._count))
         if self._played == SAMPLE_RATE:
             return samples
         self._samples = samples
@@ -268,7 +268,7 @@ class _Decoded:
         self._count = _at_speed(whole, self._played, self.path)
         if not self._count:
             return np.zeros((2, 0), np.float32)
-        return np.memmap(self.path, np.float32, "r", shape=(self._count, 2)).T
+        return np.memmap(self.path, np.float32, "r", shape=(2, self._count))
 
     def _decode(self, first_s: int, behind_s: int) -> None:
         """Put these seconds, and those planned that come soon, into the file, unless they are in it."""
@@ -308,5 +308,5 @@ def _at_speed(samples: NDArray[np.float32], played: int, path: Path) -> int:
     """Write sound that is played at another rate over the file of it."""
     done = resampled(samples, played, SAMPLE_RATE)
     with atomic_path(path) as temporary:
-        np.ascontiguousarray(done.T).tofile(temporary)
+        np.ascontiguousarray(done).tofile(temporary)
     return int(done.shape[1])

@@ -1,0 +1,43 @@
+"""The colours of a chart in a finished film are those of its grade; where they are not, the table says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiprod.film.chart import PATCHES, codes_off
+from aiprod.film.make_film import FinishedFilm, make_film
+from aiprod.film.targets import measure_film
+from aiprod.inference.params import GenerationParams
+
+pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
+SCRIPT = """
+title: Charts
+size: 640x360
+scenes:
+  - shots:
+      - {chart: true, length: 4f}
+      - chart: true
+        length: 4f
+        grade: {exposure: -0.5, cdl: {slope: [1.1, 1, 0.9], offset: [0, 0.02, 0], power: [1, 1.1, 1], saturation: 0.8}}
+credits:
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> FinishedFilm:
+    folder = tmp_path_factory.mktemp("chart")
+    (folder / "script.yaml").write_text(SCRIPT)
+    return make_film(folder / "script.yaml", folder / "film.mp4", GenerationParams, None, workers=1)
+
+
+def test_a_chart_keeps_its_colours_through_grade_and_delivery(made: FinishedFilm) -> None:
+    figures = {each.name: each for each in measure_film(made.path, made.path.parent)[0]}
+    assert figures["chart_patches"].value == 2 * len(PATCHES)
+    assert figures["chart_codes_off_most"].holds and float(figures["chart_codes_off_most"].value) < 2
+
+
+def test_a_chart_that_is_graded_otherwise_than_the_record_says_is_seen(made: FinishedFilm) -> None:
+    plain, graded = made.record["shots"]
+    swapped = {**made.record, "shots": [plain | {"grade": graded["grade"]}, graded]}
+    off = codes_off(made.path, swapped)
+    assert max(off[: len(PATCHES)]) > 20 and max(off[len(PATCHES) :]) < 2
