@@ -106,7 +106,7 @@ def test_calm_scenes_show_one_whole_object_on_a_plain_ground_and_are_heard() -> 
             assert item.radius_px <= x - 20 <= plan.width - 40 - item.radius_px
             assert item.radius_px <= y + 4 <= plan.height + 8 - item.radius_px
         assert 0.25 < motion.impacts[0].time_s < 1.5
-    assert "a plain " in calm[0].scenes[0].sentence()
+    assert " plain background " in calm[0].scenes[0].sentence()
 
 
 def test_faulty_films_are_long_enough_for_their_faults_to_show() -> None:

@@ -71,8 +71,7 @@ def describe_scene(scene: Mapping[str, Any], wording: Wording, *, sounding: bool
     if heading:
         verb += f" {wording.pick('towards', ('to', 'towards'))} the {heading}"
     ground = scene["background"]
-    looks = [ground["colour"], ground["texture"]]
-    background = with_article(f"{' '.join(sorted(looks, key=lambda word: word != 'plain'))} background")
+    background = with_article(f"{ground['colour']} {ground['texture']} background")
     where = wording.pick("where", ("over", "in front of", "across"))
     place = f"{where} {background}"
     subject = f"{things} {verb} {place}"

@@ -133,7 +133,7 @@ class ScenePlan:
         verb = "bounce" if self.gravity_px_s2 else "drift"
         if len(things) == 1:
             verb += f"s to the {self.objects[0].heading}"
-        where = f"{_article(_ground_words(self.ground, self.texture))} background"
+        where = f"{_article(self.ground)} {self.texture} background"
         camera = "the camera is still" if self.camera == "static" else f"the camera {_third_person(self.camera)}"
         return f"{who[0].upper()}{who[1:]} {verb} over {where} while {camera}."
 
@@ -141,7 +141,7 @@ class ScenePlan:
         """Tags that are true of the scene."""
         things = [f"{o.colour} {o.shape}" for o in self.objects]
         motion = "bouncing" if self.gravity_px_s2 else "drifting"
-        return ["synthetic", "animation", motion, *things, f"{_ground_words(self.ground, self.texture)} background"]
+        return ["synthetic", "animation", motion, *things, f"{self.ground} {self.texture} background"]
 
 
 @dataclass(frozen=True)
@@ -280,10 +280,6 @@ def _calm_scene(seed: int, number: int, width: int, height: int, fault: Fault | 
     )
     fall = round(height * rng.uniform(2.0, 2.2), 1) if gravity else 0.0
     return ScenePlan(seed, PLAIN, rng.choice(list(GROUNDS)), "static", 0.0, fall, (thing,))
-
-
-def _ground_words(ground: str, texture: str) -> str:
-    return f"{texture} {ground}" if texture == PLAIN else f"{ground} {texture}"
 
 
 def _article(words: str) -> str:
