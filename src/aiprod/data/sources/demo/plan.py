@@ -176,7 +176,7 @@ def plan_corpus(params: DemoCorpusParams) -> list[FilmPlan]:
 def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) -> FilmPlan:
     width, height, fps = params.width, params.height, params.fps
     duration_s = params.duration_s
-    if fault is not None:  # most show only in films of some length
+    if fault is not None and fault.name != "duplicate":  # most show only in films of some length
         duration_s = fault.duration_s or max(duration_s, _FAULTY_S)
     if fault is not None and fault.name == "low-resolution":
         width, height = 426, 240
