@@ -143,7 +143,8 @@ def _texture(grey: np.ndarray) -> np.ndarray:
 def _grounds(pictures: np.ndarray) -> list[np.ndarray]:
     """Bool [2 H, 2 W] of each picture: where it shows no object and none is near; everywhere where nothing else is."""
     colours = ObjectColours.of(pictures)
-    objects = ((colours.distance < 0.5 * colours.away[..., None]) & (colours.distance < _NEAR_LAB)).any(axis=-1)
+    near = (colours.distance < 0.5 * colours.away[..., None]) & (colours.distance < _NEAR_LAB)
+    objects: np.ndarray = np.any(near, axis=-1)
     wide = np.ones((2 * _RIM_PX + 1, 2 * _RIM_PX + 1), np.uint8)
     free = [cv2.dilate(one.astype(np.uint8), wide).repeat(2, 0).repeat(2, 1) == 0 for one in objects]
     return [one if one.any() else np.ones_like(one) for one in free]
