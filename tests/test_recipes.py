@@ -63,9 +63,9 @@ def test_two_stages_need_a_size_that_has_a_half(tmp_path: Path) -> None:
     content["sample"]["generation"]["two_stage"] = True
     content["train_diffusion"]["upsampler"]["steps"] = 5
     write_file(content, tmp_path / "p.yaml")
-    with pytest.raises(AiprodError, match=r"two_stage: phase high: width of 112 cannot be halved") as error:
+    with pytest.raises(AiprodError, match=r"two_stage: phase high: width of 80 cannot be halved") as error:
         check_file(tmp_path / "p.yaml")
-    assert error.value.hint == "use 96 or 128, or one stage"
+    assert error.value.hint == "use 64 or 96, or one stage"
     content["curriculum"]["phases"]["high"]["width"] = 128
     write_file(content, tmp_path / "p.yaml")
     check_file(tmp_path / "p.yaml")

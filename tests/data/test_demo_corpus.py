@@ -13,7 +13,16 @@ import pytest
 
 from aiprod.data.sources.demo.make import make_film
 from aiprod.data.sources.demo.motion import simulate
-from aiprod.data.sources.demo.plan import CAMERAS, FAULTS, SHAPES, TEXTURES, DemoCorpusParams, FilmPlan, plan_corpus
+from aiprod.data.sources.demo.plan import (
+    CAMERAS,
+    FAULTS,
+    PLAIN,
+    SHAPES,
+    TEXTURES,
+    DemoCorpusParams,
+    FilmPlan,
+    plan_corpus,
+)
 from aiprod.media.audio import read_sound
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
@@ -81,6 +90,30 @@ def test_objects_stay_in_view_and_each_film_is_heard_and_quiet(plan: FilmPlan) -
             assert item.radius_px * 0.7 <= y <= plan.height - item.radius_px * 0.7
     assert motion.impacts, "a film without a sound teaches nothing"
     assert motion.impacts[0].time_s > 0.25, "silence before the first tone gives the noise floor"
+
+
+def test_calm_scenes_show_one_whole_object_on_a_plain_ground_and_are_heard() -> None:
+    plans = plan_corpus(DemoCorpusParams(films=32, calm_share=0.75, width=640, duration_s=2.125))
+    clean = [plan for plan in plans if plan.fault is None]
+    calm = [plan for plan in clean if plan.scenes[0].texture == PLAIN]
+    assert len(calm) == 24
+    assert all(plan.scenes[0].texture != PLAIN for plan in plans if plan.fault is not None)
+    assert {plan.scenes[0].objects[0].shape for plan in calm} == set(SHAPES)
+    for plan in calm:
+        [item] = plan.scenes[0].objects
+        motion = simulate(plan.scenes[0], plan.width, plan.height, plan.fps, 51)
+        for x, y, _ in motion.paths[0]:  # whole even in a picture of 5:4
+            assert item.radius_px <= x - 20 <= plan.width - 40 - item.radius_px
+            assert item.radius_px <= y + 4 <= plan.height + 8 - item.radius_px
+        assert 0.25 < motion.impacts[0].time_s < 1.5
+    assert " plain background " in calm[0].scenes[0].sentence()
+
+
+def test_faulty_films_are_long_enough_for_their_faults_to_show() -> None:
+    plans = plan_corpus(DemoCorpusParams(films=1, duration_s=2.125))
+    lengths = {plan.fault: plan.duration_s for plan in plans}
+    assert (lengths.pop(None), lengths.pop("duplicate"), lengths.pop("short")) == (2.125, 2.125, 1.0)
+    assert min(lengths.values()) == 3.0
 
 
 def test_two_makings_give_the_same_bytes_and_truth(films, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from aiprod.evaluation import memorisation
 from aiprod.evaluation.memorisation import TrainingClips, VaeEncoder, find_copies, limit_between, sentence
 from aiprod.inference.request import GeneratedClip, Request
 
@@ -110,3 +112,23 @@ def test_without_held_out_clips_there_is_no_limit() -> None:
 )
 def test_the_limit_lies_between(copies: list[float], apart: list[float], limit: float | None) -> None:
     assert limit_between(copies, apart) == (limit if limit is None else pytest.approx(limit))
+
+
+def test_scenes_that_are_drawn_alike_are_no_copies_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two training clips differ in 9 of 64 bits: so may a video, without being a copy of either."""
+    draw = np.random.default_rng(0)
+    look, change = (draw.integers(1, 2**63, 40).astype(np.uint64) for _ in range(2))
+
+    def printed(changed: int) -> dict[str, Any]:
+        words = look ^ np.uint64(changed)
+        coded = [base64.b64encode(one.astype("<u8").tobytes()).decode() for one in (words, change)]
+        return {"status": "ok", "look": coded[0], "change": coded[1], "sound": ""}
+
+    clips = {"a": printed(0x0), "b": printed(0x1FF)}
+    close, other = printed(0x3), printed(0x1FF << 50)  # two bits from one of them, nine
+    monkeypatch.setattr(memorisation, "_print_of", {"close": close, "other": other}.get)
+    videos: Any = ["close", "other"]
+    alone = memorisation._fingerprinted(videos, {"a": clips["a"]})
+    assert [found and found["clip"] for found in alone] == ["a", "a"]
+    together = memorisation._fingerprinted(videos, clips)
+    assert [found and found["clip"] for found in together] == ["a", None]

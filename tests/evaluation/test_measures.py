@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from aiprod.data.sources.demo.make import make_film
+from aiprod.data.sources.demo.motion import simulate
+from aiprod.data.sources.demo.picture import draw
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.evaluation.attributes import ATTRIBUTES, MeasuredVideo
 from aiprod.evaluation.audio_attributes import SILENT, heard_shape, sound_onsets_s
@@ -16,6 +19,7 @@ from aiprod.evaluation.av_sync import SyncInput, seen_impacts_s, synchrony
 from aiprod.evaluation.objects import UNSEEN, seen_count, seen_direction, seen_motion, seen_shape
 from aiprod.evaluation.prompt_adherence import adherence, wilson
 from aiprod.evaluation.prompt_parser import parse
+from aiprod.evaluation.video_attributes import ObjectColours
 from aiprod.media.clips import read_clip
 
 SOMETIMES_ASKED = {"camera_direction", "object_direction"}  # of a moving camera, of one object
@@ -44,6 +48,30 @@ def test_right_about_real_films(films):
         assert figures["rate"] == 1.0, name
         assert figures["n"] == len(films) if name not in SOMETIMES_ASKED else 0 < figures["n"] < len(films)
         assert figures["chance"] < 0.65 or name == "object_count"  # most scenes have one object
+
+
+def test_right_about_calm_films_as_the_demo_generates_them(tmp_path):
+    sentences, shown = [], []
+    for plan in plan_corpus(DemoCorpusParams(films=8, calm_share=1.0, faults=False, height=240, width=320)):
+        truth = make_film(plan, tmp_path / f"{plan.key}.mp4")
+        pictures, sound = read_clip(tmp_path / f"{plan.key}.mp4", 64, 80, 8.0, 17)
+        sentences.append(truth["scenes"][0]["sentence"])
+        shown.append(MeasuredVideo(pictures, 8.0, sound))
+    report = adherence(sentences, shown)
+    assert set(report) == {attribute.name for attribute in ATTRIBUTES} - {"camera_direction"}
+    assert {name: figures["rate"] for name, figures in report.items()} == dict.fromkeys(report, 1.0)
+
+
+def test_a_bounce_is_told_where_an_autoencoder_moves_things_in_jumps():
+    """Latent frames of several pictures: what moves stays in place for some, and then jumps."""
+    for plan in plan_corpus(DemoCorpusParams(films=8, calm_share=1.0, faults=False, height=240, width=320)):
+        scene = plan.scenes[0]
+        drawn = draw(scene, simulate(scene, plan.width, plan.height, 8, 17), plan.width, plan.height)
+        pictures = np.stack([cv2.resize(one, (80, 64), interpolation=cv2.INTER_AREA) for one in drawn])
+        halting = np.stack([pictures[n - n % 2] for n in range(17)])
+        asked = "bounce" if scene.gravity_px_s2 else "drift"
+        assert seen_motion(ObjectColours.of(pictures), 8.0) == asked
+        assert seen_motion(ObjectColours.of(halting), 8.0) == asked, plan.key
 
 
 def test_videos_under_wrong_prompts_score_as_chance_says(films):

@@ -275,3 +275,27 @@ def test_one_copy_among_many_clips_is_found_and_nothing_else() -> None:
     prints[19_000] = prints[7]
     matches = Matches(prints, DuplicateParams(), range(len(prints)))
     assert list(matches.pictures) == [(7, 19_000)] and not matches.sounds
+
+
+def test_two_clips_of_a_source_of_similar_clips_have_to_be_more_alike() -> None:
+    """Drawn scenes of one kind resemble each other; a copy of one is nearly the same, and so is found all the same."""
+    look, change = words(40), words(40)
+    prints = [figures(flipped(look, bits), flipped(change, 2)) for bits in (0, 8, 1)]
+    alike = Matches(prints, DuplicateParams(), range(3)).pictures
+    assert set(alike) == {(0, 1), (0, 2), (1, 2)}
+    of_one = Matches(prints, DuplicateParams(), range(3), dict.fromkeys(range(3), "demo")).pictures
+    assert set(of_one) == {(0, 2)}
+    of_two = Matches(prints, DuplicateParams(), range(3), {0: "demo", 1: "other", 2: "demo"}).pictures
+    assert set(of_two) == set(alike)
+    of_some = Matches(prints, DuplicateParams(), range(3), {0: "demo"}).pictures
+    assert set(of_some) == set(alike)
+
+
+def test_sources_of_similar_clips_are_those_of_the_parameters() -> None:
+    look, change = words(40), words(40)
+    films, clips = dataset(2)
+    films = [film.model_copy(update={"source_id": "drawn"}) for film in films]
+    for sources, repeats in (([], True), (["drawn"], False), (["elsewhere"], True)):
+        limits = QcDecideParams(duplicates=DuplicateParams(similar_sources=sources))
+        rows = decided([figures(look, change), figures(flipped(look, 8), flipped(change, 2))], films, clips, limits)
+        assert (rows["c1"].duplicate_of == "c0") is repeats, sources

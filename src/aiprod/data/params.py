@@ -47,6 +47,7 @@ class DemoCorpusParams(Params):
     """Size of the demo corpus."""
 
     films: int = Field(default=64, ge=0, le=100_000, description="clean ones")
+    calm_share: float = Field(default=0.0, ge=0, le=1, description="of clean films: one object, plain ground")
     faults: bool = True  # one more film for each fault that quality control must catch
     duration_s: float = Field(default=3.0, ge=0.5, le=600)
     height: int = Field(default=480, ge=32, le=4320, multiple_of=2)

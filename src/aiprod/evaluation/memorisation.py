@@ -29,6 +29,7 @@ from aiprod.qc.params import DuplicateParams
 
 _KNOWN = 8
 """Copies made on purpose."""
+_CERTAIN_BITS = 4.0  # of 64 in which the looks of a copy differ at most from its source
 _BOX, _CONTRAST = 5, 0.8  # what softens them: as far from its clip as a copy by a model may be
 
 
@@ -208,14 +209,20 @@ def _values(near: Sequence[tuple[int, float] | None]) -> list[float]:
 def _fingerprinted(
     results: Sequence[GeneratedClip], prints: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any] | None]:
-    """For each video the training clip that has its fingerprint, by the limits of near duplicates."""
+    """For each video the training clip that has its fingerprint, by the limits of near duplicates.
+
+    Training clips are no copies of each other. Where two are within these limits all the same, as scenes drawn alike
+    are, a video has to be closer to a clip than the closest two are, or so close that nothing but a copy is.
+    """
     ids = sorted(prints)
     queries = [_print_of(generated) or {} for generated in results]
     best: list[Match | None] = [None] * len(results)
     pairs = Prints([*(prints[clip] for clip in ids), *queries], DuplicateParams()).pictures()
+    apart = [match.figures["look_bits"] for (_, second), match in pairs.items() if second < len(ids)]
+    limit = max(min(apart, default=np.inf), _CERTAIN_BITS)
     for (first, second), match in pairs.items():
         place = second - len(ids)
-        if first < len(ids) and place >= 0:
+        if first < len(ids) and place >= 0 and match.figures["look_bits"] < limit:
             known = best[place]
             if known is None or match.figures["look_bits"] < known.figures["look_bits"]:
                 best[place] = match

@@ -23,7 +23,8 @@ _MOST_SHARE = 0.25  # of the picture; what covers more is no object
 _COUNTED_PX = 8  # an object of fewer pixels is not counted
 _LEAST_SEEN_PX = 4  # pixels of its colour that a picture must show for it to have a place
 _SEEN_SHARE = 0.6  # of the pictures that must show an object for it to be counted
-_FALL = 0.35  # heights a second squared from which an object falls; the slowest fall of the corpus is 2.4
+_FALL = 0.35  # heights a second squared from which an object falls; the slowest fall of the corpus is 2.0
+_LAG_S = 0.2  # between the heights that are compared; an autoencoder moves objects in jumps of a latent frame
 _REACH = 1.9  # radii of a disc of the object's area, as far as its surroundings are looked at
 _RINGS, _ANGLES, _HARMONICS = 10, 32, 9
 _SHRINKAGE = 0.3  # of the discriminant's covariance towards a multiple of the identity
@@ -60,18 +61,20 @@ def seen_count(colours: ObjectColours) -> int:
 def seen_motion(colours: ObjectColours, fps: float = 12.0) -> str:
     """``bounce`` where the object whose colour has the most pixels is pulled down, ``drift`` where it goes straight.
 
-    The median second difference of its height is free of the pictures in which it turns round.
+    The median second difference of its height, over a fifth of a second each way, is free of the pictures in which it
+    turns round.
     """
     mask = colours.mask(colours.most)
     heights = [None if (blob := _blob(own)) is None else float(np.nonzero(blob)[0].mean()) for own in mask]
+    lag = max(1, round(_LAG_S * fps))
     bends = [
         c - 2 * b + a
-        for a, b, c in zip(heights, heights[1:], heights[2:], strict=False)
+        for a, b, c in zip(heights, heights[lag:], heights[2 * lag :], strict=False)
         if a is not None and b is not None and c is not None
     ]
-    if len(bends) < len(mask) // 3:
+    if len(bends) < max(1, len(mask) // 4):
         return UNSEEN
-    return "bounce" if float(np.median(bends)) * fps**2 / mask.shape[1] > _FALL else "drift"
+    return "bounce" if float(np.median(bends)) * (fps / lag) ** 2 / mask.shape[1] > _FALL else "drift"
 
 
 def seen_direction(colours: ObjectColours) -> str:

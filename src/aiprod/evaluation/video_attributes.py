@@ -18,6 +18,8 @@ from aiprod.data.sources.demo.plan import COLOURS, GROUNDS
 _STILL_PX = 0.15  # a slower camera counts as still, in pixels per picture
 _ZOOM_EDGE_PX = 0.08  # what a zoom must move the outer parts of the picture, in pixels per picture
 _OUTLIER_PX = 0.3  # flow further than this from the camera's is an object's
+_PLAIN = 50.0  # mean squared gradient of a ground on which nothing shows whether the camera moves
+_RIM_PX = 4  # about an object that its outline and shadow take
 _NEAR_LAB = 30.0  # an object's pixels are not further than this from its colour's reference
 
 
@@ -101,10 +103,14 @@ class CameraMotion:
             cv2.resize(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
             for p in pictures
         ]
+        textures = [_texture(picture) for picture in grey]
+        grounds = _grounds(pictures)
+        if np.mean([texture[ground].mean() for texture, ground in zip(textures, grounds, strict=True)]) < _PLAIN:
+            return cls(0.0, 0.0, 0.0)  # only objects move, as far as can be seen
         flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         shifts = [
-            _camera_between(before, np.asarray(flow.calc(before, after, None)))  # type: ignore[call-overload]
-            for before, after in itertools.pairwise(grey)
+            _camera_between(texture, np.asarray(flow.calc(before, after, None)))  # type: ignore[call-overload]
+            for texture, (before, after) in zip(textures, itertools.pairwise(grey), strict=False)
         ]
         x, y, growth = (float(value) for value in np.median(np.array(shifts), axis=0))
         return cls(x, y, growth * pictures.shape[2] / 4)
@@ -128,17 +134,32 @@ class CameraMotion:
         return CameraMotion(self.x, self.y, 0.0).direction
 
 
-def _camera_between(picture: np.ndarray, flow: np.ndarray) -> tuple[float, float, float]:
+def _texture(grey: np.ndarray) -> np.ndarray:
+    """Squared gradient, float32 [H, W], the highest tenth cut off."""
+    squared = cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2
+    return np.asarray(np.minimum(squared, np.quantile(squared, 0.9)))
+
+
+def _grounds(pictures: np.ndarray) -> list[np.ndarray]:
+    """Bool [2 H, 2 W] of each picture: where it shows no object and none is near; everywhere where nothing else is."""
+    colours = ObjectColours.of(pictures)
+    near = (colours.distance < 0.5 * colours.away[..., None]) & (colours.distance < _NEAR_LAB)
+    objects: np.ndarray = np.any(near, axis=-1)
+    wide = np.ones((2 * _RIM_PX + 1, 2 * _RIM_PX + 1), np.uint8)
+    free = [cv2.dilate(one.astype(np.uint8), wide).repeat(2, 0).repeat(2, 1) == 0 for one in objects]
+    return [one if one.any() else np.ones_like(one) for one in free]
+
+
+def _camera_between(texture: np.ndarray, flow: np.ndarray) -> tuple[float, float, float]:
     """Shift in pixels of the original size and growth, fitted to the flow of a picture of twice that size.
 
     Iteratively reweighted least squares (Geman-McClure weights), textured places first: objects that move otherwise
     are outliers.
     """
-    height, width = picture.shape
+    height, width = texture.shape
     y, x = (axis.ravel() for axis in np.mgrid[0:height, 0:width].astype(np.float32))
     x, y = x - width / 2, y - height / 2
-    texture = cv2.Sobel(picture, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(picture, cv2.CV_32F, 0, 1) ** 2
-    base = np.minimum(texture, np.quantile(texture, 0.9)).ravel() + 1e-6
+    base = texture.ravel() + 1e-6
     u, v, weight = flow[..., 0].ravel(), flow[..., 1].ravel(), base
     shift_x = shift_y = growth = 0.0
     for _ in range(5):

@@ -171,6 +171,10 @@ class DuplicateParams(Params):
         default=22.0, ge=0, le=64, description="changes within half a second; 32 = by chance"
     )
     still_bits_max: float = Field(default=6.0, ge=0, le=64, description="looks, where neither picture moves")
+    similar_sources: list[str] = Field(
+        default=[], description="sources whose clips look alike without being copies, such as drawn scenes"
+    )
+    similar_look_bits_max: float = Field(default=4.0, ge=0, le=64, description="looks of two clips of such a source")
     sound_error_max: float = Field(
         default=0.25, ge=0, le=0.5, description="share of the sound's bits that contradict; 0.5 = by chance"
     )

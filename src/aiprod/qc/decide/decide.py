@@ -57,7 +57,7 @@ def settle(
             table.reject(table.number_of[clip.clip_id], f"duplicates: the same as {clip.duplicate_of}")
     hold_people(table, films, clips)
     hold_unevaluated(table, films, params)
-    copies = find_copies(table, measured, clips, params, denied)
+    copies = find_copies(table, measured, clips, params, films=films, denied=denied)
     hold_people_of_copies(table, copies.seen, copies.heard, films, clips)
     judge_copies(table, copies, films, params)
     with_clips = {clip.film_id for clip in clips}

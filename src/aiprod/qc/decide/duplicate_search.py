@@ -20,7 +20,7 @@ from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.duplicates.picture_quality import picture_quality
 from aiprod.qc.metric_table import Floats
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import ClipProjection
+from aiprod.qc.projections import ClipProjection, FilmProjection
 from aiprod.qc.rows import Verdict
 
 BETTER: Mapping[Verdict, int] = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
@@ -58,11 +58,14 @@ def find_copies(
     measured: MeasurementTable,
     clips: Sequence[ClipProjection],
     params: QcDecideParams,
+    *,
+    films: Sequence[FilmProjection],
     denied: Sequence[DeniedFilm] = (),
 ) -> Copies:
     """Compare the fingerprints of all clips.
 
     Args:
+        films: of the clips, which say where they come from.
         denied: films that were not taken in, with their fingerprints.
     """
     prints = measured.prints()
@@ -74,7 +77,9 @@ def find_copies(
     theirs = [(film, figures) for film in denied for figures in film.prints]  # behind the rows, and never preferred
     compared = [*(prints.get(clip_id) or {} for clip_id in table.ids), *(figures for _, figures in theirs)]
     preferred += range(count, len(compared))
-    matches = Matches(compared, params.duplicates, preferred)
+    sources = {film.film_id: film.source_id for film in films if film.source_id in params.duplicates.similar_sources}
+    similar = {i: sources[film_id] for i, film_id in enumerate(table.film_ids) if film_id in sources}
+    matches = Matches(compared, params.duplicates, preferred, similar)
     repeated, groups, seen = matches.kept(preferred), matches.clusters(), matches.clusters(sounds=False)
     return Copies(
         count,

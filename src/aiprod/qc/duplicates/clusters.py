@@ -19,12 +19,30 @@ class Matches:
     Args:
         figures: of the check ``fingerprint``, one per clip; a clip without any matches nothing.
         preferred: the place of each clip in the order of preference, 0 = kept first.
+        similar: for each clip, the source that it comes from where clips of that look alike; two of one such source
+            have to be more alike than others to match by their pictures.
     """
 
-    def __init__(self, figures: Sequence[Mapping[str, Any]], params: DuplicateParams, preferred: Sequence[int]) -> None:
+    def __init__(
+        self,
+        figures: Sequence[Mapping[str, Any]],
+        params: DuplicateParams,
+        preferred: Sequence[int],
+        similar: Mapping[int, str] | None = None,
+    ) -> None:
         prints = Prints(figures, params)
-        matches = prints.pictures()
-        self.pictures: dict[tuple[int, int], Match] = {**matches, **prints.pictures(_completed(matches, preferred))}
+        of, limit = similar or {}, params.similar_look_bits_max
+
+        def close(matches: Mapping[tuple[int, int], Match]) -> dict[tuple[int, int], Match]:
+            """Those that are no mere likeness between clips of one source of similar clips."""
+            return {
+                (first, second): match
+                for (first, second), match in matches.items()
+                if first not in of or of[first] != of.get(second) or match.figures["look_bits"] <= limit
+            }
+
+        matches = close(prints.pictures())
+        self.pictures = {**matches, **close(prints.pictures(_completed(matches, preferred)))}
         self.sounds = prints.same_sounds()
 
     def clusters(self, *, sounds: bool = True) -> list[list[int]]:

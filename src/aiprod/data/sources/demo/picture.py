@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from aiprod.data.sources.demo.motion import SimulatedMotion
-from aiprod.data.sources.demo.plan import COLOURS, GROUNDS, ObjectPlan, ScenePlan
+from aiprod.data.sources.demo.plan import COLOURS, GROUNDS, PLAIN, ObjectPlan, ScenePlan
 
 _SHIFT = 4  # OpenCV draws polygons at 1/16 pixel
 _ONE = 1 << _SHIFT
@@ -57,7 +57,11 @@ def _view(ground: np.ndarray, scene: ScenePlan, n: int, pictures: int, size: tup
 
 @functools.lru_cache(maxsize=4)
 def _ground(texture: str, colour: str, width: int, height: int) -> np.ndarray:
-    """A texture larger than the picture, uint8 RGB; the same for the same names and size."""
+    """A texture larger than the picture, uint8 RGB; the same for the same names and size. A plain one just fits."""
+    if texture == PLAIN:
+        shade = np.linspace(1.12, 0.88, height, dtype=np.float32)[:, None, None]
+        plain = np.clip(shade * np.array(GROUNDS[colour], np.float32) + 6.0, 8, 235).astype(np.uint8)
+        return np.repeat(plain, width, axis=1)
     wide, tall = width + 2 * (7 * 64 + 8), height + 2 * (4 * 64 + 8)  # room for the fastest camera in a 5 s film
     seed = sum(ord(c) * 31**i for i, c in enumerate(texture + colour)) % (1 << 32)
     rng = np.random.default_rng(seed)

@@ -35,6 +35,8 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (242, 242, 238),
 }
 SIZES: dict[str, float] = {"small": 0.125, "medium": 0.175, "large": 0.235}  # radius as a share of the height
+CALM_SIZES: dict[str, float] = {"medium": 0.205, "large": 0.25}  # of the one object of a calm scene
+PLAIN = "plain"  # the ground of a calm scene
 TEXTURES = ("speckled", "striped", "checked", "brick", "wavy", "cloudy", "dotted", "marbled")
 GROUNDS: dict[str, tuple[int, int, int]] = {
     "grey": (112, 116, 122),
@@ -46,6 +48,8 @@ GROUNDS: dict[str, tuple[int, int, int]] = {
 }
 CAMERAS = ("static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out")
 _COUNTS = ("no", "a", "two", "three")
+
+_FAULTY_S = 3.0  # least length of a faulty film whose fault is not its length
 
 Expected = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED", "not APPROVED", "split", "duplicate"]
 
@@ -171,7 +175,9 @@ def plan_corpus(params: DemoCorpusParams) -> list[FilmPlan]:
 
 def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) -> FilmPlan:
     width, height, fps = params.width, params.height, params.fps
-    duration_s = params.duration_s if fault is None or fault.duration_s is None else fault.duration_s
+    duration_s = params.duration_s
+    if fault is not None and fault.name != "duplicate":  # most show only in films of some length
+        duration_s = fault.duration_s or max(duration_s, _FAULTY_S)
     if fault is not None and fault.name == "low-resolution":
         width, height = 426, 240
     if fault is not None and fault.name == "portrait":
@@ -181,8 +187,9 @@ def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) 
     if fault is not None and fault.name == "duplicate":
         number = 0
     count = 2 if fault is not None and fault.name == "cut" else 1
+    draw_lot = _calm_scene if fault is None and _is_calm(number, params.calm_share) else _scene
     scenes = tuple(
-        _scene(params.seed * 1_000_003 + 7919 * number + 104_729 * n, number + 3 * n, width, height, fault)
+        draw_lot(params.seed * 1_000_003 + 7919 * number + 104_729 * n, number + 3 * n, width, height, fault)
         for n in range(count)
     )
     return FilmPlan(key, fault.name if fault else None, duration_s, width, height, fps, scenes)
@@ -239,6 +246,40 @@ def _scene(seed: int, number: int, width: int, height: int, fault: Fault | None)
         gravity_px_s2=round(height * rng.uniform(2.4, 3.4), 1) if gravity else 0.0,
         objects=tuple(objects),
     )
+
+
+def _is_calm(number: int, share: float) -> bool:
+    """Whether the clean film of a number is calm: the share is kept among the first few films as among all."""
+    return int((number + 1) * share) > int(number * share)
+
+
+def _calm_scene(seed: int, number: int, width: int, height: int, fault: Fault | None) -> ScenePlan:
+    """One large object that crosses a plain ground under a still camera, on nearly the same way as all that go its way.
+
+    How it moves, where it goes and how large it is say nearly where it is in each picture. A model of a few minutes
+    learns such pictures as wholes; where the same words stand for many ways, it first learns their mean, a blur.
+    """
+    rng = random.Random(f"aiprod demo calm {seed}")
+    size = rng.choice(list(CALM_SIZES))
+    radius = CALM_SIZES[size] * min(width, height)
+    heading = rng.choice((-1, 1))
+    gravity = rng.random() < 0.5
+    start = radius + rng.uniform(0.05, 0.08) * width  # so that a crop to a slightly narrower picture keeps it whole
+    top = radius + 4
+    y = top + rng.uniform(0.0, 0.04) * height if gravity else rng.uniform(0.48, 0.52) * height
+    thing = ObjectPlan(
+        list(SHAPES)[number % len(SHAPES)],
+        rng.choice(list(COLOURS)),
+        size,
+        round(radius, 2),
+        round(start if heading > 0 else width - start, 2),
+        round(y, 2),
+        round(heading * width * rng.uniform(0.19, 0.22), 2),
+        0.0 if gravity else round(-height * rng.uniform(0.34, 0.38), 2),
+        round(rng.uniform(-12, 12), 2),
+    )
+    fall = round(height * rng.uniform(2.0, 2.2), 1) if gravity else 0.0
+    return ScenePlan(seed, PLAIN, rng.choice(list(GROUNDS)), "static", 0.0, fall, (thing,))
 
 
 def _article(words: str) -> str:
