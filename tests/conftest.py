@@ -25,7 +25,12 @@ gc.disable()  # until tests are collected: see `pytest_collection_finish`
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # What workers run, and what they import when they first measure sound: 1.4 s of processor time.
-_OF_WORKERS = ("aiprod.executors.worker", "aiprod.qc.measure.standalone", "aiprod.data.ingest.ingest_film", "scipy.signal")
+_OF_WORKERS = (
+    "aiprod.executors.worker",
+    "aiprod.qc.measure.standalone",
+    "aiprod.data.ingest.ingest_film",
+    "scipy.signal",
+)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +83,7 @@ def nobody_waits_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def workers_import_once() -> Iterator[None]:
-    """Whatever a session's first workers run, the server that all of them are forked from has imported what others need.
+    """Workers are forked from a server that has imported what all need, whichever of them a session runs first.
 
     It serves all tests of a process; a worker would import the rest each time.
     """
