@@ -61,7 +61,7 @@ class Detector:
         code = self._timecode(number, 25.0)
         self._cuts |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
         light = lightest(picture)
-        self._dark.append(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size)
+        self._dark.append(bool(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size))
         before = self._latest[-1] if self._latest else light
         change = _difference(light, before)
         if change >= _SUDDEN and change > _SUDDENLY * float(np.mean(self._changes[-4:])) and displaced(before, light):
