@@ -7,7 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench import cluster, governance_scale, growth, montage, qc_cost, shards, speech_stream
+from tests.bench import (
+    cluster,
+    compare,
+    governance_scale,
+    growth,
+    ingest_cost,
+    latent_read,
+    montage,
+    qc_cost,
+    shards,
+    speech_stream,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT.parent / "shared" / "bench" / "models" / "peers.py"
@@ -45,8 +56,13 @@ def against_decoding(films: Path = qc_cost.FOLDER) -> bool:
 
 
 if __name__ == "__main__":
+    print(compare.machine())
     against_peers()
     against_decoding()
+    print("== ingest over FFmpeg's own program, processor time")
+    ingest_cost.main()
+    print("== cached latents against decoding and encoding, processor time")
+    latent_read.main()
     print("== cutting against a plain encode, MoviePy and FFmpeg's xfade, processor time")
     montage.main([12], 360)
     print("== lineage and log at scale")

@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as bench
+from tests.bench import ingest_cost, latent_read
 
 
 def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not bench.against_peers(tmp_path / "shared/bench/models/peers.py")
     assert not bench.against_decoding(tmp_path / "shared/clips/open")
+    assert not ingest_cost.main(tmp_path / "shared/clips/open")
+    assert not latent_read.main(tmp_path)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("models against peers: skipped, peers.py is not in shared/bench/models")
     assert said[1].startswith("quality control: skipped, there is no film in shared/clips/open")
+    assert said[2].startswith("ingest: skipped, there is no film") and said[3].startswith("cached latents: skipped")
 
 
 def test_our_plug_ins_are_handed_to_the_harness(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

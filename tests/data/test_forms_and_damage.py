@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from aiprod.base.files import sha256_file
+from aiprod.data.ingest.cuts import lightest
 from aiprod.data.ingest.ingest_film import IngestJob, check_whole, ingest_film
 from aiprod.data.ingest.outdated_clips import affected
 from aiprod.data.ingest.shot_detection import analyse_video
@@ -415,3 +416,9 @@ def test_each_repair_finds_its_clips(rows: tuple[FilmRow, ClipRow], words: str |
     assert [len(one.why) for one in found] == ([] if words is None else [1])
     assert all(words is not None and words in one.why[0] and one.certain == certain for one in found)
     assert not list(affected([film], [clip.model_copy(update={"made_by": VERSION})]))
+
+
+def test_the_lightest_channel_of_each_pixel_is_what_numpy_says() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (9, 16, 3), dtype=np.uint8)
+    for seen in (picture, picture[::-1], picture[:, 1:-1]):
+        assert np.array_equal(lightest(seen), seen.max(axis=2))

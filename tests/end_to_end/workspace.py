@@ -195,6 +195,10 @@ def small(workspace: Workspace) -> Workspace:
         ingest__demo__films=8,
         ingest__demo__faults=False,
         ingest__demo__duration_s=2.2,
+        ingest__demo__height=240,  # a quarter of the pixels, judged as the whole are
+        ingest__demo__width=426,
+        qc_decide__video__height_min_px=240,
+        qc_decide__video__height_target_px=540,
         ingest__heldout_fraction=0.4,
         train_text_encoder__trainer__steps=4,
         train_text_encoder__trainer__batch=4,

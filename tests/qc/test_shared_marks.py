@@ -17,7 +17,6 @@ from aiprod.qc.checks import watermark
 from aiprod.qc.decide.decide import answer_checks, decide, settle
 from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.overlay_policy import METHOD
-from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.overlays.edge_sketch import agreeing, as_text, cells_of, planes_of, read
 from aiprod.qc.overlays.pools import SharedMark, cells_held, common_cells, shared_marks
 from aiprod.qc.params import QcDecideParams
@@ -124,10 +123,10 @@ def test_scenes_without_a_mark_share_none(plain: dict[str, dict[str, Any]]) -> N
 def test_films_of_the_demo_corpus_share_none() -> None:
     """Their textures are few and drawn by one program; all are taken for a still camera's."""
     figures = {}
-    for film in plan_corpus(DemoCorpusParams(faults=False)):
+    for film in plan_corpus(DemoCorpusParams(faults=False, height=160, width=284)):  # as large as the small plane
         scene = film.scenes[0]
         pictures = draw(scene, simulate(scene, film.width, film.height, 8, 24), film.width, film.height)
-        planes = [shrink(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), 3) for picture in pictures]
+        planes = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
         figures[film.key] = watermark.measure(planes, STILL, {})
     assert sum("sketch" in f for f in figures.values()) > 20
     assert pool(figures) == {}

@@ -15,12 +15,16 @@ def ask(
     files: list[int],
     timeout_s: float | None = None,
 ) -> int | None:
-    """Run ``python -m`` with ``command`` and these three files; its exit code, or None where no server answers.
+    """Run ``python -m`` with ``command``, or ``python -c``; its exit code, or None where no server answers.
+
+    Args:
+        files: its standard input, output and error, and what else it has open, which keeps its number.
 
     Raises:
         TimeoutError: it took longer; the process is ended.
     """
-    request = json.dumps({"command": command, "folder": folder, "environment": environment}).encode()
+    asked = {"command": command, "folder": folder, "environment": environment, "files": [0, 1, 2, *files[3:]]}
+    request = json.dumps(asked).encode()
     with socket.socket(socket.AF_UNIX) as server:
         server.settimeout(timeout_s)
         try:

@@ -27,15 +27,22 @@ _START_S = 300.0
 _SERVER = Path(__file__).with_name("server.py")
 _OWN = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "AIPROD_HOME"}
 
-# Stands in PATH as `python`, for DVC to run stages with.
+# Stands in PATH as `python`, for DVC to run stages with, and for `multiprocessing` to start the server that workers are
+# forked from: a stage's takes a second or two of imports otherwise.
 _PYTHON = """#!{python} -IS
 import os, sys
 sys.path.append({folder!r})
-real = {python!r}
+real, warm = {python!r}, {address!r}
 address = os.environ.get({name!r})
+command, files = None, [0, 1, 2]
 if address and sys.argv[1:2] == ["-m"]:
+    command = sys.argv[2:]
+elif sys.argv[-1].startswith("from multiprocessing.forkserver import main; main("):  # given its files by number
+    address, command = warm, sys.argv[-2:]
+    files += map(int, sys.argv[-1].partition("main(")[2].split(", ")[:2])
+if command:
     from ask import ask
-    code = ask(address, sys.argv[2:], os.getcwd(), dict(os.environ), files=[0, 1, 2])
+    code = ask(address, command, os.getcwd(), dict(os.environ), files=files)
     if code is not None and code < 0:
         os.kill(os.getpid(), -code)
     if code is not None:
@@ -106,7 +113,7 @@ def _start(folder: Path, address: str) -> None:
     bin_folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     python = bin_folder / "python"
-    python.write_text(_PYTHON.format(python=sys.executable, folder=str(_SERVER.parent), name=SOCKET))
+    python.write_text(_PYTHON.format(python=sys.executable, folder=str(_SERVER.parent), name=SOCKET, address=address))
     python.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if name not in _OWN and not name.startswith("COV")}
     quiet = {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
+import multiprocessing
 import os
 import random
 import runpy
@@ -77,6 +79,7 @@ LIBRARIES = (
 )
 
 _UNASKED_S = 60.0
+_FILES_MAX = 16
 
 
 def main(address: str) -> None:
@@ -92,7 +95,7 @@ def main(address: str) -> None:
     gc.freeze()  # children share these pages, which a collection would copy
     run = Server(address).wait()
     if run is not None:  # in a child
-        become(*run)
+        become(*run, str(Path(address).parent / "bin" / "python"))
 
 
 class Server:
@@ -136,7 +139,7 @@ class Server:
                         return None
 
     def _answer(self, caller: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-        head, given, _, _ = socket.recv_fds(caller, 4, 3)
+        head, given, _, _ = socket.recv_fds(caller, 4, _FILES_MAX)
         size = int.from_bytes(head, "big")
         if not size:
             caller.sendall(b"\1")
@@ -198,9 +201,19 @@ def kill(process: int, number: signal.Signals) -> None:
         os.killpg(process, number)
 
 
-def become(request: dict[str, Any], given: list[int]) -> None:
-    """Run ``python -m`` here, in a child, as a new interpreter would, and end this process where it ends."""
-    for number, file in enumerate(given):
+def become(request: dict[str, Any], given: list[int], python: str) -> None:
+    """Run ``python -m`` here, in a child, as a new interpreter would, and end this process where it ends.
+
+    Args:
+        python: what ``multiprocessing`` starts its own server with, which workers are forked from (``python -c``): it
+            would import again what is here.
+    """
+    numbers: list[int] = request["files"]
+    beyond = 1 + max(*numbers, *given)
+    apart = [fcntl.fcntl(file, fcntl.F_DUPFD, beyond) for file in given]  # where none is another's number
+    for file in given:
+        os.close(file)
+    for number, file in zip(numbers, apart, strict=True):
         os.dup2(file, number)
         os.close(file)
     os.chdir(request["folder"])
@@ -215,11 +228,15 @@ def become(request: dict[str, Any], given: list[int]) -> None:
         coverage.process_startup()
     with contextlib.suppress(ImportError):
         import sitecustomize  # noqa: F401 - of PYTHONPATH
+    multiprocessing.set_executable(python)
     module, *arguments = request["command"]
     sys.argv = [module, *arguments]
     code: object = None
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if module == "-c":
+            exec(arguments[0], {"__name__": "__main__"})
+        else:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as stop:
         code = stop.code
     end(code)

@@ -23,6 +23,12 @@ _ALIKE = 0.6  # correlation of colours
 _HSV = [0, 180, 0, 256, 0, 256]
 
 
+def lightest(picture: np.ndarray) -> np.ndarray:
+    """The largest channel of each pixel of a picture uint8 [H, W, 3]; NumPy's own reduction takes ten times as long."""
+    first, second, third = cv2.split(picture)
+    return cv2.max(cv2.max(first, second), third)
+
+
 class Detector:
     """PySceneDetect's adaptive detector for cuts, and fades through black, fed picture by picture.
 
@@ -54,8 +60,8 @@ class Detector:
         number = len(self._dark)
         code = self._timecode(number, 25.0)
         self._cuts |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
-        light = picture.max(axis=2)
-        self._dark.append(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size)
+        light = lightest(picture)
+        self._dark.append(bool(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size))
         before = self._latest[-1] if self._latest else light
         change = _difference(light, before)
         if change >= _SUDDEN and change > _SUDDENLY * float(np.mean(self._changes[-4:])) and displaced(before, light):
@@ -133,7 +139,7 @@ def displaced(before: np.ndarray, after: np.ndarray) -> bool:
 
 def _same_scene(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether two pictures some time apart may be of one scene: the same colours, or the same thing moved."""
-    if displaced(before.max(axis=2), after.max(axis=2)):
+    if displaced(lightest(before), lightest(after)):
         return True
     counts = []
     for picture in (before, after):

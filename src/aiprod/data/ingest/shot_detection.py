@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aiprod.data.ingest.cuts import Detector
+from aiprod.data.ingest.cuts import Detector, lightest
 from aiprod.data.params import ShotParams
 from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.errors import MediaError
@@ -132,7 +132,7 @@ class _Stretch:
         """Take the next picture."""
         picture = self._scaler.array(timed.frame)
         if self._count % _BARS_EVERY == 0:
-            gray = upright(picture.max(axis=2), self.video.orientation)
+            gray = upright(lightest(picture), self.video.orientation)
             self._bars.append((self._count, gray.max(axis=1), gray.max(axis=0)))
             self._lightest = gray if self._lightest is None else np.maximum(self._lightest, gray)
         self._detector.see(picture, timed.torn)

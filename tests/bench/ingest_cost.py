@@ -1,0 +1,118 @@
+"""What ingest costs: processor time over that of FFmpeg's own program doing the same decode, scale and encode.
+
+``python -m tests.bench.ingest_cost [FILM OR FOLDER…]`` takes films in as a worker does (with the search for shots, for
+rights and for damage, and all digests) and has ``ffmpeg`` write the same pictures and sound with the same settings, one
+thread each, in turn. Films whose packets are kept as they are, and those that FFmpeg would need other filters for, are
+named and left out of the ratio.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import sha256_file
+from aiprod.data.ingest.ingest_film import IngestJob, ingest_film
+from aiprod.data.params import IngestParams
+from aiprod.media.encoding import _has_avx512
+from aiprod.media.normalising import SAMPLE_RATE
+from aiprod.rights.licences import judge_licence
+from aiprod.storage.result_cache import Memo
+from tests.bench.qc_cost import ENDINGS, FOLDER
+
+BOUND = 1.15
+_OTHER_WORK = ("deinterlaced", "tone", "turned", "bars cropped")  # steps that the command below does not do
+
+
+def taken_in(film: Path, folder: Path) -> tuple[float, dict[str, Any]]:
+    """Processor seconds of taking one film in, and what is known of it then."""
+    memo, params = Memo(folder / "memo", ""), IngestParams()
+    job = IngestJob(str(film), None, sha256_file(film), memo.key(film.name), memo, params)
+    before = time.process_time()
+    ingest_film(job)
+    seconds = time.process_time() - before
+    known = memo.get(job.key)
+    assert known is not None
+    return seconds, known[0]
+
+
+def by_ffmpeg(film: Path, clip: dict[str, Any], target: Path) -> float:
+    """Processor seconds of ``ffmpeg`` writing a whole film in the form of one of its clips."""
+    form = IngestParams().normalise
+    asm = ["-x264-params", "asm=AVX2"] if _has_avx512() else []  # as ours is encoded
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-nostdin",
+        "-y",
+        "-threads",
+        "1",
+        "-i",
+        str(film),
+        "-map",
+        "0:v:0",
+        "-map",
+        "0:a:0?",
+    ]
+    command += ["-filter_threads", "1", "-vf", f"scale={clip['width']}:{clip['height']}", "-r", f"{clip['fps']:.6g}"]
+    command += ["-c:v", "libx264", "-preset", form.preset, "-crf", f"{form.crf:g}", "-g", str(round(clip["fps"])), *asm]
+    command += ["-pix_fmt", "yuv420p", "-threads", "1", "-c:a", "aac", "-b:a", str(form.audio_bitrate_bps)]
+    command += ["-ar", str(SAMPLE_RATE), "-ac", "2", "-movflags", "+faststart", str(target)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def films_of(places: list[Path]) -> list[Path]:
+    """The films named, and those in the folders named."""
+    found = []
+    for place in places:
+        found += [p for p in sorted(place.iterdir()) if p.suffix in ENDINGS] if place.is_dir() else [place]
+    return found
+
+
+def main(*places: Path) -> bool:
+    """Print a line a film and the ratio of all; False where there is no film or no ``ffmpeg``."""
+    films = films_of([place for place in places or (FOLDER,) if place.exists()])
+    if not films or shutil.which("ffmpeg") is None:
+        what = (
+            "ffmpeg is not installed"
+            if films
+            else f"there is no film in {'/'.join(FOLDER.parts[-3:])} beside this checkout"
+        )
+        print(f"ingest: skipped, {what}")
+        return False
+    ours = theirs = 0.0
+    with tempfile.TemporaryDirectory(prefix="aiprod-bench-") as place:
+        taken_in(films[0], Path(place) / "first")  # what a worker imports and loads once
+        judge_licence("CC0-1.0")
+        for film in films:
+            seconds, result = taken_in(film, Path(place) / film.name)
+            written = [clip for clip in result["clips"] if clip["status"] == "ok"]
+            steps = [step for clip in written for step in clip["steps"]]
+            other = next((step for step in steps if step.startswith(_OTHER_WORK)), None)
+            if result["error"] or not written or "as is" in steps or other:
+                print(f"{film.name:<40} left out: {result['error'] or other or 'its packets are kept'}")
+                continue
+            plain = by_ffmpeg(film, written[0], Path(place) / "theirs.mp4")
+            ours, theirs = ours + seconds, theirs + plain
+            print(
+                f"{film.name:<40} ffmpeg {plain:6.2f} s   ingest {seconds:6.2f} s   {seconds / plain:5.2f} x",
+                flush=True,
+            )
+    if theirs:
+        figures = f"ffmpeg {theirs:6.2f} s   ingest {ours:6.2f} s   {ours / theirs:5.2f} x"
+        print(f"{'all':<40} {figures} (at most {BOUND} wanted)")
+    return bool(theirs)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
