@@ -143,8 +143,7 @@ def _shadow(picture: np.ndarray, plan: ObjectPlan, x: float, y: float, angle: fl
         _SHIFT,
     )
     region = picture[y0:y1, x0:x1]
-    keep = (255 - mask)[..., None].astype(np.uint16)
-    region[:] = (region * keep // 255).astype(np.uint8)
+    region[:] = cv2.multiply(region, cv2.merge([255 - mask] * 3), scale=1 / 255)
 
 
 def _shape(picture: np.ndarray, plan: ObjectPlan, x: float, y: float, angle: float) -> None:
