@@ -99,8 +99,9 @@ def main(*places: Path) -> bool:
             written = [clip for clip in result["clips"] if clip["status"] == "ok"]
             steps = [step for clip in written for step in clip["steps"]]
             other = next((step for step in steps if step.startswith(_OTHER_WORK)), None)
-            if result["error"] or not written or "as is" in steps or other:
-                print(f"{film.name:<40} left out: {result['error'] or other or 'its packets are kept'}")
+            encoded = any(step.startswith("H.264 crf") for step in steps)
+            if result["error"] or not encoded or other:
+                print(f"{film.name:<40} left out: {result['error'] or other or 'its pictures are kept'}")
                 continue
             plain = by_ffmpeg(film, written[0], Path(place) / "theirs.mp4")
             ours, theirs = ours + seconds, theirs + plain
