@@ -189,7 +189,7 @@ def _committed() -> bytes:
 def small(workspace: Workspace) -> Workspace:
     """Few films and few steps, so that the whole chain takes a minute or two. The figures it yields mean nothing."""
     phase = {"duration__steps": 2, "batch": 2, "warmup_steps": 0, "height": 32, "width": 48, "frames": 9}
-    phases = {f"curriculum__phases__{name}__{key}": phase[key] for name in ("low", "mid", "high") for key in phase}
+    phases = {f"curriculum__phases__{name}__{key}": phase[key] for name in ("low", "high") for key in phase}
     workspace.set_params(
         **phases,
         ingest__demo__films=8,
