@@ -124,7 +124,7 @@ def test_what_differs_from_the_recorded_lock_is_named_with_the_reason(finished: 
     stages[stage]["outs"] = [{"path": stage, "md5": "1" * 32}]
     YAML().dump(lock, finished / "dvc.lock")
     (row,) = said(finished, "Compared").rows
-    assert row[1] == stage and row[2].startswith(word)
+    assert row[2] == stage and row[1].startswith(word)
 
 
 def test_results_of_other_parameters_are_not_blamed_on_the_processor(finished: Path) -> None:
@@ -142,8 +142,8 @@ def test_results_of_other_parameters_are_not_blamed_on_the_processor(finished: P
     stages["dossier"] |= {"outs": [{"path": "d", "md5": "1" * 32}]}
     YAML().dump({"schema": "2.0", "stages": stages}, finished / "dvc.lock")
     (row,) = said(finished, "Compared").rows
-    assert row[0] == "results differ" and row[1] == "train_diffusion, dossier"
-    assert row[2].startswith("other parameters or code")
+    assert row[0] == "results differ" and row[2] == "train_diffusion, dossier"
+    assert row[1].startswith("other parameters or code")
 
 
 def test_better_than_chance_is_what_the_report_says(finished: Path) -> None:

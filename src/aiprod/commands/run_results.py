@@ -172,7 +172,7 @@ def _against_the_lock(root: Path) -> SummaryTable:
     trained = [name for name in differ if name not in _DATA_STAGES]
     rows = []
     if data:
-        rows.append(("data differs", ", ".join(data), "other films, code or parameters than at that commit"))
+        rows.append(("data differs", "other films, code or parameters than at that commit", ", ".join(data)))
     if trained:
         if any(settings.get(name) != settings_before.get(name) for name in now):
             why = "other parameters or code than at that commit, here or in a stage before"
@@ -182,7 +182,7 @@ def _against_the_lock(root: Path) -> SummaryTable:
                 if data
                 else "normal: sums differ in their last bits by processor and installed libraries"
             )
-        rows.append(("results differ", ", ".join(trained), why))
+        rows.append(("results differ", why, ", ".join(trained)))
     record = "`git add dvc.lock datasets/v1/code.json metrics` and a commit record this run"
     return SummaryTable(title, rows, record if rows else "no output differs")
 
