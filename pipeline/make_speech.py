@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aiprod.base.code_identity import code_digest
-from aiprod.base.denials import log_refusals
 from aiprod.base.files import atomic_folder, digest_of
 from aiprod.base.params import load_params
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.executors.types import default_workers
-from aiprod.printable import counted, escape_controls
+from aiprod.printable import escape_controls
 from aiprod.rights.agreements import Terms, lapsed, load_consents
 from aiprod.rights.declarations import load_sources
-from aiprod.speech.corpus import SOURCE, CorpusPlan, MakeSpeechParams, make_corpus, plans
-from aiprod.speech.recordings import Recordings, refusals
+from aiprod.speech.corpus import SOURCE, MakeSpeechParams, make_corpus, plans
+from aiprod.speech.outcomes import tell_outcomes
+from aiprod.speech.recordings import Recordings
 from aiprod.speech.rows import SpeechRow
-from aiprod.speech.taught import TaughtPlan, loaded_teachers, make_taught, taught_plans
+from aiprod.speech.taught import loaded_teachers, make_taught, taught_plans
 from aiprod.speech.text_to_phones import G2P, VERSION
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
@@ -54,18 +53,16 @@ def main() -> None:
             params_digest=params.digest(),
             inputs={},
             facts={"g2p": G2P, "g2p_version": VERSION, "seconds": seconds, **facts},
-            expect_ids=_ids(drawn) | _ids(to_teach) | _ids(recorded),
+            expect_ids={p.utterance_id for p in drawn}
+            | {p.utterance_id for p in to_teach}
+            | {r.utterance_id for r in recorded},
             vault=vault,
         )
-    _tell("taught sentence", [row for row in synthetic if row.source_id != SOURCE])
-    _tell("recording", recorded)
+    tell_outcomes("taught sentence", [row for row in synthetic if row.source_id != SOURCE])
+    tell_outcomes("recording", recorded)
     counters.processed += len(synthetic)
     counters.failed = sum(row.status == "refused" for row in rows)
     record_counters("make_speech", counters)
-
-
-def _ids(each: Iterable[CorpusPlan | TaughtPlan | SpeechRow]) -> set[str]:
-    return {one.utterance_id for one in each}
 
 
 def _recordings(params: MakeSpeechParams, vault: Vault) -> Recordings:
@@ -80,18 +77,6 @@ def _recordings(params: MakeSpeechParams, vault: Vault) -> Recordings:
         seed=params.seed,
         log=lambda line: log(escape_controls(line)),
     )
-
-
-def _tell(what: str, rows: Sequence[SpeechRow]) -> None:
-    """What became of rows, and which people are refused, in the log as well."""
-    counts = {status: sum(row.status == status for row in rows) for status in ("ok", "refused", "erased")}
-    if rows:
-        by_status = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        log(f"make_speech: {counted(len(rows), what)} ({by_status})")
-    denied = refusals(list(rows))
-    for refusal in denied:
-        log(f"  refused: {escape_controls(refusal.what)}")
-    log_refusals(denied, once=True)
 
 
 if __name__ == "__main__":

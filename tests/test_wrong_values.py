@@ -130,7 +130,7 @@ def test_negative_numbers_pass_only_where_they_mean_something() -> None:
         (("train_text_encoder", "model", "heads"), 5, r"heads is 5 → give 4 or 6"),
         (("train_video_vae", "data", "smaller"), [[50, 80]], r"smaller\[0\]: 50x80.* → give 48x80"),
         (("train_video_vae", "data", "frames"), 8, r"data\.frames is 8.* → give 9"),
-        (("curriculum", "phases", "low", "width"), 40, r"phases\.low.*nearest: 32x32"),
+        (("curriculum", "phases", "low", "width"), 40, r"phases\.low.*nearest: 48x32"),
         (("sample", "generation", "phase"), "hihg", "→ did you mean 'high'"),
         (("ingest", "workers"), True, r"ingest\.workers: is true and a number is needed"),
         (("ingest",), [], r"params.yaml: ingest: .* → give keys with values"),

@@ -253,7 +253,7 @@ def test_the_scripts_of_the_repository_are_read() -> None:
     [
         ("{sampel: 0, length: 1s}", "unknown key 'scenes.0.shots.0.shot.sampel' → did you mean 'sample'?"),
         ("{sample: 0, form: 1s}", "unknown key 'scenes.0.shots.0.shot.form' → did you mean 'from'?"),
-        ("{sample: 0, start: 1s}", "unknown key 'scenes.0.shots.0.shot.start' → known keys: "),
+        ("{sample: 0, volume: 1s}", "unknown key 'scenes.0.shots.0.shot.volume' → known keys: "),
         ("{title: '', length: 1s}", "s.yaml: scenes.0.shots.0.shot.title"),
     ],
 )

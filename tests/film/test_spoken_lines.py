@@ -14,10 +14,10 @@ from aiprod.base.files import read_json, sha256_file
 from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.film.dialogue import SpokenLine, _pieces, lines_to_speak, speak_lines
+from aiprod.film.head_sync import lip_sync
 from aiprod.film.make_film import FinishedFilm, make_film
 from aiprod.film.record import moment, read_record, shots_standing_on
 from aiprod.film.script import read_script
-from aiprod.film.talking_head import lip_sync
 from aiprod.film.targets import measure_film
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound

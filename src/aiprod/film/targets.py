@@ -64,7 +64,7 @@ def measure_film(film: Path, root: Path) -> tuple[list[TargetFigure], list[str]]
 def _lips(record: dict[str, Any], film: Path, root: Path) -> Iterator[TargetFigure]:
     if not any(each["kind"] == "head" for each in record["ingredients"]):
         return
-    from aiprod.film.talking_head import lip_sync
+    from aiprod.film.head_sync import lip_sync
 
     seen = lip_sync(film, record, root)
     late = [each.late_frames for each in seen]

@@ -14,6 +14,7 @@ import wave
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -146,15 +147,12 @@ class Hibari:
 
     def __init__(self) -> None:
         try:
-            import hibari  # type: ignore[import-not-found]
-
+            hibari: Any = import_module("hibari")  # of an extra, pinned there
             network = (Path(hibari.__file__).parent / "assets/hibari.onnx").read_bytes()
             # Durations are a value within the network. Messages of Protocol Buffers that follow each other are merged,
             # so a graph with one output more, written behind the network, makes it an output.
             self._hibari: Any = hibari.Hibari(model=network + _message(7, _message(12, _message(1, self._DURATIONS))))
-            from hibari import dsp  # type: ignore[import-not-found]
-
-            self._dsp: Any = dsp
+            self._dsp: Any = import_module("hibari.dsp")
         except ImportError:
             raise AiprodError("the teacher hibari is not installed", 'pip install "aiprod[teacher]"') from None
         try:
