@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aiprod.data.ingest.ingest_film import FetchRequest, IngestJob
+from aiprod.data.params import IngestParams
+from aiprod.data.sources.base import Offer
 from aiprod.data.sources.demo.make import make_film
 from aiprod.data.sources.demo.motion import simulate
 from aiprod.data.sources.demo.plan import (
@@ -23,15 +26,20 @@ from aiprod.data.sources.demo.plan import (
     FilmPlan,
     plan_corpus,
 )
+from aiprod.data.sources.registry import load_sources, source_of
 from aiprod.media.audio import read_sound
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
 from aiprod.media.scaling import Scaler
+from aiprod.storage.result_cache import Memo
 
 PLANS = plan_corpus(DemoCorpusParams())
 CLEAN = [plan for plan in PLANS if plan.fault is None]
 SMALL = plan_corpus(DemoCorpusParams(height=240, width=426))  # a quarter of the pixels, with the same faults
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +245,13 @@ def test_every_fault_says_what_is_expected_of_whom() -> None:
         assert fault.says
     assert dataclasses.is_dataclass(FAULTS[0])
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+
+
+def test_a_film_that_is_drawn_needs_no_network(tmp_path: Path) -> None:
+    """A worker that had the network takes no film after it, so each drawn film would cost the start of a process."""
+    params = IngestParams(demo=DemoCorpusParams(films=1, faults=False))
+    source = source_of("demo", load_sources(ROOT / "datasets/sources.yaml").get("demo"), params)
+    offer = Offer(source_id="demo", key="clean-000", size=0, sha256="0" * 64)
+    memo = Memo(tmp_path / "memo", "")
+    job = IngestJob(None, FetchRequest(source, offer, tmp_path / "part"), offer.sha256, "key", memo, params)
+    assert not job.fetches

@@ -136,8 +136,9 @@ class IngestJob:
 
     @property
     def fetches(self) -> bool:
-        """Whether the network is needed before the film can be decoded."""
-        return self.wanted is not None and self.wanted.delivered is None and not self.wanted.source.nearby
+        """Whether the network is needed before the film can be decoded; a worker that had it takes no other film."""
+        wanted = self.wanted
+        return wanted is not None and wanted.delivered is None and not (wanted.source.nearby or wanted.source.generated)
 
     @property
     def seen(self) -> bool:
