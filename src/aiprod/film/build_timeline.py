@@ -15,7 +15,7 @@ from aiprod.film.chart import write_chart
 from aiprod.film.credits import credit_lines
 from aiprod.film.dialogue import RenderedLine
 from aiprod.film.generation import SeededPrompt
-from aiprod.film.ingredients import Ingredient, Ingredients, generated
+from aiprod.film.ingredients import Ingredient, Ingredients, Kind, generated
 from aiprod.film.profiles import PROFILES
 from aiprod.film.script import HEAD_LEAD_S, Music, Scene, Script, ScriptLine, ScriptShot
 from aiprod.montage.short_form import parse_size, timeline_of
@@ -166,7 +166,7 @@ class Builder:
         if shot.chart:
             path = (self.stills / f"chart-{number:03d}-{place:03d}.png").resolve()
             write_chart(path, *self.size)
-            return self.ingredients.add(Ingredient("chart", "Test chart", path, "", sha256_file(path)))
+            return self.ingredients.add(self._made_here("chart", "Test chart", path))
         if shot.head is not None:
             return self._head(number, place, shot)
         from aiprod.base.files import read_json
@@ -195,7 +195,11 @@ class Builder:
             "line_sha256": sha256_file(spoken.path),
             "speech_model_digest": spoken.facts["speech_model_digest"],  # its lips are as late as the voice's phones
         }
-        return self.ingredients.add(Ingredient("head", line.text, path, "", sha256_file(path), facts=facts))
+        return self.ingredients.add(self._made_here("head", line.text, path, facts))
+
+    def _made_here(self, kind: Kind, name: str, path: Path, facts: dict[str, Any] | None = None) -> Ingredient:
+        """Something drawn for this film, which is kept beside it."""
+        return Ingredient(kind, name, path, f"{self.stills.name}/{path.name}", sha256_file(path), facts=facts or {})
 
     def _letters(
         self,
@@ -205,7 +209,7 @@ class Builder:
     ) -> Path:
         path = path.resolve()
         self.lettered[path] = background
-        return self.ingredients.add(Ingredient("lettering", text, path, "", sha256_file(path)))
+        return self.ingredients.add(self._made_here("lettering", text, path))
 
     def _entry(self, scene: Scene, shot: ScriptShot, path: Path) -> dict[str, Any]:
         """A shot as an entry of a timeline in short form."""
