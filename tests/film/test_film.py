@@ -119,7 +119,8 @@ def test_a_flipped_bit_in_any_ingredient_is_named(made: FinishedFilm, material: 
     assert changed(record, made.path, material)[1] == ["film.json: the record was changed after the film was made"]
     record = read_record(made.path.with_suffix(".json"))
     assert changed(record, made.path, material)[1:] == ([], [])
-    for name in ("a.mp4", "b.mp4", "c.mp4", "words.wav", "out/film.mp4"):
+    assert all(each.get("file") for each in record["ingredients"])
+    for name in ("a.mp4", "b.mp4", "c.mp4", "words.wav", "out/film.mp4", "out/film_drawn/credits-000.png"):
         path = material / name
         kept = path.read_bytes()
         data = bytearray(kept)
