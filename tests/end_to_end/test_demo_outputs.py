@@ -30,8 +30,6 @@ if not (ROOT / "reports" / "dossier" / "index.html").is_file():
         pytest.fail("the demo was to have run, but there is no dossier")
     pytest.skip("the demo has not run here (`make repro`)", allow_module_level=True)
 
-_TRUE_OF_CLEAN = ("duplicates: shows the same as ", "encoding: blockiness ")
-
 
 def _metrics(name: str) -> dict:
     return json.loads((ROOT / "reports" / name / "metrics.json").read_text())
@@ -57,9 +55,8 @@ def test_every_film_and_clip_is_accounted_for_in_every_manifest() -> None:
 
 
 def test_clean_demo_films_pass_and_planted_faults_do_not() -> None:
-    """Of clean films a few are held for what is true of them: calm scenes look alike, and quick encoding is blocky."""
     clips = {c.clip_id: c for c in read_rows(DATA / "ingest" / "clips", ClipRow)}
-    held, clean, wrong = 0, 0, []
+    wrong = []
     for verdict in read_rows(DATA / "qc" / "decide", VerdictRow):
         truth = clips[verdict.clip_id].ground_truth if verdict.clip_id in clips else None
         if truth is None:
@@ -67,13 +64,9 @@ def test_clean_demo_films_pass_and_planted_faults_do_not() -> None:
         fault = truth.get("fault")
         if fault is not None and fault["expected"] == "split":
             fault = None  # two scenes in one film: each becomes a clean clip of its own
-        clean += fault is None
-        if fault is None and verdict.reasons and verdict.reasons[0].startswith(_TRUE_OF_CLEAN):
-            held += 1
-        elif (fault is None) != (verdict.status == "APPROVED"):
+        if (fault is None) != (verdict.status == "APPROVED"):
             wrong.append((verdict.clip_id, fault, verdict.status, verdict.reasons))
     assert not wrong
-    assert held <= 0.1 * clean
 
 
 def test_samples_are_films_with_sound_and_say_what_made_them() -> None:

@@ -30,7 +30,6 @@ def encode(
     crf: float = 18.0,
     preset: str = "veryfast",
     audio_bitrate_bps: int = 256_000,
-    audio_options: dict[str, str] | None = None,
     keyframe_s: float = 1.0,
     video_options: dict[str, str] | None = None,
     codec: str = "libx264",
@@ -44,7 +43,6 @@ def encode(
         pictures: uint8 RGB [H, W, 3] or yuv420p frames (limited-range BT.709), all of one even size.
         sound: float32 [1 or 2, samples] in [-1, 1], or None for a film without a sound stream.
         crf: constant rate factor of x264; 18 is visually transparent for most film.
-        audio_options: more options of FFmpeg's AAC encoder.
         keyframe_s: longest distance between key pictures, so that a stretch can be read without decoding all before it.
         times_s: presentation time of each picture where the rate is not constant; must grow.
         sound_start_s: how much later than the picture the sound starts.
@@ -85,7 +83,7 @@ def encode(
                     context.gop_size = max(1, round(float(rate) * keyframe_s))
                     context.options = _x264(crf, preset, video_options) if codec == "libx264" else video_options or {}
                     scaler = Scaler(width, height, "yuv420p")
-                    track = audio_track(container, sample_rate, sound, audio_bitrate_bps, audio_options)
+                    track = audio_track(container, sample_rate, sound, audio_bitrate_bps)
                 assert scaler is not None
                 if (height, width) != (stream.height, stream.width):
                     raise AiprodError(f"picture {count} is {width}x{height}, the first was not", "scale all alike")
@@ -157,9 +155,7 @@ def _size(picture: np.ndarray | av.VideoFrame) -> tuple[int, int]:
     return picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
 
 
-def audio_track(
-    container: Any, rate: int, sound: np.ndarray | None, bitrate: int, options: dict[str, str] | None = None
-) -> Any | None:
+def audio_track(container: Any, rate: int, sound: np.ndarray | None, bitrate: int) -> Any | None:
     """A new AAC stream for sound [1 or 2, samples]; None where there is none."""
     if sound is None:
         return None
@@ -167,7 +163,6 @@ def audio_track(
     stream.codec_context.format = "fltp"
     stream.bit_rate = bitrate
     stream.codec_context.thread_count = 1
-    stream.codec_context.options = options or {}
     return stream
 
 

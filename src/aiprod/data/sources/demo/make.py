@@ -74,8 +74,7 @@ def _write(  # noqa: PLR0917
         sound,
         sample_rate=rate or 48_000,
         times_s=times,
-        preset="ultrafast",
-        audio_options={"aac_coder": "fast"},
+        preset="superfast" if plan.fault == "freeze" else "ultrafast",
         # A key picture codes the standing picture anew and so moves it, and so do later pictures that refine a coarse
         # one: cameras that hang do neither.
         keyframe_s=10.0 if plan.fault == "freeze" else 1.0,

@@ -59,9 +59,9 @@ def _view(ground: np.ndarray, scene: ScenePlan, n: int, pictures: int, size: tup
 def _ground(texture: str, colour: str, width: int, height: int) -> np.ndarray:
     """A texture larger than the picture, uint8 RGB; the same for the same names and size. A plain one just fits."""
     if texture == PLAIN:
-        shade = np.linspace(1.12, 0.88, height, dtype=np.float32)[:, None, None]
-        plain = np.clip(shade * np.array(GROUNDS[colour], np.float32) + 6.0, 8, 235).astype(np.uint8)
-        return np.repeat(plain, width, axis=1)
+        # One colour: of a gradient, an encoder leaves steps along its blocks.
+        plain = np.clip(np.array(GROUNDS[colour], np.float32) + 6.0, 8, 235).astype(np.uint8)
+        return np.full((height, width, 3), plain)
     wide, tall = width + 2 * (7 * 64 + 8), height + 2 * (4 * 64 + 8)  # room for the fastest camera in a 5 s film
     seed = sum(ord(c) * 31**i for i, c in enumerate(texture + colour)) % (1 << 32)
     rng = np.random.default_rng(seed)
