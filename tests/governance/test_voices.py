@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -42,14 +43,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[SpeechRow], P
     return make_corpus(MakeSpeechParams(commands=4, descriptions=4, made=4), folder, 1), folder
 
 
-@pytest.fixture
-def spoken(finished: Path, corpus: tuple[list[SpeechRow], Path]) -> Path:
-    """The finished workspace with speech in it: one voice is a person's, and every other utterance was heard twice."""
-    folder, persons = finished / where.SPEECH, {"synthetic": False, "consent_ref": CONSENT, "provenance": "recorded"}
-    shutil.copytree(corpus[1], folder)
-    rows = [row.model_copy(update=persons) if row.speaker == "alba" else row for row in corpus[0]]
+def add_speech(
+    root: Path, corpus: tuple[list[SpeechRow], Path], alba: dict[str, Any], *, every: int, times: int
+) -> None:
+    """Speech in a workspace, some values of alba's rows changed, and a model that heard each or every second of it."""
+    shutil.copytree(corpus[1], root / where.SPEECH)
+    rows = [row.model_copy(update=alba) if row.speaker == "alba" else row for row in corpus[0]]
     write_manifest(
-        folder,
+        root / where.SPEECH,
         rows,
         row_model=SpeechRow,
         stage="make_speech",
@@ -57,10 +58,17 @@ def spoken(finished: Path, corpus: tuple[list[SpeechRow], Path]) -> Path:
         params_digest="d",
         inputs={},
     )
-    heard = sorted(row.utterance_id for row in rows)[::2]
-    clips = [{"clip_id": name, "film_id": None, "times": 2, "by_phase": {"speech": 2}} for name in heard]
-    (finished / "models/speech/training").mkdir(parents=True)
-    write_json(finished / "models/speech/training/exposure.json", {"clips": clips})
+    heard = sorted(row.utterance_id for row in rows)[::every]
+    clips = [{"clip_id": name, "film_id": None, "times": times, "by_phase": {"speech": times}} for name in heard]
+    (root / "models/speech/training").mkdir(parents=True)
+    write_json(root / "models/speech/training/exposure.json", {"clips": clips})
+
+
+@pytest.fixture
+def spoken(finished: Path, corpus: tuple[list[SpeechRow], Path]) -> Path:
+    """The finished workspace with speech in it: one voice is a person's, and every other utterance was heard twice."""
+    persons = {"synthetic": False, "consent_ref": CONSENT, "provenance": "recorded"}
+    add_speech(finished, corpus, persons, every=2, times=2)
     return finished
 
 
@@ -219,21 +227,8 @@ def test_voices_are_counted_in_dossier_and_model_card_with_their_right(spoken: P
 
 
 def test_every_document_names_the_teachers_of_a_voice(finished: Path, corpus: tuple[list[SpeechRow], Path]) -> None:
-    mark, folder = "synthetic, teacher: Flite 2.2, voice slt", finished / where.SPEECH
-    shutil.copytree(corpus[1], folder)
-    rows = [row.model_copy(update={"provenance": mark}) if row.speaker == "alba" else row for row in corpus[0]]
-    write_manifest(
-        folder,
-        rows,
-        row_model=SpeechRow,
-        stage="make_speech",
-        key=lambda row: row.utterance_id,
-        params_digest="d",
-        inputs={},
-    )
-    clips = [{"clip_id": row.utterance_id, "film_id": None, "times": 1, "by_phase": {"speech": 1}} for row in rows]
-    (finished / "models/speech/training").mkdir(parents=True)
-    write_json(finished / "models/speech/training/exposure.json", {"clips": clips})
+    mark = "synthetic, teacher: Flite 2.2, voice slt"
+    add_speech(finished, corpus, {"provenance": mark}, every=1, times=1)
     facts = Records(finished)
     build_dossier(finished, finished / "reports/dossier", DossierParams())
     documents = {name: (finished / "reports/dossier" / name).read_text() for name in (
