@@ -18,6 +18,8 @@ from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.film.fingerprinting import print_of, recognised
 from aiprod.film.make_film import make_film
+from aiprod.film.record import read_record
+from aiprod.governance.lineage.film_lineage import film_lineage
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
@@ -152,3 +154,15 @@ def test_lineage_names_what_stands_behind_an_unknown_film(
     encode(tmp_path / "other.mp4", iter(pictures), RATE, None, crf=20, preset="ultrafast")
     nothing = CliRunner().invoke(app, ["lineage", str(tmp_path / "other.mp4"), "--at", "2s"])
     assert isinstance(nothing.exception, AiprodError) and "not a film whose shots are known" in str(nothing.exception)
+
+
+def test_the_parts_of_a_released_copy_are_looked_for_beside_the_original(place: Path, tmp_path: Path) -> None:
+    record = read_record(place / "out/film1.json")
+    walked = film_lineage(place, tmp_path / "release/film1.mp4", record, released=True)
+    assert walked.checked_files == len(record["ingredients"]) and walked.notes == walked.mismatches == []
+    lettering = place / "out/film1_drawn/title-000-000.png"
+    kept = lettering.read_bytes()
+    lettering.write_bytes(kept + b"0")
+    (wrong,) = film_lineage(place, tmp_path / "release/film1.mp4", record, released=True).mismatches
+    lettering.write_bytes(kept)
+    assert wrong.startswith("film1_drawn/title-000-000.png: not the lettering")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import read_json
-from aiprod.film.record import Moment, at_time, changed, checked_record
+from aiprod.film.record import Moment, at_time, changed, checked_record, films_below
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.lineage.lineage import Lineage, Walker, rights_table
 from aiprod.governance.lineage.node import Node
@@ -51,7 +51,8 @@ def film_lineage(
     wrong: list[str] = []
     count, notes = 0, ["bytes were not hashed"]
     if rehash:
-        count, wrong, notes = changed(record, film, root, used, released=released)
+        place = _original(root, film, record) if released else film
+        count, wrong, notes = changed(record, place, root, used, released=released)
         if clips or here in models:
             more = check(facts, lock, "model" if here in models else "clips", "diffusion", clips)
             count, wrong, notes = count + more[0], [*wrong, *more[1]], [*notes, *more[2]]
@@ -76,6 +77,11 @@ def film_lineage(
         mismatches=[*facts.problems, *dict.fromkeys(wrong)],
         notes=notes,
     )
+
+
+def _original(root: Path, film: Path, record: dict[str, Any]) -> Path:
+    """The film that a released one is a copy of, beside which its parts lie; the copy where that is not here."""
+    return next((path.with_name(str(own["file"])) for path, own in films_below(root) if own == record), film)
 
 
 def _speech_here(root: Path) -> str:
