@@ -1,8 +1,7 @@
 """MLflow's server for one person at one machine: the pages of experiments and models, and nothing that runs programs.
 
-``mlflow ui`` starts an assistant with a shell, a gateway to language models and more with it. It asks nobody who they
-are but where they connect from, so on a machine with several users any of them could run programs as the one who
-looks at curves. Here they are not served, nor shown.
+``mlflow ui`` serves more: an assistant, a gateway to language models, jobs. Nobody needs them to look at curves, and
+what runs programs should not listen on a machine that others use, too. So they are not served, nor shown.
 """
 
 from __future__ import annotations
