@@ -33,6 +33,11 @@ class AVTransformerConfig(BaseModel):
         space_periods_px: the same along y and x, in pixels.
         input_skip: the network predicts only what the noised token itself does not tell about the velocity, at unit
             variance for latents of unit variance (preconditioning, Karras et al. 2022, arXiv:2206.00364).
+        video_skip_share, audio_skip_share: share of a clean value's variance that ``input_skip`` takes for unknown.
+            1: the noised token is all that is known, so that at middling noise the network has to predict picture and
+            noise at once. Smaller: the rest of the clip is known too, so that down to a noise level of about its root
+            the network predicts the clean token, which has far fewer degrees of freedom than noise (Li and He 2025,
+            arXiv:2511.13720).
         pooled_text: the mean of the text features modulates every block, beside the noise level (as in Esser et al.
             2024, arXiv:2403.03206).
         place_features: a token is told where in the picture it lies as it enters (waves over the share of height and
@@ -62,6 +67,8 @@ class AVTransformerConfig(BaseModel):
     time_periods_s: tuple[float, float] = (0.25, 60.0)
     space_periods_px: tuple[float, float] = (64.0, 8192.0)
     input_skip: bool = False
+    video_skip_share: float = Field(1.0, ge=0.001, le=1)
+    audio_skip_share: float = Field(1.0, ge=0.001, le=1)
     pooled_text: bool = False
     place_features: bool = False
     cross_gates: bool = False

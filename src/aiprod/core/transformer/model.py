@@ -64,10 +64,10 @@ class NoiseLevelEmbedding(nn.Module):
 class StreamEnds(nn.Module):
     """Where a stream enters and leaves: token, noise level and text projections, and the output."""
 
-    def __init__(self, channels: int, width: int, axes: int, c: AVTransformerConfig) -> None:
+    def __init__(self, channels: int, width: int, axes: int, skip_share: float, c: AVTransformerConfig) -> None:
         super().__init__()
         text_dim = c.text_dim
-        self.input_skip = c.input_skip
+        self.input_skip, self.skip_share = c.input_skip, skip_share
         if c.input_skip:
             self.variance: Tensor
             self.register_buffer("variance", torch.ones(channels))  # of each value of a clean token
@@ -111,9 +111,12 @@ class StreamEnds(nn.Module):
         shift, scale = (modulation + self.leave_modulation).unbind(dim=2)
         out = self.leave(modulate(stream.x, shift, scale))
         if self.input_skip:
-            clean, size = self._spread(modality)
+            clean, _ = self._spread(modality)
             sigma = modality.timesteps[:, :, None].to(out.dtype)
-            out = (clean / size).sqrt() * out + (sigma - (1 - sigma) * clean) / size * modality.latent.to(out.dtype)
+            own = self.skip_share * clean
+            size = sigma.square() + (1 - sigma).square() * own
+            scale = (sigma.square() * clean + ((1 - sigma) * own).square()).sqrt() / size
+            out = scale * out + (sigma - (1 - sigma) * own) / size * modality.latent.to(out.dtype)
         return out if modality.token_mask is None else out.masked_fill(~modality.token_mask[:, :, None], 0)
 
 
@@ -132,8 +135,8 @@ class AVTransformer(nn.Module):
         super().__init__()
         self.config = c = config
         self.gradient_checkpointing = False
-        self.video_ends = StreamEnds(c.video_channels, c.video_width, 3, c)
-        self.audio_ends = StreamEnds(c.audio_channels, c.audio_width, 1, c)
+        self.video_ends = StreamEnds(c.video_channels, c.video_width, 3, c.video_skip_share, c)
+        self.audio_ends = StreamEnds(c.audio_channels, c.audio_width, 1, c.audio_skip_share, c)
         self.blocks = nn.ModuleList(
             AVBlock(_stream_block(c, "video"), _stream_block(c, "audio")) for _ in range(c.depth)
         )

@@ -35,7 +35,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (242, 242, 238),
 }
 SIZES: dict[str, float] = {"small": 0.125, "medium": 0.175, "large": 0.235}  # radius as a share of the height
-CALM_SIZES: dict[str, float] = {"medium": 0.205, "large": 0.25}  # of the one object of a calm scene
+CALM_RADIUS = 0.25  # of the one object of a calm scene, which is always a large one
 PLAIN = "plain"  # the ground of a calm scene
 TEXTURES = ("speckled", "striped", "checked", "brick", "wavy", "cloudy", "dotted", "marbled")
 GROUNDS: dict[str, tuple[int, int, int]] = {
@@ -187,11 +187,11 @@ def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) 
     if fault is not None and fault.name == "duplicate":
         number = 0
     count = 2 if fault is not None and fault.name == "cut" else 1
-    draw_lot = _calm_scene if fault is None and _is_calm(number, params.calm_share) else _scene
-    scenes = tuple(
-        draw_lot(params.seed * 1_000_003 + 7919 * number + 104_729 * n, number + 3 * n, width, height, fault)
-        for n in range(count)
-    )
+    lots = [(params.seed * 1_000_003 + 7919 * number + 104_729 * n, number + 3 * n) for n in range(count)]
+    if fault is None and (turn := _calm_turn(number, params.calm_share)) is not None:
+        scenes = tuple(_calm_scene(seed, turn, width, height) for seed, _ in lots)
+    else:
+        scenes = tuple(_scene(seed, lot, width, height, fault) for seed, lot in lots)
     return FilmPlan(key, fault.name if fault else None, duration_s, width, height, fps, scenes)
 
 
@@ -248,29 +248,34 @@ def _scene(seed: int, number: int, width: int, height: int, fault: Fault | None)
     )
 
 
-def _is_calm(number: int, share: float) -> bool:
-    """Whether the clean film of a number is calm: the share is kept among the first few films as among all."""
-    return int((number + 1) * share) > int(number * share)
+def _calm_turn(number: int, share: float) -> int | None:
+    """Number of a clean film among the calm ones, or None for one of the others: the share of calm films is kept among
+    the first few films as among all."""
+    before, after = int(number * share), int((number + 1) * share)
+    return before if after > before else None
 
 
-def _calm_scene(seed: int, number: int, width: int, height: int, fault: Fault | None) -> ScenePlan:
+def _calm_scene(seed: int, turn: int, width: int, height: int) -> ScenePlan:
     """One large object that crosses a plain ground under a still camera, on nearly the same way as all that go its way.
 
-    How it moves, where it goes and how large it is say nearly where it is in each picture. A model of a few minutes
-    learns such pictures as wholes; where the same words stand for many ways, it first learns their mean, a blur.
+    How it moves and where it goes say nearly where it is in each picture. A model of a few minutes learns such pictures
+    as wholes; where the same words stand for many ways, it first learns their mean, a blur. Shapes, ways, colours and
+    grounds take turns, so that each shape is seen on each way, in each colour and on each ground equally often: drawn by lot, a few dozen
+    scenes leave gaps, and a model learns scenes by heart instead of what their words have in common.
     """
     rng = random.Random(f"aiprod demo calm {seed}")
-    size = rng.choice(list(CALM_SIZES))
-    radius = CALM_SIZES[size] * min(width, height)
-    heading = rng.choice((-1, 1))
-    gravity = rng.random() < 0.5
+    shapes, colours = list(SHAPES), list(COLOURS)
+    round_number, place = divmod(turn, 4 * len(shapes))
+    way, shape = divmod(place, len(shapes))
+    heading, gravity = (-1, 1)[way % 2], way >= 2
+    radius = CALM_RADIUS * min(width, height)
     start = radius + rng.uniform(0.05, 0.08) * width  # so that a crop to a slightly narrower picture keeps it whole
     top = radius + 4
     y = top + rng.uniform(0.0, 0.04) * height if gravity else rng.uniform(0.48, 0.52) * height
     thing = ObjectPlan(
-        list(SHAPES)[number % len(SHAPES)],
-        rng.choice(list(COLOURS)),
-        size,
+        shapes[shape],
+        colours[(round_number + 7 * (way + shape)) % len(colours)],
+        "large",
         round(radius, 2),
         round(start if heading > 0 else width - start, 2),
         round(y, 2),
@@ -279,7 +284,8 @@ def _calm_scene(seed: int, number: int, width: int, height: int, fault: Fault | 
         round(rng.uniform(-12, 12), 2),
     )
     fall = round(height * rng.uniform(2.0, 2.2), 1) if gravity else 0.0
-    return ScenePlan(seed, PLAIN, rng.choice(list(GROUNDS)), "static", 0.0, fall, (thing,))
+    ground = list(GROUNDS)[(round_number + way - shape) % len(GROUNDS)]
+    return ScenePlan(seed, PLAIN, ground, "static", 0.0, fall, (thing,))
 
 
 def _article(words: str) -> str:
