@@ -412,6 +412,41 @@ def test_an_untrained_model_with_input_skip_is_the_best_linear_one() -> None:
         torch.testing.assert_close(error, left, rtol=0.08, atol=0)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.1, 0.01])
+def test_what_the_skip_leaves_to_the_network_has_unit_variance_whatever_its_share(share: float) -> None:
+    """Measured on Gaussian tokens, for noise levels from nearly clean to nearly noise, channel by channel."""
+    torch.manual_seed(0)
+    variance = torch.tensor([4.0, 1.0, 0.25, 0.1, 2.0, 1.0])
+    clean, noise = torch.randn(4, 4000, 6) * variance.sqrt(), torch.randn(4, 4000, 6)
+    made = AVTransformer(WITH_SKIP.model_copy(update={"video_skip_share": share})).eval()
+    made.video_ends.measure(clean.flatten(0, 1))
+    for sigma in (0.02, 0.3, 0.6, 0.95):
+        noised = (1 - sigma) * clean + sigma * noise
+        given = ModalityInput(noised, torch.full((4, 1), sigma), torch.zeros(4, 4000, 3))
+        answers = []
+        for constant in (0.0, 1.0):  # of the network, for every token
+            torch.nn.init.constant_(made.video_ends.leave.bias, constant)
+            with torch.no_grad():
+                answers.append(made(given, None).video)
+        assert answers[0] is not None and answers[1] is not None
+        left = (noise - clean - answers[0]) / (answers[1] - answers[0])
+        torch.testing.assert_close(left.square().mean(dim=(0, 1)), torch.ones(6), rtol=0.05, atol=0)
+
+
+def test_with_a_small_skip_share_the_network_is_asked_for_the_clean_token() -> None:
+    """Down to a noise level of about the root of the share: its target there is the clean token, without noise."""
+    torch.manual_seed(0)
+    clean, noise = torch.randn(1, 4000, 6), torch.randn(1, 4000, 6)
+    made = AVTransformer(WITH_SKIP.model_copy(update={"video_skip_share": 0.01})).eval()
+    for sigma, least in ((0.9, 0.99), (0.5, 0.99), (0.3, 0.95)):
+        noised = (1 - sigma) * clean + sigma * noise
+        with torch.no_grad():
+            skipped = made(ModalityInput(noised, torch.full((1, 1), sigma), torch.zeros(1, 4000, 3)), None).video
+        assert skipped is not None
+        asked = (noise - clean - skipped).flatten()
+        assert -torch.corrcoef(torch.stack([asked, clean.flatten()]))[0, 1] > least
+
+
 def test_pooled_text_counts_only_tokens_that_are_there() -> None:
     m, given = model(WITH_SKIP), video()
     assert given.context is not None

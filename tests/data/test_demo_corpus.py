@@ -122,6 +122,19 @@ def test_calm_scenes_show_one_whole_object_on_a_plain_ground_and_are_heard() -> 
     assert " plain background " in calm[0].scenes[0].sentence()
 
 
+def test_calm_scenes_show_each_shape_on_each_way_in_each_colour_and_on_each_ground_equally_often() -> None:
+    plans = plan_corpus(DemoCorpusParams(films=192, calm_share=0.875, width=640, duration_s=2.125, faults=False))
+    scenes = [plan.scenes[0] for plan in plans if plan.scenes[0].texture == PLAIN]
+    shapes = [scene.objects[0].shape for scene in scenes]
+    ways = [(scene.gravity_px_s2 > 0, scene.objects[0].heading) for scene in scenes]
+    colours = [scene.objects[0].colour for scene in scenes]
+    grounds = [scene.ground for scene in scenes]
+    for one, other in itertools.combinations((shapes, ways, colours, grounds), 2):
+        pairs = Counter(zip(one, other, strict=True))
+        assert len(pairs) == len(set(one)) * len(set(other)), "each pair is there"
+        assert max(pairs.values()) - min(pairs.values()) <= 3
+
+
 def test_faulty_films_are_long_enough_for_their_faults_to_show() -> None:
     plans = plan_corpus(DemoCorpusParams(films=1, duration_s=2.125))
     lengths = {plan.fault: plan.duration_s for plan in plans}
