@@ -261,7 +261,7 @@ def _calm_scene(seed: int, turn: int, width: int, height: int) -> ScenePlan:
     How it moves and where it goes say nearly where it is in each picture. A model of a few minutes learns such pictures
     as wholes; where the same words stand for many ways, it first learns their mean, a blur. Shapes, ways, colours and
     grounds take turns, so that each shape is seen on each way, in each colour and on each ground equally often: drawn
-    by lot, a few dozen scenes leave gaps, and a model learns scenes by heart instead of what their words have in common.
+    by lot, a few dozen scenes leave gaps, and a model learns scenes by heart, not what their words have in common.
     """
     rng = random.Random(f"aiprod demo calm {seed}")
     shapes, colours = list(SHAPES), list(COLOURS)
