@@ -283,8 +283,9 @@ def test_measuring_says_what_a_recogniser_hears(tmp_path: Path) -> None:
         .invoke(app, ["measure", "speech", str(tmp_path / "x.wav"), "--text", "bin red by Q nine now"])
         .stdout
     )
-    level = [float(line.split()[-1]) for out in (right, wrong) for line in out.splitlines() if "word_accuracy" in line]
+    level = [float(line.split()[-1]) for out in (right, wrong) for line in out.splitlines() if "word_accuracy " in line]
     assert level[0] >= 5 / 6 and level[1] < 0.5
+    assert float(right.split("word_accuracy_chance")[1]) == 0.19  # a meter that knows the grammar says what it is worth
 
 
 def test_the_command_line_says_it_in_one_line(model: Path) -> None:

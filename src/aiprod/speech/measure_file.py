@@ -15,6 +15,7 @@ from aiprod.speech import mos
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.recogniser import Recogniser, accuracy, is_command
+from aiprod.speech.sentences import COMMANDS
 from aiprod.speech.text_to_phones import bundled_dictionary, phrases
 from aiprod.speech.voice import RATE
 
@@ -45,10 +46,12 @@ def measure_file(path: Path, text: str) -> dict[str, Any]:
     if not text:
         return figures
     expected = [word.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for word in phrase.words]
-    recogniser = Recogniser(commands=is_command(text))
-    heard = recogniser.words(sound)
-    figures["asked"] = "the command grammar" if is_command(text) else "a language model of English"
+    within_grammar = is_command(text)
+    heard = Recogniser(commands=within_grammar).words(sound)
+    figures["asked"] = "the command grammar" if within_grammar else "a language model of English"
     figures["heard"] = " ".join(heard) or "nothing"
     figures["words"] = len(expected)
     figures["word_accuracy"] = accuracy([(heard, expected)])
+    if within_grammar:
+        figures["word_accuracy_chance"] = float(np.mean([1 / len(slot) for slot in COMMANDS]))  # each word guessed
     return figures
