@@ -108,7 +108,6 @@ class Inpainter(nn.Module):
             input_skip=True,
             place_features=True,
             depthwise_conv=True,
-            cross_gates=True,
             space_periods_px=(12.0, 128.0),
             time_periods_s=(0.25, 8.0),
         )
@@ -217,7 +216,7 @@ def train(model: nn.Module, loss: Callable[[int], Tensor], seconds: float, name:
                     old.lerp_(new, 0.05 if step > 20 else 0.5)
         step += 1
         if step % 50 == 0:
-            print(f"  {name}: {step} steps, loss {float(value):.4f}", flush=True)
+            print(f"  {name}: {step} steps, loss {value.item():.4f}", flush=True)
     return average.eval(), step
 
 
