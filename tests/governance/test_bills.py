@@ -20,7 +20,7 @@ from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.document import plain_text
 from aiprod.governance.exports.registry import DOCUMENTS, problems_of, text_of
 from aiprod.governance.organisation import PLACE
-from tests.governance.test_documents import frames, independently
+from tests.governance.recount import frames, independently
 from tests.projects import commit_all
 
 BILLS = ("cyclonedx", "spdx", "slsa")

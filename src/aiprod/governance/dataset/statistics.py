@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from aiprod.base.curves import read_curve
@@ -165,12 +166,14 @@ def _refuser(film: Any) -> str:
 
 def quality(facts: Records) -> dict[str, Any]:
     """Score distribution, and how often each check is named as a reason."""
-    scores = [v.score for v in facts.verdicts.values() if v.score is not None]
+    verdicts = [
+        v for v in facts.verdicts.values() if v.clip_id in facts.clips
+    ]  # those of films without a clip left out
+    scores = [v.score for v in verdicts if v.score is not None]
     named: Counter[str] = Counter()
-    for verdict in facts.verdicts.values():
-        if verdict.clip_id in facts.clips:  # films that were not ingested have verdicts too
-            named.update({name for reason in verdict.reasons for name in _checks_in(reason)})
-    flags = Counter(flag for v in facts.verdicts.values() for flag in v.privacy_flags)
+    for verdict in verdicts:
+        named.update({name for reason in verdict.reasons for name in _checks_in(reason)})
+    flags = Counter(flag for v in verdicts for flag in v.privacy_flags)
     return {
         "histogram": histogram(scores, f"Distribution of {len(scores)} quality scores from 0 to 1"),
         "scored": len(scores),
@@ -244,11 +247,16 @@ def exposure(facts: Records) -> dict[str, Any]:
     return {
         "clips": len(times),
         "least": times[0],
-        "median": times[len(times) // 2],
+        "median": _whole(median(times)),
         "most": times[-1],
         "total": sum(times),
         "by_phase": [list(pair) for pair in sorted(phases.items())],
     }
+
+
+def _whole(number: float) -> float:
+    """A number that is whole without its ``.0``."""
+    return int(number) if number == int(number) else number
 
 
 def clip_card(facts: Records, clip_id: str) -> dict[str, Any]:
