@@ -258,6 +258,7 @@ def test_every_figure_that_a_reader_sees_is_a_count_of_the_rows(finished: Path, 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @settings(ANY_ROWS, max_examples=300)
 @given(seed=st.integers(0, 2**40))
 def test_three_hundred_manifests_give_the_figures_that_pandas_counts(finished: Path, seed: int) -> None:
