@@ -9,11 +9,16 @@ import pytest
 
 from aiprod.base.files import write_json
 from aiprod.governance.dossier.dossier import DossierParams, build_dossier
+from aiprod.governance.lineage.lineage import lineage
+from aiprod.governance.pages import render
 from aiprod.media.encoding import encode
 from aiprod.qc.decide.reviews import REVIEWS
+from aiprod.qc.params import QcDecideParams
+from aiprod.qc.report.report import render as quality_page
 from tests.browser import MISSING, browser
 from tests.governance.erasable import NAME, Project
 from tests.governance.test_desk import desk, staff
+from tests.qc.test_report_notes import TEXT, row
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 ESCAPE = "\ue00c"
@@ -102,6 +107,24 @@ def test_every_page_fits_a_desk_and_a_phone_and_its_keys_work(office: Path, tmp_
         window.open(server.url + "dossier/hostile.html")
         assert window.run("return document.body.dataset.theirs ?? null") is None
         assert any("Content Security Policy" in line for line in window.complaints())
+
+
+def test_pages_that_are_sent_as_files_fit_a_phone_with_everything_opened(office: Path, tmp_path: Path) -> None:
+    """Digests, proofs and long names scroll or break within the page, and no row of a table loses what it is about."""
+    walked = lineage(office, "models/diffusion", rehash=False)
+    (office / "made-of.html").write_text(render("lineage.html.j2", lineage=walked))
+    rows = [row(1, TEXT, reasons=(f"{'also_a_long_name' * 8}: no end",))]
+    figures = {"approved": 0, "review_needed": 1, "rejected": 0, "films": 1}
+    (office / "quality.html").write_text(quality_page(rows, figures, QcDecideParams(), total=1))
+    dossier = office / "reports/dossier"
+    pages = [office / "made-of.html", office / "quality.html", dossier / "index.html", *dossier.glob("clips-*")]
+    with browser(tmp_path / "profile") as window:
+        for width in (360, 390, 500):
+            window.size(width, 800, phone=True)
+            for page in pages:
+                window.open(page.as_uri())
+                window.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+                assert window.overflow() == 0, (width, page.name)
 
 
 def test_a_film_is_erased_by_typing_its_id(project: Project, tmp_path: Path) -> None:
