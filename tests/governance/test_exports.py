@@ -129,6 +129,7 @@ def test_manifest_proof_lineage_croissant_and_card_name_one_licence(finished: Pa
     offer = Offer(source_id="open-film", key="x", size=1, sha256="0" * 64, sidecar=side, problem="nothing is stored")
     made = film_row(judged(offer, source, None, Vault()))
     assert made.media_license == licence == made.rights["media_license"]
+    assert made.license_evidence == "its page", "kept in every version of the rows, whatever git holds of the table"
     assert [line for line in made.rights_proof if line.startswith(f"media_license is '{licence}' → train")]
     facts = Records(finished)
     shown = facts.films[facts.clips[min(facts.exposure)].film_id]
