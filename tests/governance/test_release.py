@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -37,6 +38,7 @@ from aiprod.governance.organisation import PLACE
 from aiprod.governance.policy.roles import ROLES
 from aiprod.governance.release.release import release
 from aiprod.media.encoding import encode
+from aiprod.storage.crypto import tombstones
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 from tests.governance.tsa import certificate
 
@@ -203,6 +205,31 @@ def test_nothing_leaves_while_what_its_clips_ask_for_is_not_known(releasable: Pa
     assert not (releasable / "release").exists()
     assert attributions(Records(releasable)).startswith("The model was shown 1 clip that no manifest has now")
     assert any("1 clip behind it is in no manifest now" in note for note in lineage(releasable, "diffusion").notes)
+
+
+@pytest.mark.parametrize("how", ["erased", "rights do not permit training"])
+def test_nothing_leaves_of_a_model_that_saw_a_film_which_may_not_be_used_any_more(releasable: Path, how: str) -> None:
+    """The sample was made before the film was erased, or before its right ended."""
+    facts = Records(releasable)
+    film = facts.films[facts.clips[next(iter(facts.exposure))].film_id]
+    if how == "erased":
+        tombstones.add([tombstones.Tombstone(film_id=film.film_id, source_id="x", clips=1, content="c")], releasable)
+    else:
+        denied = {**facts.films, film.film_id: film.model_copy(update={"effective_right": "deny"})}
+        about: dict[str, Any] = {"row_model": FilmRow, "stage": "ingest", "params_digest": "p", "inputs": {}}
+        write_manifest(releasable / "datasets/v1/ingest/films", list(denied.values()), key=lambda r: r.film_id, **about)
+    with pytest.raises(Refusal, match=rf"saw 1 film that may not be used any more .*{how}.* → `dvc repro`") as refused:
+        sign(releasable)
+    assert last_line(refused.value) == str(refused.value) and not (releasable / "release").exists()
+    assert list(AuditLog().entries())[-1].value["facts"] == {"action": "release", "lack": "right"}
+
+
+def test_a_video_of_another_model_does_not_leave_with_the_credits_of_this_one(releasable: Path) -> None:
+    beside = releasable / VIDEO.with_suffix(".json")
+    write_json(beside, {**read_json(beside), "model_digest": "beef" * 16})
+    with pytest.raises(Refusal, match=r"000\.mp4 was made by another model than models/diffusion \(beefbeefbeef, not"):
+        sign(releasable)
+    assert not (releasable / "release").exists()
 
 
 def test_a_video_that_aiprod_did_not_describe_is_not_signed(releasable: Path, tmp_path: Path) -> None:

@@ -21,12 +21,13 @@ from aiprod.film.record import changed, place_of, record_beside
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.credentials.content_credentials import IngredientFile, read_credential, sign_video
 from aiprod.governance.credentials.signing_identity import Identity, identity
-from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.records import DIFFUSION, Records
 from aiprod.governance.dataset.releases import note
 from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.writers import attributions
 from aiprod.governance.policy.roles import require
+from aiprod.inference.revoked_models import refuse_affected
 from aiprod.printable import counted
 from aiprod.rights.licences import SHARE_ALIKE
 from aiprod.storage.crypto.film_encryption import is_private
@@ -62,8 +63,9 @@ def release(
         copies_cleared: legal has decided that videos which are copies of training clips may leave.
 
     Raises:
-        Refusal: the person may not release, the model was shown clips that no manifest has, share-alike is not
-            cleared, a video is a copy of a training clip, or the key to sign with is not there.
+        Refusal: the person may not release, the model was shown clips that no manifest has or films that may not be
+            used any more, share-alike is not cleared, a video is a copy of a training clip or of another model, or
+            the key to sign with is not there.
         AiprodError: a video is not one that AIPROD described, or something would be overwritten; nothing is written
             then.
     """
@@ -76,6 +78,7 @@ def release(
             "finish `dvc repro`, or check out the commit that made the video (git checkout, dvc checkout)",
             person.name,
         )
+    _refuse_ended(root, person.name)
     owed = sorted({o for c in facts.exposure for o in facts.films[facts.clips[c].film_id].obligations})
     bound = [line for line in owed if line.startswith(SHARE_ALIKE)]
     if bound and not share_alike_cleared:
@@ -85,6 +88,7 @@ def release(
             person.name,
         )
     described = [(video, _described(video)) for video in videos]
+    _refuse_other_models(facts, described, person.name)
     compared = _compared(videos, person.name, cleared=copies_cleared)
     _refuse_overwriting(described, folder)
     signer = identity(root)
@@ -114,6 +118,37 @@ def release(
 def _refused(what: str, hint: str, actor: str) -> Refusal:
     """That somebody may not release: as of :class:`AiprodError`, and who asked."""
     return Refusal(what, hint, lack="right", action="release", subject="release", committed={"actor": actor})
+
+
+def _refuse_ended(root: Path, actor: str) -> None:
+    """Nothing leaves that a model made which saw an erased film, or one whose consent or right has ended since.
+
+    Raises:
+        Refusal: it did.
+    """
+    try:
+        refuse_affected(root / "models")
+    except AiprodError as error:
+        raise _refused(
+            error.what, "`dvc repro` trains and samples again without: release those videos", actor
+        ) from None
+
+
+def _refuse_other_models(facts: Records, described: Sequence[tuple[Path, dict[str, Any]]], actor: str) -> None:
+    """Credits, card and summary are those of the model that lies here; a video of another owes what that one saw.
+
+    Raises:
+        Refusal: names the first such video.
+    """
+    here = facts.training.get("model_digest")
+    for video, about in described:
+        made_by = about.get("model_digest")
+        if "film" not in about and here and made_by and made_by != here:
+            raise _refused(
+                f"{video.name} was made by another model than {DIFFUSION} ({str(made_by)[:12]}, not {str(here)[:12]})",
+                "check out the commit that made it (git checkout, dvc checkout), or generate it again",
+                actor,
+            )
 
 
 def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]:
