@@ -172,14 +172,25 @@ def test_a_dissolve_into_a_sequence_shows_the_clip_at_its_edge_or_is_refused(fil
         outer(18)
 
 
+def shown_in(place: str, inner: str) -> Callable[[list[Path]], str]:
+    """A clip of a file in which, within an element where nobody looks for it, a file or sequence is named by its id."""
+    more = f"{RATE[: -len('</rate>')]}<{place}>{inner}</{place}></rate>"
+    file = f'<file id="f"><name>f.mp4</name>{more}<duration>100</duration></file>'
+    return lambda _: sequence("a", [item(file, 0, 9, 0)])
+
+
+@pytest.mark.timeout(60)  # what is part of itself was followed for ever
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (lambda _: sequence("a", [item('<sequence id="a"/>', 0, 9, 0)]), "the sequence 'a' shows itself"),
+        (shown_in("ntsc", '<file id="f"/>'), "the file 'f.mp4' holds itself"),
+        (shown_in("ntsc", '<file id="g"><file id="f"/></file>'), "the file 'f.mp4' holds itself"),
+        (shown_in("clipitem", '<sequence id="a"/>'), "the sequence 'a' shows itself"),
         (broken, "'b' begins or ends within a transition"),
         (doubling, "more than 100,000 clips"),
     ],
-    ids=["itself", "within a dissolve", "doubling"],
+    ids=["itself", "file in itself", "file in another", "sequence in a file", "within a dissolve", "doubling"],
 )
 def test_what_cannot_be_laid_out_is_said_in_one_line(
     content: Callable[[list[Path]], str], said: str, films: list[Path], tmp_path: Path

@@ -115,7 +115,7 @@ def nested_in_place(data: bytes, rate: Fraction) -> tuple[str, Fraction]:
         The text, empty where no sequence is in another, and the outer sequence's rate, which the reader leaves out.
 
     Raises:
-        AiprodError: a sequence shows itself, or too many clips come of it.
+        AiprodError: a sequence shows itself, a file holds itself, or too many clips come of it.
         ParseError: it is no XML.
     """
     root = ElementTree.fromstring(data)  # noqa: S314 (bounded, and expat holds back entities that grow)
@@ -128,6 +128,7 @@ def nested_in_place(data: bytes, rate: Fraction) -> tuple[str, Fraction]:
     def defined(element: Element) -> Element:
         return whole.get((element.tag, element.get("id", "")), element)
 
+    _check_within_itself(root, defined)
     _check_size(root, defined)
     for file in root.iter("file"):
         if not len(file):
@@ -151,6 +152,35 @@ def nested_in_place(data: bytes, rate: Fraction) -> tuple[str, Fraction]:
 def _tracks_first(sequence: Element) -> list[Element]:
     media = sequence.find("media")
     return [*(part for part in sequence if part.tag != "media"), *(media if media is not None else ())]
+
+
+def _check_within_itself(root: Element, defined: Callable[[Element], Element]) -> None:
+    """Refuse what would be part of itself, wherever in it its id stands, before ids are replaced by what they name."""
+    open_now: set[int] = set()
+    done: set[int] = set()
+
+    def enter(whole: Element) -> None:
+        if id(whole) in open_now:
+            named = whole.findtext("name") or whole.get("id")
+            raise AiprodError(
+                f"the {whole.tag} {named!r} {'shows' if whole.tag == 'sequence' else 'holds'} itself",
+                "take it out of itself",
+            )
+        if id(whole) in done:
+            return
+        open_now.add(id(whole))
+        for inner in whole.iter():
+            if inner is not whole and inner.tag in ("sequence", "file"):
+                enter(defined(inner))
+        open_now.discard(id(whole))
+        done.add(id(whole))
+
+    try:
+        for element in root.iter():
+            if element.tag in ("sequence", "file"):
+                enter(defined(element))
+    except RecursionError:
+        raise AiprodError("its sequences and files are nested too deeply", "flatten some of them") from None
 
 
 def _check_size(root: Element, defined: Callable[[Element], Element]) -> None:
