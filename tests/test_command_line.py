@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import aiprod
 from aiprod.base.crash_report import end_with
 from aiprod.base.files import sha256_file
 from aiprod.base.opening import open_file, read_file
@@ -60,6 +62,19 @@ def test_one_is_singular_and_everything_else_plural(number: int, words: tuple[st
     text = counted(number, thing, plural)
     assert text.split(" ")[0] == str(number)
     assert text.endswith(f" {thing}") == (number == 1)
+
+
+def test_no_line_says_one_times() -> None:
+    """A number right before the word is counted, so that it can be one; a factor has a format of its own."""
+    once = re.compile(r"\{(?![^{}]*:[^{}'\"]*\})[^{}]*\} times\b")
+    allowed = ("spread['most']", "shown['most']", "task.losses", "task.attempts")  # a range; what was tried again
+    lines = [
+        f"{path.name}: {line.strip()}"
+        for path in Path(aiprod.__file__).parent.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if once.search(line) and not any(words in line for words in allowed)
+    ]
+    assert not lines
 
 
 def every_command(group: Any) -> Iterator[Any]:

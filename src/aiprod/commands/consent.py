@@ -37,9 +37,9 @@ def show(record: Annotated[str | None, typer.Argument(help="one record; default:
             for purpose in one.pii_processing.purposes:
                 typer.echo(f"  for {purpose.purpose}: {', '.join(purpose.pii_information)}; {purpose.retention_period}")
             for clip in rests.clips:
-                typer.echo(f"  {clip}  shown {rests.seen.get(clip, 0)} times")
+                typer.echo(f"  {clip}  shown {counted(rests.seen.get(clip, 0), 'time')}")
             for utterance in rests.utterances:
-                typer.echo(f"  {utterance}  heard {rests.heard.get(utterance, 0)} times")
+                typer.echo(f"  {utterance}  heard {counted(rests.heard.get(utterance, 0), 'time')}")
     if not known:
         typer.echo(f"no record in {CONSENT}; its README says what one holds")
 
@@ -79,11 +79,11 @@ def withdraw(record: Annotated[str, typer.Argument(help="id of the record")], ac
     typer.echo("commit datasets/consent; `dvc repro` then denies them, and retrains without them")
     for clip in rests.clips:
         times = rests.seen.get(clip)
-        remark = f"  # the model was shown it {times} times" if times else ""
+        remark = f"  # the model was shown it {counted(times, 'time')}" if times else ""
         typer.echo(f"  aiprod erase {clip}{remark}")
     if rests.heard:
-        times = sum(rests.heard.values())
-        typer.echo(f"  the model `speech` heard {counted(len(rests.heard), 'utterance')} {times} times; retrain it")
+        heard, times = counted(len(rests.heard), "utterance"), counted(sum(rests.heard.values()), "time")
+        typer.echo(f"  the model `speech` heard {heard} {times}; retrain it")
 
 
 def _resting(rests: Any) -> str:

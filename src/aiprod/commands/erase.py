@@ -134,7 +134,7 @@ def _say_plan(todo: ErasurePlan) -> None:
     for model in todo.models:
         for md5, revisions in model.affected.items():
             where = ", ".join(r if " " in r else r[:9] for r in revisions)
-            typer.echo(f"  model {model.model} {md5[:12]} saw it {model.showings[md5]} times ({where})")
+            typer.echo(f"  model {model.model} {md5[:12]} saw it {counted(model.showings[md5], 'time')} ({where})")
         last = model.last_unexposed
         words = f"{last['md5'][:12]} ({last['revision'][:12]})" if last else "none, train again from the start"
         typer.echo(f"  model {model.model}: the last version that never saw it is {words}")

@@ -27,7 +27,9 @@ def counts(root: Path) -> list[tuple[str, ...]]:
     ]
     if total.shown:
         held = f"; {total.heldout} approved held out, to measure on" if total.heldout else ""
-        rows.append((counted(total.shown, "clip"), "→", f"shown to the model, {total.showings} times in all{held}"))
+        rows.append(
+            (counted(total.shown, "clip"), "→", f"shown to the model, {counted(total.showings, 'time')} in all{held}")
+        )
     if gone := sum(clip not in facts.clips for clip in facts.exposure):
         rows.append((counted(gone, "clip"), "→", "of these in no manifest now: `dvc repro` trains without them"))
     return rows

@@ -37,24 +37,24 @@ def label_parts(node: Node) -> list[str]:
         "speech": [facts.get("speaker", ""), facts.get("language", ""), facts.get("file", "")],
         "model": [
             f"{counted(facts['clips_seen'], 'clip')} seen" if "clips_seen" in facts else "",
-            f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+            f"shown {counted(facts['times_shown'], 'time')}" if "times_shown" in facts else "",
             f"{counted(facts['utterances_heard'], 'utterance')} heard" if "utterances_heard" in facts else "",
             f"{counted(facts['heads_seen'], 'drawn head')} seen" if "heads_seen" in facts else "",
         ],
         "generated video": [f"“{facts['prompt']}”" if facts.get("prompt") else "", f"seed {facts.get('seed')}"],
         "utterance": [
-            f"heard {facts['times_heard']} times" if "times_heard" in facts else "",
+            f"heard {counted(facts['times_heard'], 'time')}" if "times_heard" in facts else "",
             facts.get("split", ""),
             f"“{facts.get('text', '')}”",
         ],
         "head": [
-            f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+            f"shown {counted(facts['times_shown'], 'time')}" if "times_shown" in facts else "",
             facts.get("split", ""),
             *facts.get("provenance", ()),
         ],
         "speaker": [*facts.get("right", ()), *facts.get("provenance", ())],
         "clip": [
-            f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+            f"shown {counted(facts['times_shown'], 'time')}" if "times_shown" in facts else "",
             facts.get("verdict", ""),
             *(f"reviewed: {line}" for line in facts.get("reviews", ())),
             facts.get("split", ""),
