@@ -82,8 +82,8 @@ def withdraw(record: Annotated[str, typer.Argument(help="id of the record")], ac
         remark = f"  # the model was shown it {counted(times, 'time')}" if times else ""
         typer.echo(f"  aiprod erase {clip}{remark}")
     if rests.heard:
-        heard, times = counted(len(rests.heard), "utterance"), counted(sum(rests.heard.values()), "time")
-        typer.echo(f"  the model `speech` heard {heard} {times}; retrain it")
+        heard, showings = counted(len(rests.heard), "utterance"), counted(sum(rests.heard.values()), "time")
+        typer.echo(f"  the model `speech` heard {heard} {showings}; retrain it")
 
 
 def _resting(rests: Any) -> str:
