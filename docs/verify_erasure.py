@@ -14,7 +14,7 @@ except (InvalidSignature, ValueError):
 stores = body["found_after"]
 left = [name for name, n in stores.items() if n.get("skipped") or n["pieces"] or n["hashes"] or n["names"]]
 print(f"signed: {', '.join(film['film_id'] for film in body['films'])} erased at {body['time']}")
-print(f"{body['keys_destroyed']} keys destroyed, {len(stores)} stores searched; something left, or not searched whole: "
+print(f"keys destroyed: {body['keys_destroyed']}; stores searched: {len(stores)}; something left, or not searched whole: "
       f"{', '.join(left) or 'nowhere'}")
-print("kept on purpose:", body.get("kept_on_purpose", {}).get("consent_records", 0), "consent records")
+print("consent records kept on purpose:", body.get("kept_on_purpose", {}).get("consent_records", 0))
 print("the entry in the log that names it has the digest", hashlib.sha256(signed).hexdigest())

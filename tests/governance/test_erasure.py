@@ -281,7 +281,7 @@ class TestConsentRecords:
         said = subprocess.run(
             [sys.executable, "-I", str(script), str(done.path), str(public)], capture_output=True, text=True, check=True
         ).stdout
-        assert "kept on purpose: 1 consent records" in said and "not searched whole: nowhere" in said
+        assert "consent records kept on purpose: 1" in said and "not searched whole: nowhere" in said
         assert (root / "datasets/consent/2026-014.yaml").is_file()
 
     @pytest.mark.parametrize("of", ["film", "clip"])
