@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 
 from aiprod.film.chart import PATCHES, codes_off
 from aiprod.film.make_film import FinishedFilm, make_film
+from aiprod.film.scopes import scopes_of
 from aiprod.film.targets import measure_film
 from aiprod.inference.params import GenerationParams
 
@@ -34,6 +37,15 @@ def test_a_chart_keeps_its_colours_through_grade_and_delivery(made: FinishedFilm
     figures = {each.name: each for each in measure_film(made.path, made.path.parent)[0]}
     assert figures["chart_patches"].value == 2 * len(PATCHES)
     assert figures["chart_codes_off_most"].holds and float(figures["chart_codes_off_most"].value) < 2
+
+
+def test_scopes_of_a_grade_lie_beside_the_film(made: FinishedFilm) -> None:
+    found = scopes_of(made.record, made.path.with_name("film_scopes"))
+    assert [path.name for path, _ in found] == ["shot-001.png"], "the first shot has no grade"
+    assert found[0][1] == f"{made.record['ingredients'][0]['name']}, at 00:00:00:04, scene “scene 1”"
+    picture = cv2.imread(str(found[0][0]))
+    assert picture is not None and picture.shape[0] == 2 * 256 + 8
+    assert np.abs(picture[:256].astype(int) - picture[-256:]).mean() > 1, "the grade is seen"
 
 
 def test_a_chart_that_is_graded_otherwise_than_the_record_says_is_seen(made: FinishedFilm) -> None:
