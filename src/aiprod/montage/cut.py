@@ -94,8 +94,6 @@ def check(timeline: Timeline) -> tuple[dict[Path, SourceFacts], list[str]]:
     sources = {}
     films = list(timeline.films())
     for film in progress(films, "films", len(films)) if len(films) > 20 else films:
-        if not film.is_file():
-            raise AiprodError(f"{film} does not exist", "correct its path in the timeline")
         sources[film] = look(film)
     notes = []
     for track in timeline.pictures:

@@ -149,9 +149,10 @@ def edl(timeline: Timeline) -> str:
     into, out_of = _by_clip(track)
 
     def event(number: int, clip: Clip | None, how: str, first: int, behind: int) -> str:
-        source = 0 if clip is None else round(clip.source_in * rate) + first - clip.record_in
+        # Only a still is shown before its beginning: before a transition into it, and of the same picture.
+        source = 0 if clip is None else max(0, round(clip.source_in * rate) + first - clip.record_in)
         codes = (source, source + behind - first, timeline.start + first, timeline.start + behind)
-        times = " ".join(format_timecode(max(0, frame), rate, drop) for frame in codes)
+        times = " ".join(format_timecode(frame, rate, drop) for frame in codes)
         reel = "BL" if clip is None else _reel(clip.film)
         return f"{number:03}  {reel:<8} V     {how:<8} {times}"
 
