@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from fractions import Fraction
 from importlib.util import find_spec
@@ -38,6 +39,8 @@ from tests.bench.processor_time import adopt_orphans, children_cpu_s
 from tests.montage.conftest import number_in, numbered
 
 RATES = (Fraction(24), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001))
+# Of the fifth source, whose rate varies: between 17 and 65 ms to the next picture, and none at the middle of a frame.
+TIMES_S = [0.0, *(n / 24 + (n * 7 % 5 - 2) * 0.006 + 0.0005 for n in range(1, 480))]
 OUT = Fraction(25)
 FADE = 10
 STRIP = 4  # its height is a quarter of the picture's
@@ -52,14 +55,14 @@ class Result(NamedTuple):
 
 
 def sources(folder: Path, width: int, height: int) -> list[Path]:
-    """A film of 20 s at each rate: a strip with its number over a picture that pans, and a click each second."""
+    """Films of 20 s, one at each rate and one of none: a strip with its number over a pan, and a click each second."""
     made = []
     smooth = np.random.default_rng(0).integers(40, 200, (height // 16 + 2, width // 8 + 2, 3)).astype(np.uint8)
     ground = cv2.resize(smooth, (width * 2, height), interpolation=cv2.INTER_CUBIC)
     grain = np.random.default_rng(1).integers(-3, 4, (height, width * 2, 3))
     ground = np.clip(ground + grain, 0, 255).astype(np.uint8)
-    for n, rate in enumerate(RATES):
-        count = round(20 * rate)
+    for n, rate in enumerate((*RATES, Fraction(24))):
+        count, times_s = round(20 * rate), TIMES_S if n == len(RATES) else None
         sound = np.zeros((2, 20 * 48_000), np.float32)
         sound[:, ::48_000] = 0.5
         path = folder / f"source{n}.mp4"
@@ -71,7 +74,7 @@ def sources(folder: Path, width: int, height: int) -> list[Path]:
             return shown
 
         pictures = (picture(k) for k in range(count))
-        encode(path, pictures, rate, sound, crf=16)
+        encode(path, pictures, rate, sound, crf=16, times_s=times_s)
         made.append(path)
     return made
 
@@ -106,7 +109,8 @@ def truth(made: Timeline) -> list[set[int]]:
         which = int(clip.film.stem.removeprefix("source"))
         for frame in range(first, behind):
             at = clip.source_in + (frame - clip.record_in + Fraction(1, 2)) / OUT
-            wanted[frame].add(1000 * which + int(at * RATES[which]))
+            passed = int(at * RATES[which]) if which < len(RATES) else bisect_right(TIMES_S, at) - 1
+            wanted[frame].add(1000 * which + passed)
     return wanted
 
 
@@ -248,25 +252,25 @@ def xfade(made: Timeline, folder: Path) -> Path:
     sink = graph.add("buffersink")
     last.link_to(sink)
     graph.configure()
-    for container, source, ends_s in inputs:
-        for frame in container.decode(video=0):
-            if frame.time > ends_s:
-                break
-            source.push(frame)
-        source.push(None)
-        container.close()
 
-    def pictures() -> Any:
+    def ready() -> Any:
         while True:
             try:
                 yield sink.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
 
-    def plain() -> Any:
-        yield from pictures()
+    def pictures() -> Any:
+        for container, source, ends_s in inputs:
+            for frame in container.decode(video=0):
+                if frame.time > ends_s:
+                    break
+                source.push(frame)
+            source.push(None)
+            container.close()
+            yield from ready()
 
-    encode(out, plain(), OUT, np.zeros((2, made.samples), np.float32))
+    encode(out, pictures(), OUT, np.zeros((2, made.samples), np.float32))
     return out
 
 
@@ -298,8 +302,7 @@ def main(events: list[int], height: int, rounds: int) -> None:
                 peers += [("MoviePy", moviepy), ("MoviePy (script)", moviepy_script)]
             else:
                 print("MoviePy: not installed, left out")
-            if count <= 12:
-                peers.append(("FFmpeg xfade", xfade))
+            peers.append(("FFmpeg xfade", xfade))
             spent: dict[str, list[float]] = {}
             words: dict[str, str] = {}
             for round_ in range(rounds):

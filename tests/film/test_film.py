@@ -227,11 +227,16 @@ def test_lineage_answers_on_the_command_line(
     made: FinishedFilm, material: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(material)
-    (material / "dvc.yaml").touch()
     asked = ["lineage", "out/film.mp4", "--at", "00:00:02:00", "--json"]
-    said = CliRunner().invoke(app, asked)
-    assert said.exit_code == 0, said.output
-    found = json.loads(said.stdout)
+    answers = []
+    for inside in (False, True):  # of a project; a film is made without one, too
+        if inside:
+            (material / "dvc.yaml").touch()
+        said = CliRunner().invoke(app, asked)
+        assert said.exit_code == 0, said.output
+        answers.append(json.loads(said.stdout))
+    assert answers[0] == answers[1]
+    found = answers[0]
     assert [node["kind"] for node in found["subject"]["children"]] == ["shot", "sound"]
     shot = found["subject"]["children"][0]
     assert shot["children"][0]["name"] == "b.mp4" and "picture 33" in shot["facts"]["shows"]
@@ -239,6 +244,8 @@ def test_lineage_answers_on_the_command_line(
     over = CliRunner().invoke(app, ["lineage", "out/film.mp4", "--at", "00:01:00:00"])
     assert over.exception is not None and "nothing at 60 s" in str(over.exception)
     (material / "dvc.yaml").unlink()
+    other = CliRunner().invoke(app, ["lineage", "a.mp4"])
+    assert "not inside an AIPROD project" in str(other.exception), "nothing is known of it"
 
 
 def test_the_scripts_of_the_repository_are_read() -> None:

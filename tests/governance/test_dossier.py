@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.base.files import digest_folder, read_json
+from aiprod.base.files import digest_folder, read_json, write_json
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
@@ -75,6 +75,36 @@ def test_counts_are_those_of_the_manifests(finished: Path) -> None:
     assert sum(summary["verdicts"].values()) == len(facts.clips), "a film without a clip is no clip"
     assert summary["showings"] == sum(s.times for s in facts.exposure.values()) == summary["exposure"]["total"]
     assert sum(r["showings"] for r in summary["rights"]) == summary["showings"]
+
+
+def test_a_finished_film_is_shown_with_the_scopes_of_its_grades(finished: Path) -> None:
+    folder = finished / "reports/film"
+    (folder / "film_scopes").mkdir(parents=True)
+    for name in ("film.mp4", "film.poster.png", "film_scopes/shot-001.png", "film_scopes/shot-007.png"):
+        (folder / name).write_bytes(name.encode())
+    shot = {"ingredient": 0, "scene": "<sea>", "record_in": 24, "record_out": 48}
+    record = {
+        **{
+            "format": 1,
+            "kind": "film",
+            "title": "T",
+            "rate": "24",
+            "frames": 48,
+            "samples": 96_000,
+            "profile": "ebu_r128",
+        },
+        "ingredients": [{"kind": "file", "name": "a.mp4"}],
+        "shots": [shot | {"record_in": 0, "record_out": 24}, shot | {"grade": {"exposure": 1}}],
+        "delivery": {"lufs": -23.0, "true_peak_dbtp": -2.0, "flashes_in_a_second": 0},
+        **{"sounds": [], "credits": []},
+    }
+    write_json(folder / "film.json", record)
+    build_dossier(finished, finished / "reports/dossier", DossierParams())
+    page = (finished / "reports/dossier/index.html").read_text()
+    links = Page(page).links
+    assert "assets/film/shot-001.png" in links and "assets/film/shot-007.png" not in links, "the record has two shots"
+    assert "a.mp4, at 00:00:01:00, scene “&lt;sea&gt;”" in page
+    assert all((finished / "reports/dossier" / link).is_file() for link in links if link.startswith("assets/film/"))
 
 
 def test_every_film_and_clip_has_its_entry(finished: Path) -> None:

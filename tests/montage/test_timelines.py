@@ -7,11 +7,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.errors import AiprodError
+from aiprod.montage.cut import write_lists
 from aiprod.montage.exporting import edl, write_otio
 from aiprod.montage.interchange import read_interchange
 from aiprod.montage.reading import read_timeline
@@ -127,6 +129,21 @@ def test_an_edit_list_gives_back_cuts_dissolves_and_wipes(folder: Path, data: st
     ]
     shown = [given_timeline.pictures[0].shown(n) for n in range(len(given_timeline.pictures[0].clips))]
     assert [found.pictures[0].shown(n) for n in range(len(shown))] == shown
+
+
+def test_an_edit_list_with_a_still_after_a_transition_reads_back(folder: Path) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    (folder / "end.png").write_bytes(b"")
+    clips = [
+        Clip(film=folder / "f0.mp4", record_in=0, record_out=50, source_in=Fraction(1)),
+        Clip(film=folder / "end.png", record_in=50, record_out=100),
+    ]
+    wipe = Transition(kind="wipe", code=1, record_in=38, record_out=63)
+    given = Timeline.checked(rate=Fraction(25), pictures=[PictureTrack(clips=tuple(clips), transitions=(wipe,))])
+    (folder / "still.edl").write_text(edl(given))
+    found = read_interchange(folder / "still.edl", rate=given.rate, width=1280, height=720).pictures[0]
+    assert [found.shown(n) for n in range(2)] == [(0, 63), (38, 100)]
+    assert found.clips[1].film.name == "end.png"
 
 
 @pytest.mark.parametrize(
@@ -247,6 +264,46 @@ def test_the_command_checks_cuts_and_lists(make_numbered: MakeNumbered, tmp_path
     assert "101  iris, rectangle" in run(app, ["cut", "--wipes"]).stdout
     for wrong in (["--out", "o.mov"], ["--codec", "h265"], ["--preset", "fastish"]):
         assert isinstance(run(app, ["cut", str(tmp_path / "x.yaml"), *wrong]).exception, AiprodError)
+
+
+def test_what_was_cut_becomes_final_cut_xml_by_the_adapter_of_opentimelineio(
+    make_numbered: MakeNumbered, tmp_path: Path
+) -> None:
+    pytest.importorskip("otio_fcp_adapter", reason="the extra `montage` is not installed")
+    import cv2
+    import opentimelineio as otio
+
+    cv2.imwrite(str(tmp_path / "title.png"), np.zeros((144, 256, 3), np.uint8))
+    clips = [  # the adapter needs how long a film is, and a rate that has time codes, as 17 has not
+        Clip(film=make_numbered(Fraction(30000, 1001), 90), record_in=0, record_out=40, source_in=Fraction(1, 5)),
+        Clip(film=make_numbered(Fraction(17), 90), record_in=40, record_out=80, source_in=Fraction(1)),
+        Clip(film=tmp_path / "title.png", record_in=80, record_out=100),
+    ]
+    track = PictureTrack(clips=tuple(clips), transitions=(Transition(record_in=36, record_out=44),))
+    sounds = [Sound(film=clips[0].film, record_in=0, record_out=40)]
+    given = Timeline.checked(rate=Fraction(25), pictures=[track], sounds=sounds)
+    otio_path, _ = write_lists(given, tmp_path / "o.mp4")
+    otio.adapters.write_to_file(otio.adapters.read_from_file(str(otio_path)), str(tmp_path / "o.xml"))
+    found = read_timeline(tmp_path / "o.xml")
+    assert [found.pictures[0].shown(n) for n in range(3)] == [track.shown(n) for n in range(3)]
+    assert [c.film for c in found.pictures[0].clips] == [c.film for c in clips] and len(found.sounds) == 1
+
+
+@pytest.mark.parametrize(
+    "entry", ["{film: no.mp4}", "{film: no.mp4, from: 5f, length: 1s}", "{film: no.png, length: 1s}"]
+)
+def test_a_film_that_is_not_there_or_does_not_play_is_named_and_not_the_timeline(entry: str, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from aiprod.cli import app
+
+    (tmp_path / "x.yaml").write_text(f"pictures: [{entry}]\n")
+    name = "no.png" if "png" in entry else "no.mp4"
+    for data in (None, b"neither film nor picture"):
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+        error = CliRunner().invoke(app, ["cut", str(tmp_path / "x.yaml"), "--check"]).exception
+        assert name in str(error) and "x.yaml" not in str(error)
 
 
 def test_drop_frame_codes_that_do_not_exist_are_refused_with_their_line(tmp_path: Path) -> None:

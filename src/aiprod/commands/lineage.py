@@ -44,10 +44,9 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
 
     A film that lost its metadata is found by its fingerprint: aiprod lineage ~/Downloads/unknown.mp4
     """
-    from aiprod.base.state import workspace
     from aiprod.governance.lineage.at_revision import SHOWN, lineage_at
 
-    root, shown = workspace(), None if as_json or every or html is not None or prov is not None else SHOWN
+    root, shown = _root(target, rev), None if as_json or every or html is not None or prov is not None else SHOWN
     with _no_garbage(), lineage_at(root, target, rev=rev, at=at, rehash=rehash, shown=shown) as (there, walked):
         if prov is not None:
             from aiprod.governance.exports.prov import prov_document, write_prov
@@ -69,6 +68,20 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
                 typer.echo(f"{name}: {path}")
     if walked.mismatches:
         raise typer.Exit(1)
+
+
+def _root(target: str, rev: str | None) -> Path:
+    """The workspace; outside of one the working directory, for a film with the record that `aiprod film` wrote."""
+    from aiprod.base.state import workspace
+    from aiprod.errors import AiprodError
+    from aiprod.film.record import record_beside
+
+    try:
+        return workspace()
+    except AiprodError:
+        if rev is not None or not Path(target).is_file() or record_beside(Path(target)) is None:
+            raise
+        return Path.cwd().resolve()
 
 
 @contextmanager

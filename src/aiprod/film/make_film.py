@@ -25,6 +25,7 @@ from aiprod.film.generation import generate
 from aiprod.film.ingredients import Ingredients
 from aiprod.film.profiles import PROFILES
 from aiprod.film.record import described
+from aiprod.film.scopes import write_scopes
 from aiprod.film.script import Script, read_script
 from aiprod.media.audio import read_sound
 from aiprod.montage import cut as cutting
@@ -90,7 +91,8 @@ def make_film(
     """Make the film of a script.
 
     Beside it: its record as .json, .otio and .edl of what was cut, .srt and .vtt where somebody speaks, its credits, a
-    poster, and folders of what was generated, spoken and drawn for it, which the .otio refers to.
+    poster, folders of what was generated, spoken and drawn for it, which the .otio refers to, and one of its grades'
+    scopes.
 
     Args:
         settings: how shots are generated; asked only where there are prompts.
@@ -109,8 +111,8 @@ def make_film(
         raise AiprodError(f"{out.name} cannot hold {script.profile}", f"name it {out.stem}{profile.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
     sweep(out.parent, ".film.*")
-    shots_folder, voice_folder, drawn_folder = (
-        out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice", "drawn")
+    shots_folder, voice_folder, drawn_folder, scopes_folder = (
+        out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice", "drawn", "scopes")
     )
     with (
         scratch(out.parent, ".film.") as work,
@@ -125,7 +127,7 @@ def make_film(
             paths, made_now = generate([each for _, each in wanted], folder, memo, settings())
             files = dict(zip([place for place, _ in wanted], paths, strict=True))
         spoken_lines = lines_to_speak(script)
-        for folder in (voice_folder, drawn_folder):
+        for folder in (voice_folder, drawn_folder, scopes_folder):
             (work / folder.name).mkdir()
         lines, spoken_now = (
             speak_lines([each for _, each in spoken_lines], work / voice_folder.name, memo) if spoken_lines else ([], 0)
@@ -151,6 +153,7 @@ def make_film(
         )
         if checked.reasons:
             raise _refused(done.path, out, checked)
+        write_scopes(built, work / scopes_folder.name)
         record = _record(script, script_path, built, ingredients, done.path, checked)
         lists = cutting.write_lists(timeline, work / out.name)
         _hide_place(lists, work, out, script_path)
@@ -163,6 +166,7 @@ def make_film(
             (shots_folder, wanted),
             (voice_folder, spoken_lines),
             (drawn_folder, any(stills.iterdir())),
+            (scopes_folder, any((work / scopes_folder.name).iterdir())),
         ):
             if folder.exists():
                 shutil.rmtree(folder)

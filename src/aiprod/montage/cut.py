@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -19,7 +20,7 @@ from aiprod.media.container import library
 from aiprod.media.hdr10 import ContentLight
 from aiprod.media.segments import join_segments, light_beside, write_wav
 from aiprod.media.video_form import LEAST_SIZES, SVT_PRESETS, Codec, VideoForm
-from aiprod.montage.exporting import edl, write_otio
+from aiprod.montage.exporting import Length, edl, write_otio
 from aiprod.montage.mix import Mix, mix, opened_mix
 from aiprod.montage.rendering import SegmentJob, job_of, render_segment
 from aiprod.montage.sources import SourceFacts, check_reach, look, speed_of
@@ -94,8 +95,6 @@ def check(timeline: Timeline) -> tuple[dict[Path, SourceFacts], list[str]]:
     sources = {}
     films = list(timeline.films())
     for film in progress(films, "films", len(films)) if len(films) > 20 else films:
-        if not film.is_file():
-            raise AiprodError(f"{film} does not exist", "correct its path in the timeline")
         sources[film] = look(film)
     notes = []
     for track in timeline.pictures:
@@ -283,11 +282,28 @@ def form_of(  # noqa: PLR0917
     return form
 
 
+def _lengths(timeline: Timeline) -> dict[Path, Length]:
+    """How long films are, and their rate: the timeline's for sound and stills, which last as long as they are shown."""
+    until: dict[Path, Fraction] = {}
+    for track in timeline.pictures:
+        for n, clip in enumerate(track.clips):
+            ends = clip.source_in + (track.shown(n)[1] - clip.record_in) / timeline.rate
+            until[clip.film] = max(ends, until.get(clip.film, ends))
+    found = {}
+    for film in timeline.films():
+        source = look(film)
+        if source.still:
+            found[film] = until.get(film, 1 / timeline.rate), timeline.rate
+        else:
+            found[film] = Fraction(source.ends_s).limit_denominator(10**6), source.rate or timeline.rate
+    return found
+
+
 def write_lists(timeline: Timeline, out: Path) -> list[Path]:
     """Write what was cut as .otio and .edl beside the film; the edit list where there is a picture track."""
     base = out.parent.resolve()
     written = [out.with_suffix(".otio")]
-    write_otio(timeline, written[0], base)
+    write_otio(timeline, written[0], base, _lengths(timeline))
     if timeline.pictures:
         written.append(out.with_suffix(".edl"))
         write_text(written[1], edl(timeline))

@@ -5,6 +5,8 @@ Needs the extra ``aiprod[montage]``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,22 @@ from aiprod.montage.interchange import METADATA, open_timeline_io
 from aiprod.montage.timecode import format_timecode, name_of
 from aiprod.montage.timeline import Clip, PictureTrack, Sound, Timeline, Transition
 
+Length = tuple[Fraction, Fraction]
+"""Seconds of a film, and how many pictures there are in one."""
 
-def write_otio(timeline: Timeline, path: Path, base: Path) -> None:
+
+def write_otio(timeline: Timeline, path: Path, base: Path, lengths: Mapping[Path, Length] | None = None) -> None:
     """Write what is cut as OpenTimelineIO; reading it again gives the same timeline.
 
     Args:
         base: folder that paths are written relative to.
+        lengths: of films, which other programs want to know of media; Final Cut's XML cannot be written without.
     """
     otio = open_timeline_io()
-    otio.adapters.write_to_file(_exported(otio, timeline, base), str(path))
+    otio.adapters.write_to_file(_exported(otio, timeline, base, lengths or {}), str(path))
 
 
-def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
+def _exported(otio: Any, timeline: Timeline, base: Path, lengths: Mapping[Path, Length]) -> Any:
     rate = float(timeline.rate)
 
     def time(frames: int) -> Any:
@@ -45,11 +51,21 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
             track.append(otio.schema.Gap(duration=time(timeline.frames - at)))
         return track
 
+    def media(film: Path) -> Any:
+        if film not in lengths:
+            return otio.schema.ExternalReference(target_url=path_of(film))
+        seconds, counted = lengths[film]
+        if not otio.opentime.RationalTime.is_valid_timecode_rate(float(counted)):
+            counted = timeline.rate  # other programs write time codes of it
+        frames = max(1, round(seconds * counted))
+        begins, lasts = (otio.opentime.RationalTime(n, float(counted)) for n in (0, frames))
+        return otio.schema.ExternalReference(path_of(film), otio.opentime.TimeRange(begins, lasts))
+
     def clip_of(event: Clip | Sound, defaults: set[str]) -> Any:
         begins = otio.opentime.RationalTime(float(event.source_in * timeline.rate), rate)
         otio_clip = otio.schema.Clip(
             name=event.name or event.film.name,
-            media_reference=otio.schema.ExternalReference(target_url=path_of(event.film)),
+            media_reference=media(event.film),
             source_range=otio.opentime.TimeRange(begins, time(event.record_out - event.record_in)),
         )
         kept = event.model_dump(mode="json", exclude=defaults, exclude_defaults=True)
@@ -149,9 +165,10 @@ def edl(timeline: Timeline) -> str:
     into, out_of = _by_clip(track)
 
     def event(number: int, clip: Clip | None, how: str, first: int, behind: int) -> str:
-        source = 0 if clip is None else round(clip.source_in * rate) + first - clip.record_in
+        # Only a still is shown before its beginning: before a transition into it, and of the same picture.
+        source = 0 if clip is None else max(0, round(clip.source_in * rate) + first - clip.record_in)
         codes = (source, source + behind - first, timeline.start + first, timeline.start + behind)
-        times = " ".join(format_timecode(max(0, frame), rate, drop) for frame in codes)
+        times = " ".join(format_timecode(frame, rate, drop) for frame in codes)
         reel = "BL" if clip is None else _reel(clip.film)
         return f"{number:03}  {reel:<8} V     {how:<8} {times}"
 

@@ -10,12 +10,15 @@ import numpy as np
 from aiprod.base.files import atomic_path
 from aiprod.color.delivery import Delivery
 from aiprod.color.grade import Grade
+from aiprod.color.light import REC709
+from aiprod.color.rendering import rendering
 from aiprod.color.scopes import sheet
 from aiprod.errors import AiprodError
 from aiprod.media.hdr10 import ContentLight
 from aiprod.media.high_bit_depth import DeepPictures
 from aiprod.media.probing import require_video
 from aiprod.montage.sources import PicturesAt, SourceFacts, look
+from aiprod.montage.stills import read_still
 from aiprod.montage.timecode import parse_time
 from aiprod.montage.timeline import TARGETS, Clip, PictureTrack, Sound, Timeline
 
@@ -67,19 +70,33 @@ def scope_sheet(film: Path, grade: Grade, at: str, out: Path, delivery: Delivery
     Raises:
         AiprodError: there is no picture at that time, or the file cannot be written.
     """
-    import cv2
-
     source = _film(film)
     assert source.rate is not None
-    time_s = parse_time(at, source.rate)
-    with PicturesAt(source) as pictures:
-        frame = pictures.at(float(time_s)).frame
-        video = pictures.reader.shown
-    size = _even(video.display_width), _even(video.display_height)
-    ungraded = Grade(input=grade.input)
-    rows = [sheet(DeepPictures(*size, video, each, delivery).signal(frame)) for each in (ungraded, grade)]
+    data = scopes_at(source, grade, parse_time(at, source.rate), delivery)
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(data)
+
+
+def scopes_at(source: SourceFacts, grade: Grade, time_s: Fraction, delivery: Delivery) -> bytes:
+    """Scopes as PNG of a picture before the grade, and below them after it; a still picture has the same at any time.
+
+    Raises:
+        AiprodError: there is no picture at that time.
+    """
+    import cv2
+
+    grades = Grade(input=grade.input), grade
+    if source.still:
+        rgb = read_still(source.path).rgb.astype(np.uint16) * np.uint16(257)
+        codes = [np.ascontiguousarray(rgb[..., n]) for n in range(3)]
+        rows = [sheet(np.stack(rendering(REC709, each, delivery).signal(codes), axis=-1)) for each in grades]
+    else:
+        with PicturesAt(source) as pictures:
+            frame = pictures.at(float(time_s)).frame
+            video = pictures.reader.shown
+        size = _even(video.display_width), _even(video.display_height)
+        rows = [sheet(DeepPictures(*size, video, each, delivery).signal(frame)) for each in grades]
     gap = np.full((8, rows[0].shape[1], 3), 24, np.uint8)
     done, data = cv2.imencode(".png", np.concatenate([rows[0], gap, rows[1]])[..., ::-1])
     assert done
-    with atomic_path(out) as temporary:
-        temporary.write_bytes(data.tobytes())
+    return bytes(data.tobytes())

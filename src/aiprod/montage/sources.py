@@ -14,6 +14,7 @@ from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
 from aiprod.media.audio import read_sound
 from aiprod.media.audio_resampling import resampled
+from aiprod.media.errors import MediaError
 from aiprod.media.frames import TimedFrame, VideoReader
 from aiprod.media.media_info import MediaFacts
 from aiprod.media.packets import sound_end_s
@@ -54,12 +55,17 @@ def look(path: Path, sound: bool = True) -> SourceFacts:
         sound: also how long its sound lasts, for which its packets are walked through where no index lists them.
 
     Raises:
-        MediaError: it does not open.
+        AiprodError: it is not there, or does not open; with its name, for a timeline has many.
     """
+    if not path.is_file():
+        raise AiprodError(f"{path} does not exist", "correct its path in the timeline")
     if is_still(path):
         read_still(path)
         return SourceFacts(path, None, Fraction(1), 0.0, 0.0, True)
-    facts = probe(path)
+    try:
+        facts = probe(path)
+    except MediaError as error:
+        raise AiprodError(f"{path.name}: {error.what}", error.hint or "give a file that plays") from None
     video = facts.video
     sound_s = 0.0
     if sound and facts.audio is not None:

@@ -30,7 +30,7 @@ class TrackParams(Params):
     alias: str = Field(default="newest", pattern=r"^[A-Za-z0-9_-]+$")
     dataset: str = Field(default="datasets/v1/latents", min_length=1)
     model: str = Field(default="models/diffusion", min_length=1)
-    pictures: list[Below] = ["reports/*/*.png", "reports/*_vae/*.mp4"]
+    pictures: list[Below] = ["reports/*/*.png", "reports/*_vae/*.mp4", "reports/film/*.mp4"]
     folders: list[Below] = ["reports/samples", "reports/diffusion/phases", "reports/dossier"]
 
     @field_validator("alias")

@@ -14,6 +14,7 @@ from aiprod.base.files import atomic_folder, contained, read_json, write_json, w
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
+from aiprod.film.scopes import scopes_of
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.records import Records
@@ -153,6 +154,10 @@ def _film(root: Path, target: Path) -> dict[str, Any]:
     for name in (film.name, "film.poster.png", "film.vtt"):
         if (folder / name).is_file():
             _copy(folder / name, target / "assets" / "film" / name)
+    scopes = []
+    for path, words in scopes_of(record, folder / f"{film.stem}_scopes"):
+        _copy(path, target / "assets" / "film" / path.name)
+        scopes.append((path.name, words))
     rate = parse_rate(record["rate"])
     rows = []
     for shot in record["shots"]:
@@ -160,7 +165,13 @@ def _film(root: Path, target: Path) -> dict[str, Any]:
         span = [format_timecode(shot[key], rate) for key in ("record_in", "record_out")]
         named = {"kind": each["kind"], "name": each["name"], "licence": each.get("license", "")}
         rows.append({"from": span[0], "to": span[1], "scene": shot.get("scene"), "graded": "grade" in shot, **named})
-    return {"record": record, "file": film.name, "rows": rows, "subtitles": _within_page(folder / "film.vtt")}
+    return {
+        "record": record,
+        "file": film.name,
+        "rows": rows,
+        "scopes": scopes,
+        "subtitles": _within_page(folder / "film.vtt"),
+    }
 
 
 def _within_page(subtitles: Path) -> str:
