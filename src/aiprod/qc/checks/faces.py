@@ -35,6 +35,7 @@ the next still."""
 _WINDOW = 20  # pixels: what the cascade was trained on
 _SIZE_STEP = 1.5
 _HINTS_MAX = 12
+_ANY_PX = 1 << 14
 _BOXES_MAX = 64  # that a row keeps
 Find = Callable[[Plane, int], list[tuple[float, float, float, float]]]
 """Finds faces in luma [H, W] made no higher than so many pixels: (x, y, w, h) shares of the picture."""
@@ -256,23 +257,33 @@ def _confirmed(region: Plane, face_px: int) -> bool:
     """A second cascade, trained apart, finds the face in a cut-out of fixed size as well, and a third finds an eye."""
     grow = 60.0 / face_px
     large = cv2.resize(region, None, fx=grow, fy=grow, interpolation=_smooth(grow))
-    least = int(face_px * grow * 0.6)
-    second = _cascade("haarcascade_frontalface_default.xml").detectMultiScale(
-        large, scaleFactor=1.1, minNeighbors=3, minSize=(least, least)
-    )
-    if len(second) == 0:
+    # What answers in a few sizes answers in all, too: the usual ones first, which take a fraction of the time.
+    if not any(
+        len(
+            _cascade("haarcascade_frontalface_default.xml").detectMultiScale(
+                large, scaleFactor=1.1, minNeighbors=3, minSize=(least, least), maxSize=(most, most)
+            )
+        )
+        for least, most in (
+            (int(face_px * grow * 0.9), int(face_px * grow * 1.4)),
+            (int(face_px * grow * 0.6), _ANY_PX),
+        )
+    ):
         return False
     grow = 120.0 / face_px
     upper = cv2.resize(region[: int(region.shape[0] * 0.6)], None, fx=grow, fy=grow, interpolation=_smooth(grow))
-    least, most = int(face_px * grow * 0.15), int(face_px * grow * 0.4)
     # An eye mostly answers in every second size too, which takes half the time; only where none does, all are tried.
     return any(
         len(
             _cascade("haarcascade_eye.xml").detectMultiScale(
-                upper, scaleFactor=finer, minNeighbors=1, minSize=(least, least), maxSize=(most, most)
+                upper,
+                scaleFactor=finer,
+                minNeighbors=1,
+                minSize=(int(face_px * grow * least), int(face_px * grow * least)),
+                maxSize=(int(face_px * grow * most), int(face_px * grow * most)),
             )
         )
-        for finer in (1.05**2, 1.05)
+        for finer, least, most in ((1.05**2, 0.24, 0.36), (1.05**2, 0.15, 0.4), (1.05, 0.15, 0.4))
     )
 
 

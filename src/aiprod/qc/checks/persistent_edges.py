@@ -21,6 +21,7 @@ _FLAT = 1.0  # levels per pixel: what never shows more is not a picture but a ba
 _BEGINS = 1 / 3  # of a line: so much of a picture begins at a bar's edge; a logo on a black sky begins here and there
 _SMEAR = 3  # pixels over which scaling and coding smear a bar's edge
 
+_FEW = 512  # places: fewer are sorted one by one sooner than rows are compared
 _STEEPEST = 4 * 255  # slope of one picture, in eighths of a level per pixel
 Slopes = NDArray[np.int16]
 """Eight times the slope at each pixel of each picture of a clip, in levels per pixel, [n, h, w]."""
@@ -38,6 +39,8 @@ def slopes_of(planes: Sequence[NDArray[np.uint8]]) -> tuple[Slopes, Slopes]:
 def sorted_over_time(rows: NDArray[Any]) -> list[NDArray[Any]]:
     """The rows [n, K] in ascending order at each of K places: whole rows are compared, in a fifth of the time that it
     takes to sort place by place."""
+    if rows.shape[1] < _FEW:
+        return list(np.sort(rows, axis=0))
     ordered = list(rows)
     for low, high in _network(len(ordered)):
         one, other = ordered[low], ordered[high]
