@@ -79,8 +79,9 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
         Numbers from 0 to 4, uint8 [28, 48] (see ``mark_sketch``).
     """
     n, h, w = right.shape
-    sums = np.int16 if n * _STEEPEST < 1 << 15 else np.int32  # the narrowest that holds them is the quickest
-    x_sum, y_sum = (slopes.sum(axis=0, dtype=sums).astype(np.int64) for slopes in (right, down))
+    # The narrowest numbers that hold the sums are the quickest.
+    narrow: np.dtype[Any] = np.dtype(np.int16 if n * _STEEPEST < 1 << 15 else np.int32)
+    x_sum, y_sum = (slopes.sum(axis=0, dtype=narrow).astype(np.int64) for slopes in (right, down))
     length = np.sqrt(x_sum * x_sum + y_sum * y_sum)
     y, x = np.nonzero((length >= 8 * _STRENGTH * n) & picture_between_bars(right, down, borders))
     if y.size:
