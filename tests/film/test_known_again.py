@@ -125,6 +125,9 @@ def test_the_fingerprint_in_the_record_is_enough_and_the_film_stands_in_for_an_o
     alone = tmp_path / "alone"
     write_json(alone / "film1.json", record)
     assert recognised(alone, unknown) is not None
+    for version, known in (("2", True), ("1", False)):  # words of the version before may be compared
+        write_json(alone / "film1.json", record | {"fingerprint": record["fingerprint"] | {"version": version}})
+        assert (recognised(alone, unknown) is not None) == known
     old = tmp_path / "old"
     write_json(old / "film1.json", {key: value for key, value in record.items() if key != "fingerprint"})
     assert recognised(old, unknown) is None

@@ -13,9 +13,9 @@ from aiprod.qc.checks.fingerprint import Fingerprint
 from aiprod.qc.checks.geometry import judge_resolution as resolution
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.duplicates.clusters import Matches
-from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import DuplicateParams, QcDecideParams
+from aiprod.qc.planes import shrink
 from tests.qc.films import texture
 
 W, H = 320, 180

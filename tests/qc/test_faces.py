@@ -11,8 +11,9 @@ import pytest
 from aiprod.media.frames import VideoReader
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.checks.faces import Faces, find_faces
-from aiprod.qc.clip_context import Still
+from aiprod.qc.checks import faces
+from aiprod.qc.checks.faces import Faces, Find, find_faces
+from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.measure.decode_pass import LumaTaker
 from aiprod.qc.measure_params import QcMeasureParams
 from tests.qc.films import texture
@@ -60,6 +61,37 @@ def test_a_face_in_one_still_only_counts_when_it_is_there_a_moment_later_too(
     assert asked == ([0.25] if later == (0.25,) else [0.25, 0.5])
 
 
+def test_without_the_smallest_a_face_is_found_where_the_search_begins_a_step_higher(
+    signer: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins: list[float] = []
+    hints = faces._hints
+    monkeypatch.setattr(faces, "_hints", lambda small, least_px: begins.append(least_px) or hints(small, least_px))
+    [one], [other] = find_faces(signer, 288, smallest=False), find_faces(signer, 288)
+    assert one == pytest.approx(other, abs=0.02)
+    assert begins == [39, 26]
+
+
+def test_the_smallest_faces_are_looked_for_in_every_second_still_and_in_every_second_look() -> None:
+    heights: list[tuple[str, int]] = []
+    picture = np.zeros((48, 64), np.uint8)
+
+    def finds(name: str, at: int) -> Find:
+        def find(luma: Plane, height_px: int) -> list[tuple[float, float, float, float]]:
+            heights.append((name, height_px))
+            return [(0.0, 0.0, 1.0, 1.0)] if len(heights) == at else []
+
+        return find
+
+    check = Faces(288, 5, 6, finds("all", 3), find_large=finds("large", 0))
+    for n in range(6):
+        check.feed(Still(2.0 * n, picture, picture, picture, 16, 235, None))  # type: ignore[arg-type]
+        for later in (0.25, 0.5):
+            if check.wants(2.0 * n + later):
+                check.look(picture)
+    assert [name for name, _ in heights] == ["all", "large", "all", "all", "all", "large", "all"]
+
+
 def test_a_picture_without_anybody_shows_no_face() -> None:
     assert find_faces(texture(640, 480, 9), 288) == []
     assert find_faces(np.full((480, 640), 90, np.uint8), 288) == []
@@ -76,6 +108,6 @@ def test_a_face_on_film_that_lies_on_its_side_is_looked_for_upright(signer: np.n
             back = Orientation(transpose=True, flip_x=turn.flip_y, flip_y=turn.flip_x)
         stored = back.turned(signer)
         assert (turn.turned(stored) == signer).all()
-        faces = Faces.begin(QcMeasureParams(stills=1, face_stills=1), video.model_copy(update={"orientation": turn}))
-        faces.feed(Still(0.0, stored, stored, stored, 16.0, 235.0, None))  # type: ignore[arg-type]
-        assert faces.figures()["found"], turn
+        search = Faces.begin(QcMeasureParams(stills=1, face_stills=1), video.model_copy(update={"orientation": turn}))
+        search.feed(Still(0.0, stored, stored, stored, 16.0, 235.0, None))  # type: ignore[arg-type]
+        assert search.figures()["found"], turn

@@ -19,10 +19,11 @@ from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.measure.decode_pass import Together, scattered, shrink
+from aiprod.qc.measure.decode_pass import Together, observe
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
-from aiprod.qc.measurement import OfFrames
+from aiprod.qc.measurement import OfFrames, OfSomeFrames
 from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.planes import coarse_factor, scattered, shrink
 from tests.qc.films import ffmpeg_video, texture, write
 
 PARAMS = QcMeasureParams()
@@ -233,6 +234,51 @@ def test_sparse_pixels_are_the_pictures_own(factor: int, lines: int, apart: int,
     taken = scattered(luma, factor)
     assert np.array_equal(taken, luma[::lines, ::apart][:, : taken.shape[1]])
     assert taken.shape[1] >= max(1, width // apart) and not np.shares_memory(taken, padded)
+
+
+@pytest.mark.parametrize(
+    ("width", "factor"), [(64, 1), (320, 1), (321, 2), (640, 2), (720, 4), (854, 4), (1280, 4), (1920, 8), (3840, 16)]
+)
+def test_planes_of_all_frames_are_smaller_by_powers_of_two(width: int, factor: int) -> None:
+    assert coarse_factor(width, 320) == factor
+
+
+class _Shapes(OfFrames):
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, tuple[int, ...]]] = []
+
+    def feed(self, frame: SmallFrame) -> None:
+        self.seen.append((frame.time_s, frame.plane.shape))
+
+
+class _SomeShapes(_Shapes, OfSomeFrames):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("size", "fps", "shapes", "looks"),
+    [
+        ((720, 96), 24, [(24, 180), (32, 240)], [24, 4]),  # three by three pixels are no power of two
+        ((640, 96), 24, [(48, 320), (48, 320)], [24, 24]),
+        ((64, 48), 60, [(48, 64), (48, 64)], [30, 30]),
+        ((64, 48), 50, [(48, 64), (48, 64)], [50, 50]),
+        ((64, 48), 120, [(48, 64), (48, 64)], [40, 40]),
+    ],
+)
+def test_frames_are_looked_at_in_coarse_planes_50_times_a_second_and_in_fine_ones_now_and_then(
+    tmp_path: Path, size: tuple[int, int], fps: int, shapes: list[tuple[int, int]], looks: list[int]
+) -> None:
+    path = write(tmp_path / "a.mp4", [np.full((size[1], size[0], 3), n % 200, np.uint8) for n in range(fps)], fps=fps)
+    every, some = _Shapes(), _SomeShapes()
+    context = observe(path, probe(path), 0.0, 1.0, PARAMS, of_frames=[every, some], of_stills=[])
+    assert context.times_s.size == fps, "each frame is timed"
+    assert len(every.seen) == looks[0] and {shape for _, shape in every.seen} == {shapes[0]}
+    assert len(some.seen) >= looks[1] and {shape for _, shape in some.seen} == {shapes[1]}
+    assert {int(4 * time_s + 1e-6) for time_s, _ in some.seen} == {0, 1, 2, 3}
+    assert len(context.planes) >= PARAMS.watermark_frames - 1, "samples are taken from all frames"
+    assert {plane.shape for plane in context.planes} == {shapes[1]}
+    assert context.pairs
+    assert all(a.shape == b.shape == shapes[1] and 0.039 <= gap < 0.09 for a, b, gap in context.pairs)
 
 
 @pytest.mark.parametrize(("shape", "most"), [((4, 6), 64), ((20_000, 320), 4)])

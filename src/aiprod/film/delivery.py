@@ -25,7 +25,7 @@ from aiprod.montage.timeline import SAMPLE_RATE, Timeline
 from aiprod.qc.checks.black import is_black
 from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.measure.decode_pass import scattered, shrink
+from aiprod.qc.planes import scattered, shrink
 
 _BT709 = 1
 _LOUD_S = 2

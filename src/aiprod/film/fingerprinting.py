@@ -21,8 +21,9 @@ from aiprod.media.frames import VideoReader
 from aiprod.qc.checks import borders, fingerprint
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.duplicates.clusters import Matches
-from aiprod.qc.measure.decode_pass import LumaTaker, shrink
+from aiprod.qc.measure.decode_pass import LumaTaker
 from aiprod.qc.params import DuplicateParams
+from aiprod.qc.planes import shrink
 
 LONGEST_S = 600.0
 """From the start; more would take memory, and tells nothing more."""
@@ -114,7 +115,7 @@ def recognised(root: Path, film: Path) -> RecognisedFilm | None:
 def _print_in(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The fingerprint in a record, or of the film beside it where its record has none of this method."""
     words = record.get("fingerprint")
-    if isinstance(words, dict) and words.get("version") == fingerprint.VERSION:
+    if isinstance(words, dict) and words.get("version") in fingerprint.COMPARABLE:
         return words
     film = path.with_name(str(record.get("file") or path.stem))
     return print_of(film) if film.is_file() else None

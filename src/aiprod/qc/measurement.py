@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, Still
     from aiprod.qc.measure_params import QcMeasureParams
 
+SOME_HZ = 4.0
+"""How many frames a second are shown to those that do not need every one."""
 Figures = Mapping[str, Any]
 """``status`` and, where that is ``ok``, what was measured: JSON values only. A name that begins with ``_`` is for
 measurements that need this one; no row keeps it."""
@@ -55,11 +57,16 @@ class Measurement:
 
 
 class OfFrames(Measurement):
-    """A measurement that sees every frame once, as small planes."""
+    """A measurement that sees every frame once (at most 50 a second), as small planes."""
 
     @abstractmethod
     def feed(self, frame: SmallFrame) -> None:
         """Take one frame into account."""
+
+
+class OfSomeFrames(OfFrames):
+    """A measurement for which a few frames a second are enough: it sees at least the first of each quarter of a second,
+    as planes of the full ``plane_width_px``; all others are coarser where that is not 1/2, 1/4, … of the width."""
 
 
 class OfStills(Measurement):

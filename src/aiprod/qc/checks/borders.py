@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged, or_else, rounded
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.measurement import OfFrames
+from aiprod.qc.measurement import OfSomeFrames
 from aiprod.qc.metric_table import FigureColumns, FigureTable, Floats, Mask
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
-    "every frame, small plane: rows and columns at the edges that are dark in the lightest value each pixel takes; "
-    "bars where both are as wide, even, and end in a straight line"
+    "four frames a second or more, small plane: rows and columns at the edges that are dark in the lightest value "
+    "each pixel takes; bars where both are as wide, even, and end in a straight line"
 )
 _DARK = 0.06  # of the signalled range
 _RAISED = 0.15  # black that a wrong range or a brightening has lifted: bars too, where nothing is as flat
@@ -38,8 +38,8 @@ class _End:
     bar: bool
 
 
-class Borders(OfFrames):
-    """Letterbox and pillarbox: rows and columns that stay at black in every frame while the rest does not."""
+class Borders(OfSomeFrames):
+    """Letterbox and pillarbox: rows and columns that stay at black while the rest does not."""
 
     name = "borders"
     version = VERSION

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "6"
+VERSION = "7"
 METHOD = (
-    "Haar frontal-face cascade (alt2) on the upright stills, coarsely, then finely where it answers; each hit "
-    "confirmed by a second cascade (default) and an eye cascade on a cut-out of one size (every second size first, "
-    "then all); the first still that shows one is followed by looks 0.25 and 0.5 s later; found when two looks show "
-    "one; the search stops when that is decided"
+    "Haar frontal-face cascade (alt2) on the upright stills, coarsely (of the smallest size in every second still), "
+    "then finely where it answers; each hit confirmed by a second cascade (default) and an eye cascade on a cut-out "
+    "of one size (every second size first, then all); the first still that shows one is followed by looks 0.25 and "
+    "0.5 s later; found when two looks show one; the search stops when that is decided"
 )
 _AGAIN_S = (0.25, 0.5)
 """When to look again after the first hit: a shot in which somebody faces the camera is often shorter than the time to
@@ -35,6 +35,7 @@ the next still."""
 _WINDOW = 20  # pixels: what the cascade was trained on
 _SIZE_STEP = 1.5
 _HINTS_MAX = 12
+_ANY_PX = 1 << 14
 _BOXES_MAX = 64  # that a row keeps
 Find = Callable[[Plane, int], list[tuple[float, float, float, float]]]
 """Finds faces in luma [H, W] made no higher than so many pixels: (x, y, w, h) shares of the picture."""
@@ -56,14 +57,23 @@ class Faces(OfStills):
     method = METHOD
 
     def __init__(
-        self, height_px: int, stills: int, of: int, find: Find | None = None, identity: dict[str, str] | None = None
+        self,
+        height_px: int,
+        stills: int,
+        of: int,
+        find: Find | None = None,
+        identity: dict[str, str] | None = None,
+        *,
+        find_large: Find | None = None,
     ) -> None:
         """Search ``stills`` evenly chosen ones ``of`` those that will be fed, at ``height_px``.
 
         Args:
             find: another detector than the cascades, whose method and version are ``identity``.
+            find_large: finds all but the smallest faces, in much less time; for every second still.
         """
         self._height, self._find, self._identity = height_px, find or find_faces, identity or {}
+        self._find_large = find_large or self._find
         self._fed = 0
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._seen: list[list[tuple[float, float, float, float]]] = []
@@ -76,9 +86,12 @@ class Faces(OfStills):
         """The search by the network whose file is named, else by the bundled ones, else by the cascades."""
         upright = video.orientation.turned  # a cascade knows faces that stand
         find, identity = (lambda luma, height_px: find_faces(upright(luma), height_px)), None
+        find_large: Find | None = partial(_find_large, upright)
         if onnx := params.face_yunet_onnx:
-            find, identity = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
-        measurement = cls(params.face_height_px, params.face_stills, params.stills, find, identity)
+            find, identity, find_large = yunet.YuNet(onnx, video.orientation), yunet.method(onnx), None
+        measurement = cls(
+            params.face_height_px, params.face_stills, params.stills, find, identity, find_large=find_large
+        )
         if not params.face_yunet_onnx and "faces" in params.uses:
             measurement._bundled = _ByBundled()
         return measurement
@@ -93,7 +106,8 @@ class Faces(OfStills):
         hits = sum(1 for boxes in self._seen if boxes)
         left = sum(1 for i in self._chosen if i >= index)
         if index in self._chosen and hits < self._need <= hits + left:
-            self._seen.append(self._find(still.luma, self._height))
+            find = self._find if sum(1 for i in self._chosen if i < index) % 2 == 0 else self._find_large
+            self._seen.append(find(still.luma, self._height))
             if self._seen[-1]:
                 undecided = hits + 1 < self._need
                 self._again_s = [still.time_s + after_s for after_s in _AGAIN_S] if undecided else []
@@ -160,17 +174,19 @@ class _ByBundled:
         }
 
 
-def find_faces(luma: Plane, height_px: int) -> list[tuple[float, float, float, float]]:
+def find_faces(luma: Plane, height_px: int, *, smallest: bool = True) -> list[tuple[float, float, float, float]]:
     """Confirmed faces as (x, y, w, h) shares of the picture.
 
     Args:
         luma: uint8 [H, W].
         height_px: the picture is made no higher than this; the smallest face looked for is an eleventh of it.
+        smallest: without these, which take most of the time, the smallest is a seventh of it.
     """
     scale = min(1.0, height_px / luma.shape[0])
     width = max(16, round(luma.shape[1] * scale))
     small = cv2.resize(luma, (width, max(16, round(luma.shape[0] * scale))), interpolation=cv2.INTER_AREA)
-    hints = _hints(small, max(_WINDOW, height_px // 11))
+    least_px = max(_WINDOW, height_px // 11)
+    hints = _hints(small, least_px if smallest else _SIZE_STEP * least_px)
     merged = [box for hint in hints for box in _looked_at(small, hint)]
     if len(hints) > 1:  # what two hints have led to is one face
         merged = _merged(merged, 0.3)
@@ -183,7 +199,13 @@ def find_faces(luma: Plane, height_px: int) -> list[tuple[float, float, float, f
     return boxes
 
 
-def _hints(small: Plane, least_px: int) -> list[_Box]:
+def _find_large(
+    upright: Callable[[Plane], Plane], luma: Plane, height_px: int
+) -> list[tuple[float, float, float, float]]:
+    return find_faces(upright(luma), height_px, smallest=False)
+
+
+def _hints(small: Plane, least_px: float) -> list[_Box]:
     """Places at which the cascade answers anywhere in a coarse search, largest first: few sizes, every other pixel.
 
     OpenCV's own search of a pyramid takes every pixel from twice the window's size on and many sizes, which costs three
@@ -235,23 +257,33 @@ def _confirmed(region: Plane, face_px: int) -> bool:
     """A second cascade, trained apart, finds the face in a cut-out of fixed size as well, and a third finds an eye."""
     grow = 60.0 / face_px
     large = cv2.resize(region, None, fx=grow, fy=grow, interpolation=_smooth(grow))
-    least = int(face_px * grow * 0.6)
-    second = _cascade("haarcascade_frontalface_default.xml").detectMultiScale(
-        large, scaleFactor=1.1, minNeighbors=3, minSize=(least, least)
-    )
-    if len(second) == 0:
+    # What answers in a few sizes answers in all, too: the usual ones first, which take a fraction of the time.
+    if not any(
+        len(
+            _cascade("haarcascade_frontalface_default.xml").detectMultiScale(
+                large, scaleFactor=1.1, minNeighbors=3, minSize=(least, least), maxSize=(most, most)
+            )
+        )
+        for least, most in (
+            (int(face_px * grow * 0.9), int(face_px * grow * 1.4)),
+            (int(face_px * grow * 0.6), _ANY_PX),
+        )
+    ):
         return False
     grow = 120.0 / face_px
     upper = cv2.resize(region[: int(region.shape[0] * 0.6)], None, fx=grow, fy=grow, interpolation=_smooth(grow))
-    least, most = int(face_px * grow * 0.15), int(face_px * grow * 0.4)
     # An eye mostly answers in every second size too, which takes half the time; only where none does, all are tried.
     return any(
         len(
             _cascade("haarcascade_eye.xml").detectMultiScale(
-                upper, scaleFactor=finer, minNeighbors=1, minSize=(least, least), maxSize=(most, most)
+                upper,
+                scaleFactor=finer,
+                minNeighbors=1,
+                minSize=(int(face_px * grow * least), int(face_px * grow * least)),
+                maxSize=(int(face_px * grow * most), int(face_px * grow * most)),
             )
         )
-        for finer in (1.05**2, 1.05)
+        for finer, least, most in ((1.05**2, 0.24, 0.36), (1.05**2, 0.15, 0.4), (1.05, 0.15, 0.4))
     )
 
 

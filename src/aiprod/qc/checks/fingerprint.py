@@ -28,9 +28,12 @@ from numpy.typing import NDArray
 from aiprod.qc.checks.audio_events import hann, mono_of
 from aiprod.qc.checks.borders import active_area
 from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
-from aiprod.qc.measurement import Figures, OfFrames
+from aiprod.qc.measurement import Figures, OfSomeFrames
+from aiprod.qc.planes import shrink
 
-VERSION = "2"
+VERSION = "3"
+COMPARABLE = ("2", VERSION)
+"""Versions whose words differ by less than those of a copy in another size: by up to one bit of 64."""
 METHOD = (
     "pictures at 4 Hz: signs of 64 DCT coefficients of the 32x32 luma between black bars and of their change within "
     "0.5 s; "
@@ -44,8 +47,9 @@ FLAT = 1.5
 STILL = 0.4
 """The same of the change within half a second, under which nothing happens."""
 _SIDE, _PICTURE_LAG = 32, 2
-_WAITING = 128
-"""Side of the pictures that wait for the bars: ten megabytes for 150 s."""
+_HALVED_PX = 128
+"""Of pictures whose shorter side is at least as long, half as many lines and columns wait for the bars: at most
+fourteen kilobytes of a wide one."""
 _WINDOW_S, _LAG, _BANDS, _DEPTH_DB, _CERTAIN_DB, _QUIET_DBFS = 0.375, 4, 33, 45.0, 1.0, -65.0
 _TOGETHER = 8
 """Windows of sound transformed at once, which takes half as long for each; more no longer fit a processor's cache."""
@@ -76,7 +80,7 @@ def as_text(words: Words) -> str:
     return base64.b64encode(words.astype("<u8").tobytes()).decode()
 
 
-class Fingerprint(OfFrames):
+class Fingerprint(OfSomeFrames):
     """Words of the pictures, from the small planes."""
 
     name = "fingerprint"
@@ -94,7 +98,7 @@ class Fingerprint(OfFrames):
         slot = int(frame.time_s * PICTURE_HZ + 1e-6)
         if slot < len(self._samples) or frame.time_s > self._longest_s:
             return
-        small = cv2.resize(frame.plane, (_WAITING, _WAITING), interpolation=cv2.INTER_AREA)
+        small = shrink(frame.plane, 2 if min(frame.plane.shape) >= _HALVED_PX else 1)
         self._range = frame.white_level - frame.black_level
         while len(self._samples) < slot:
             self._samples.append(self._samples[-1] if self._samples else small)
@@ -113,10 +117,7 @@ class Fingerprint(OfFrames):
         """
         if not self._samples:
             return {"status": "unmeasurable", "reason": "no frames"}
-        # Inwards: the line in which bar and picture mix belongs to neither.
-        top, left = (int(np.ceil(share * _WAITING)) for share in area[::2])
-        bottom, right = (int(share * _WAITING) for share in area[1::2])
-        samples = np.stack([_coefficients_of(s[top:bottom, left:right]) for s in self._samples])
+        samples = np.stack([_coefficients_of(_between(sample, area)) for sample in self._samples])
         samples *= np.float32(255.0 / (_SIDE * self._range))
         change = np.zeros_like(samples)
         change[_PICTURE_LAG:] = samples[_PICTURE_LAG:] - samples[:-_PICTURE_LAG]
@@ -126,6 +127,13 @@ class Fingerprint(OfFrames):
             "look": as_text(words_of(samples > 0, seen >= FLAT)),
             "change": as_text(words_of(change > 0, (moved >= STILL) & (seen >= FLAT))),
         }
+
+
+def _between(picture: Plane, area: tuple[float, float, float, float]) -> Plane:
+    """The picture between black bars; inwards, for the line in which bar and picture mix belongs to neither."""
+    height, width = picture.shape
+    top, bottom, left, right = area
+    return picture[int(np.ceil(top * height)) : int(bottom * height), int(np.ceil(left * width)) : int(right * width)]
 
 
 def _coefficients_of(picture: Plane) -> NDArray[np.float32]:

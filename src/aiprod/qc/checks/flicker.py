@@ -25,10 +25,11 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
-    "every frame, 8x12 blocks of the small plane: median over blocks of the log ratio to the frame before, where "
-    "blocks agree, summed to the picture's gain; the greatest amplitude that swings in a row all have"
+    "every frame (at most 50 a second), 8x12 blocks of the small plane: median over blocks of the log ratio to the "
+    "frame before, where blocks agree, summed to the picture's gain; the greatest amplitude that swings in a row all "
+    "have"
 )
 _ROWS, _COLUMNS = 8, 12
 _DARK, _BRIGHT = 0.06, 0.92  # of the signalled range: blocks beyond are noise, or clipped

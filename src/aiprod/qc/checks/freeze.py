@@ -15,10 +15,10 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
-    "every frame, luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute difference to the "
-    "stretch's first frame <= 0.001"
+    "every frame (at most 50 a second), luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute "
+    "difference to the stretch's first frame <= 0.001"
 )
 NOISE = 0.001
 MINIMUM_S = 2.0

@@ -17,10 +17,10 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
-    "every frame, small plane: mean absolute difference to the frame before; a cut is a spike over its neighbours, "
-    "unless the picture is the one before, moved (a jolt), or torn"
+    "every frame (at most 50 a second), small plane: mean absolute difference to the frame before; a cut is a spike "
+    "over its neighbours, unless the picture is the one before, moved (a jolt), or torn"
 )
 CUT_RATIO = 3.0
 CUT_FLOOR = 0.06
@@ -92,7 +92,7 @@ class Motion(OfFrames):
 
     def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The figures, and for other measurements the series that they are of."""
-        return {**self.figures(), "_energy": self.energy, "_reversal": self.reversal}
+        return {**self.figures(), "_energy": self.energy, "_reversal": self.reversal, "_times": self.times}
 
     def figures(self) -> dict[str, Any]:
         """Energy statistics (share of the signalled range), brightness course, cuts."""

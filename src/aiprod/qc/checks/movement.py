@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from aiprod.media.media_info import Orientation, VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
-    "every frame, small plane: pixels that differ from the frame before by more than 5 % of the signalled range, "
-    "counted in 6 by 9 cells of the upright picture; spans in which at least a fifth as many change as in its liveliest"
+    "every frame (at most 50 a second), small plane: pixels that differ from the frame before by more than 5 % of the "
+    "signalled range, counted in 6 by 9 cells of the upright picture; spans in which at least a fifth as many change "
+    "as in its liveliest"
 )
 ROWS, COLUMNS = 6, 9
 _CHANGED = 0.05

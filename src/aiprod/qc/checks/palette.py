@@ -33,7 +33,14 @@ for _bound, _name in reversed(_HUES):
 
 def name_shares(rgb: np.ndarray) -> dict[str, float]:
     """Share of each colour name in an image [h, w, 3] RGB."""
-    hue, saturation, value = (plane.ravel() for plane in cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)))
+    return _name_shares(*_hsv(rgb))
+
+
+def _hsv(rgb: np.ndarray) -> list[np.ndarray]:
+    return [plane.ravel() for plane in cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))]
+
+
+def _name_shares(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> dict[str, float]:
     names = _NAME_OF_HUE[hue]
     # Dark or dull orange is what people call brown.
     warm = (hue < 21) & (hue >= 3) | (hue >= 176)
@@ -64,8 +71,9 @@ class Palette(OfStills):
 
     def feed(self, still: Still) -> None:
         """Take one still."""
-        self._shares.append(name_shares(still.rgb))
-        self._saturation.append(float(cv2.cvtColor(still.rgb, cv2.COLOR_RGB2HSV)[..., 1].mean()) / 255.0)
+        hue, saturation, value = _hsv(still.rgb)
+        self._shares.append(_name_shares(hue, saturation, value))
+        self._saturation.append(float(saturation.mean()) / 255.0)
         span = still.white_level - still.black_level
         plane = (still.plane.astype(np.float32) - still.black_level) / span
         self._light.append((float(plane.mean()), float(plane.std())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -20,6 +21,8 @@ _FLAT = 1.0  # levels per pixel: what never shows more is not a picture but a ba
 _BEGINS = 1 / 3  # of a line: so much of a picture begins at a bar's edge; a logo on a black sky begins here and there
 _SMEAR = 3  # pixels over which scaling and coding smear a bar's edge
 
+_FEW = 512  # places: fewer are sorted one by one sooner than rows are compared
+_STEEPEST = 4 * 255  # slope of one picture, in eighths of a level per pixel
 Slopes = NDArray[np.int16]
 """Eight times the slope at each pixel of each picture of a clip, in levels per pixel, [n, h, w]."""
 
@@ -31,6 +34,35 @@ def slopes_of(planes: Sequence[NDArray[np.uint8]]) -> tuple[Slopes, Slopes]:
         cv2.Sobel(plane, cv2.CV_16S, 1, 0, dst=right[n])
         cv2.Sobel(plane, cv2.CV_16S, 0, 1, dst=down[n])
     return right, down
+
+
+def sorted_over_time(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    """The rows [n, K] in ascending order at each of K places: whole rows are compared, in a fifth of the time that it
+    takes to sort place by place."""
+    if rows.shape[1] < _FEW:
+        return list(np.sort(rows, axis=0))
+    ordered = list(rows)
+    for low, high in _network(len(ordered)):
+        one, other = ordered[low], ordered[high]
+        ordered[low], ordered[high] = np.minimum(one, other), np.maximum(one, other)
+    return ordered
+
+
+@lru_cache(maxsize=4)
+def _network(count: int) -> list[tuple[int, int]]:
+    """Which places to compare to sort so many values: Batcher's merge exchange (Knuth, TAOCP 3, 5.2.2, algorithm M)."""
+    pairs = []
+    size = 1 << max(0, (count - 1).bit_length() - 1)
+    part = size
+    while part:
+        width, offset, apart = size, 0, part
+        while True:
+            pairs += [(i, i + apart) for i in range(count - apart) if i & part == offset]
+            if width == part:
+                break
+            apart, width, offset = width - part, width >> 1, part
+        part >>= 1
+    return pairs
 
 
 def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> Cells:
@@ -47,8 +79,9 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
         Numbers from 0 to 4, uint8 [28, 48] (see ``mark_sketch``).
     """
     n, h, w = right.shape
-    # Added up in 32 bits, which takes a third of the time and holds two million slopes.
-    x_sum, y_sum = (slopes.sum(axis=0, dtype=np.int32).astype(np.int64) for slopes in (right, down))
+    # The narrowest numbers that hold the sums are the quickest.
+    narrow: np.dtype[Any] = np.dtype(np.int16 if n * _STEEPEST < 1 << 15 else np.int32)
+    x_sum, y_sum = (slopes.sum(axis=0, dtype=narrow).astype(np.int64) for slopes in (right, down))
     length = np.sqrt(x_sum * x_sum + y_sum * y_sum)
     y, x = np.nonzero((length >= 8 * _STRENGTH * n) & picture_between_bars(right, down, borders))
     if y.size:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.persistent_edges import Slopes, picture_between_bars, slopes_of
+from aiprod.qc.checks.persistent_edges import Slopes, picture_between_bars, slopes_of, sorted_over_time
 from aiprod.qc.clip_context import Plane
 
 _STRONG = 5.0  # levels per pixel
@@ -110,7 +110,7 @@ def _usual(right: NDArray[np.int16], down: NDArray[np.int16]) -> NDArray[np.int1
         likely |= count >= len(slopes) - middle
     usual = np.zeros((2, *likely.shape), np.int16)
     for n, slopes in enumerate((right, down)):
-        usual[n, likely] = np.partition(slopes[:, likely], middle, axis=0)[middle]
+        usual[n, likely] = sorted_over_time(slopes[:, likely])[middle]
     return usual
 
 

@@ -17,7 +17,7 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
     "container: starts and ends of the streams, without the priming of AAC; content: the offset at which most sound "
     "onsets meet a jump of motion half a frame earlier or a turning point a frame earlier, counted only with four "
@@ -85,12 +85,17 @@ def content_offset(
 
 
 def measure(
-    seen: ClipContext, energy: Sequence[float], reversal: Sequence[float], starts: NDArray[np.int64] | None = None
+    seen: ClipContext,
+    times_s: Sequence[float],
+    energy: Sequence[float],
+    reversal: Sequence[float],
+    starts: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Offsets in seconds, positive when sound is late, and how long before the pictures of the clip the sound ends.
 
     Args:
-        energy: of motion into each frame.
+        times_s: of the frames that were looked at.
+        energy: of motion into each of them.
         reversal: of motion there.
         starts: windows of 10 ms in which sounds begin, where they are known.
     """
@@ -111,7 +116,7 @@ def measure(
         starts = onsets(envelope_db(sound.span, sound.rate_hz)) if starts is None else starts
         heard = sound.start_s + np.asarray(starts * HOP_S)
         series = [(np.array(energy), JUMP_FRAMES), (np.array(reversal), TURN_FRAMES)]
-        best = content_offset(heard, seen.times_s, series)
+        best = content_offset(heard, np.array(times_s), series)
         if best is not None:
             figures["content_offset_s"], figures["content_share"] = best
     return {"status": "ok", **figures}
@@ -134,7 +139,9 @@ class Sync(Measurement):
     def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Offsets in seconds."""
         motion = measurements["motion"]
-        return measure(seen, motion["_energy"], motion["_reversal"], measurements["events"].get("_onsets"))
+        return measure(
+            seen, motion["_times"], motion["_energy"], motion["_reversal"], measurements["events"].get("_onsets")
+        )
 
 
 def judge(measurements: FigureTable, params: QcDecideParams) -> Judgements:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay, slopes_of
+from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay, slopes_of, sorted_over_time
 from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable, Floats
@@ -172,7 +172,7 @@ def _steady(gradients: Slopes, likely: NDArray[np.bool_] | None = None) -> NDArr
     likely = _likely(gradients) if likely is None else likely
     chosen = gradients[:, likely]
     if chosen.size:
-        ordered, sizes = np.sort(chosen, axis=0), np.sort(np.abs(chosen), axis=0)
+        ordered, sizes = sorted_over_time(chosen), sorted_over_time(np.abs(chosen))
         agreement = np.abs(np.sign(chosen).sum(axis=0)) / count
         strong = (np.abs(ordered[middle]) >= 8 * _STRENGTH) & (sizes[low] >= 4 * _STRENGTH)
         kept[likely] = strong & (agreement >= _AGREEMENT)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,13 +21,14 @@ from aiprod.media.scaling import Scaler, first_plane
 from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, Still
 from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams
-from aiprod.qc.measurement import OfFrames, OfStills
+from aiprod.qc.measurement import SOME_HZ, OfFrames, OfSomeFrames, OfStills
+from aiprod.qc.planes import coarse_factor, scattered, shrink
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
 _SOUND_AFTER_S = 10.0  # after the last picture: a missing or lying length would be minutes of zeros to measure
-_WIDE = {n: np.dtype(f"<u{n}") for n in (2, 4, 8)}
+_APART_S = 0.018  # between frames that are looked at: every one of 50 a second, every second of 60
 _TOGETHER = 32
 _TOGETHER_BYTES = 8 << 20  # a picture may be as narrow and high as it likes
 _PLANAR_8 = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"}
@@ -52,22 +53,6 @@ class LumaTaker:
         if self.black_level:  # a film that changes its format half-way keeps one scale
             gray = (16.0 + gray.astype(np.float32) * (219.0 / 255.0)).astype(np.uint8)
         return gray
-
-
-def shrink(luma: Plane, factor: int) -> Plane:
-    """Average whole factor×factor blocks (cut-off edges are dropped)."""
-    h, w = luma.shape[0] // factor, luma.shape[1] // factor
-    if factor == 1 or h < 1 or w < 1:
-        return luma.copy()
-    plane = luma[: h * factor, : w * factor]
-    # OpenCV averages blocks quickly only by halves, and a running mean faster than blocks of any other size: of an odd
-    # size it is the same to the last bit, for the middle pixel of a block has all of the block around it.
-    while factor % 2 == 0:
-        factor //= 2
-        plane = cv2.resize(plane, (w * factor, h * factor), interpolation=cv2.INTER_AREA)
-    if factor > 1:
-        plane = cv2.blur(plane, (factor, factor))[factor // 2 :: factor, factor // 2 :: factor]
-    return np.ascontiguousarray(plane)
 
 
 class Together:
@@ -95,17 +80,6 @@ class Together:
             for frame in self._waiting:
                 check.feed(frame)
         self._waiting, self._bytes = [], 0
-
-
-def scattered(luma: Plane, factor: int) -> Plane:
-    """Single pixels from all over a picture, as an array of their own: of every 2k-th line each (k/2)-th, where k is
-    ``factor`` or the next power of two. As many as of every k-th line each k-th, from half of the memory."""
-    step = 1 << (factor - 1).bit_length()
-    apart, width = max(1, step // 2), luma.shape[1]
-    wide = _WIDE.get(apart)
-    if wide is not None and apart <= width:  # as the low bytes of wider numbers, in a quarter of the time
-        return luma[:: 2 * step, : width // apart * apart].view(wide).astype(np.uint8)
-    return luma[:: 2 * step, ::apart].copy()
 
 
 class FrameSampler:
@@ -201,57 +175,74 @@ def observe(
     asking = [costly for costly in of_stills if type(costly).wants is not OfStills.wants]
     known = 0
     pixels_left, bounded = round(params.decoded_gigapixels_max * 1e9), False
-    sizes, together = PacketSizes(), Together(of_frames)
+    sizes, together = PacketSizes(), Together([each for each in of_frames if not isinstance(each, OfSomeFrames)])
+    some_together = Together([each for each in of_frames if isinstance(each, OfSomeFrames)])
+    next_s, next_slot, was_torn = -1.0, 0, False
     with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
         colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
         luma_of = LumaTaker(video)
         factor = max(1, -(-video.width // params.plane_width_px))
+        coarse = coarse_factor(video.width, params.plane_width_px)
         for time_s, frame, is_torn in reader.frames(start_s, end_s):
             if not times:  # a shot may have another form than what the film begins with
                 facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)
-            luma = luma_of.take(frame)
-            pixels_left -= luma.size
+            pixels_left -= frame.width * frame.height
             if times and pixels_left < 0:  # counted, for a header may state any rate and any length
                 bounded, end_s = True, time_s
                 break
-            plane = shrink(luma, factor)
+            times.append(time_s - start_s)
+            torn.append(is_torn)
+            was_torn |= is_torn
+            pair_due = bool(waiting) and time_s >= waiting[0][0] + params.flow_gap_s - 1e-6
+            seen = time_s >= next_s
+            if not (seen or pair_due or time_s >= due_s):
+                continue
+            luma = luma_of.take(frame)
+            plane = fine = shrink(luma, coarse)
             small = SmallFrame(
-                len(times),
+                len(times) - 1,
                 time_s - start_s,
                 plane,
                 scattered(luma, factor),
                 luma_of.black_level,
                 luma_of.white_level,
                 bool(frame.interlaced_frame),
-                is_torn,
+                was_torn,
             )
-            together.feed(small)
-            times.append(small.time_s)
-            torn.append(is_torn)
+            if seen:
+                together.feed(small)
+                next_s, was_torn = time_s + _APART_S, False
+            slot = int(small.time_s * SOME_HZ + 1e-6)
+            if coarse == factor:
+                some_together.feed(small)
+            elif pair_due or time_s >= due_s or slot >= next_slot:
+                fine, next_slot = shrink(luma, factor), slot + 1
+                some_together.feed(replace(small, plane=fine))
             while waiting and time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
                 began, first = waiting.pop(0)
-                if first.shape == plane.shape:
-                    pairs.append((first, plane, time_s - began))
+                if first.shape == fine.shape:
+                    pairs.append((first, fine, time_s - began))
             for curious in asking:
                 if curious.wants(small.time_s):
                     curious.look(luma)
             if time_s < due_s:  # mostly: no sample wants this frame
                 continue
             if flows.wants(time_s):
-                waiting.append((time_s, plane))
-            if overlays.wants(time_s) and (not planes or planes[0].shape == plane.shape):
-                planes.append(plane)
+                waiting.append((time_s, fine))
+            if overlays.wants(time_s) and (not planes or planes[0].shape == fine.shape):
+                planes.append(fine)
             taken = stills.wants(time_s)
             due_s = min(flows.due_s, overlays.due_s, stills.due_s)
             if taken:
                 rgb = colour.take(frame)
                 thumbnails.append(rgb)
                 levels = luma_of.black_level, luma_of.white_level
-                still = Still(small.time_s, luma, rgb, plane, *levels, frame, partial(colours.take, frame))
+                still = Still(small.time_s, luma, rgb, fine, *levels, frame, partial(colours.take, frame))
                 for costly in of_stills:
                     costly.feed(still)
         together.flush()
+        some_together.flush()
         pictures_end_s = reader.end_s
         damage, shown_bytes = reader.damage, sizes.total(video.start_s, start_s, end_s)
     if not times:

@@ -24,8 +24,9 @@ from aiprod.media.probing import probe, require_video
 from aiprod.media.scaling import upright
 from aiprod.qc.checks import borders, fingerprint
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.measure.decode_pass import LumaTaker, read_clip_sound, shrink
+from aiprod.qc.measure.decode_pass import LumaTaker, read_clip_sound
 from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.planes import shrink
 
 LONGEST_S = 600.0
 """A longer shot is fingerprinted in pieces that overlap by what a clip's fingerprint covers, so that one holds it."""
