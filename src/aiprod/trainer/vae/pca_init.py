@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from aiprod.core.vae.audio import AudioVAE
+from aiprod.core.vae.audio import AudioVAE, LappedTransform
 from aiprod.core.vae.causal import fold
 from aiprod.core.vae.video import VideoVAE
 
 _MOST = 20_000
 _EXACT = 4_096  # values of a patch up to which a covariance is solved whole; at 24 576 it would take hours
 _START_LOGVAR = -6.0
+_SILENCE = 1e-4  # −80 dB of full scale: what is about silent is not raised
 
 
 @torch.no_grad()
@@ -44,15 +45,25 @@ def start_video(vae: VideoVAE, videos: Iterable[Tensor], seed: int) -> None:
 def start_audio(vae: AudioVAE, sounds: Sequence[Tensor], seed: int) -> None:
     """Set the lapped transform of a new audio autoencoder from waveforms ``[1, C, T]``; nothing without one.
 
-    The loudest frames count, because a mean over mostly silent frames would describe silence.
+    Each sound counts alike, however loud it is, for what is measured is the error next to the sound; of frames the
+    loudest count, which spares the others' cost. The components of single frames do not know that frames overlap, so
+    the way back is then solved for the sum of both frames that reach a sample.
     """
     if vae.lapped is None:
         return
+    levels = torch.cat([sound.square().mean().sqrt().expand(sound.shape[2] // vae.lapped.hop) for sound in sounds])
     frames = torch.cat([vae.lapped.frames(sound).flatten(0, 1) for sound in sounds])
-    loudest = frames.square().sum(1).argsort(descending=True, stable=True)[: _MOST // 5]
-    basis, scale = _principal(frames[loudest], vae.config.latent_channels, seed)
+    norms = torch.linalg.vector_norm(frames, dim=1)
+    loudest, loudest_alike = (
+        value.argsort(descending=True, stable=True)[: _MOST // 5] for value in (norms, norms / (levels + _SILENCE))
+    )
+    alike = frames[loudest_alike] / (levels[loudest_alike, None] + _SILENCE)
+    basis, _ = _principal(alike, vae.config.latent_channels, seed)
+    scale = (frames[loudest] @ basis).square().mean(0).sqrt()
+    scale = scale.clamp_min(1e-3 * float(scale.max().clamp_min(1e-3)))
     _set_linear(vae.lapped.analyse, (basis / scale).T, torch.zeros(basis.shape[1]))
-    _set_linear(vae.lapped.synthesise, basis * scale, torch.zeros(basis.shape[0]))
+    way_back = _way_back(vae.lapped, sounds)
+    _set_linear(vae.lapped.synthesise, basis * scale if way_back is None else way_back, torch.zeros(basis.shape[0]))
     last = vae.encoder[-1]
     assert isinstance(last, nn.Conv1d)
     _quiet(last, vae.config.latent_channels)
@@ -60,6 +71,31 @@ def start_audio(vae: AudioVAE, sounds: Sequence[Tensor], seed: int) -> None:
     assert isinstance(up, nn.Conv1d) and up.bias is not None
     nn.init.zeros_(up.weight)
     nn.init.zeros_(up.bias)
+
+
+def _way_back(lapped: LappedTransform, sounds: Sequence[Tensor]) -> Tensor | None:
+    """The weight of the way back that is nearest to the sounds in least squares; None where no sound has two frames.
+
+    Between two centres of frames a sample is the later half of the frame before and the earlier half of the one after.
+    """
+    hop, half = lapped.hop, lapped.hop // 2
+    latents = lapped.analyse.out_features
+    gram = torch.zeros(2 * latents, 2 * latents, dtype=torch.float64)
+    moment = torch.zeros(2 * latents, lapped.channels * hop, dtype=torch.float64)
+    for sound in sounds:
+        weight = 1 / (float(sound.square().mean()) + _SILENCE**2)
+        z = lapped.encode(sound).flatten(0, 1)
+        both = torch.cat([z[1:], z[:-1]], dim=1)
+        between = sound[0, :, half : half + (len(z) - 1) * hop].unflatten(1, (-1, hop)).transpose(0, 1).flatten(1)
+        gram += weight * (both.T @ both).double()
+        moment += weight * (both.T @ between).double()
+    if not float(gram.diagonal().sum()):
+        return None
+    gram.diagonal().add_(1e-3 * gram.diagonal().mean())
+    halves = torch.linalg.solve(gram, moment).float().unflatten(1, (lapped.channels, hop)).unflatten(0, (2, latents))
+    # the window is applied once more in decoding; where it is about nothing, what is divided by it stays bounded
+    halves = halves / lapped.window.view(2, 1, 1, hop).clamp_min(0.05)
+    return halves.permute(2, 0, 3, 1).flatten(0, 2)
 
 
 def _patches(vae: VideoVAE, videos: Iterable[Tensor], seed: int) -> Tensor:
