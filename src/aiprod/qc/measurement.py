@@ -57,7 +57,7 @@ class Measurement:
 
 
 class OfFrames(Measurement):
-    """A measurement that sees every frame once (at most 50 a second), as small planes."""
+    """A measurement that sees every frame once (at most 60 a second), as small planes."""
 
     @abstractmethod
     def feed(self, frame: SmallFrame) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 METHOD = (
-    "every frame (at most 50 a second), small plane: black when >= 98 % of pixels lie at or under 10 % of the "
+    "every frame (at most 60 a second), small plane: black when >= 98 % of pixels lie at or under 10 % of the "
     "signalled range; runs summed"
 )
 PIXELS = 0.98

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 METHOD = (
-    "every frame (at most 50 a second), 8x12 blocks of the small plane: median over blocks of the log ratio to the "
+    "every frame (at most 60 a second), 8x12 blocks of the small plane: median over blocks of the log ratio to the "
     "frame before, where blocks agree, summed to the picture's gain; the greatest amplitude that swings in a row all "
     "have"
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = "3"
 METHOD = (
-    "every frame (at most 50 a second), luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute "
+    "every frame (at most 60 a second), luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute "
     "difference to the stretch's first frame <= 0.001"
 )
 NOISE = 0.001

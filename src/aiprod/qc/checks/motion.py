@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = "4"
 METHOD = (
-    "every frame (at most 50 a second), small plane: mean absolute difference to the frame before; a cut is a spike "
+    "every frame (at most 60 a second), small plane: mean absolute difference to the frame before; a cut is a spike "
     "over its neighbours, unless the picture is the one before, moved (a jolt), or torn"
 )
 CUT_RATIO = 3.0

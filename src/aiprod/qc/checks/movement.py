@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 METHOD = (
-    "every frame (at most 50 a second), small plane: pixels that differ from the frame before by more than 5 % of the "
+    "every frame (at most 60 a second), small plane: pixels that differ from the frame before by more than 5 % of the "
     "signalled range, counted in 6 by 9 cells of the upright picture; spans in which at least a fifth as many change "
     "as in its liveliest"
 )

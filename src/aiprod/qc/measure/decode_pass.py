@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _SOUND_AFTER_S = 10.0  # after the last picture: a missing or lying length would be minutes of zeros to measure
-_APART_S = 0.018  # between frames that are looked at: every one of 50 a second, every second of 60
+_APART_S = 0.015  # between frames that are looked at: every one of 60 a second, every second of 120
 _TOGETHER = 32
 _TOGETHER_BYTES = 8 << 20  # a picture may be as narrow and high as it likes
 _PLANAR_8 = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"}
