@@ -260,12 +260,12 @@ class _SomeShapes(_Shapes, OfSomeFrames):
     [
         ((720, 96), 24, [(24, 180), (32, 240)], [24, 4]),  # three by three pixels are no power of two
         ((640, 96), 24, [(48, 320), (48, 320)], [24, 24]),
-        ((64, 48), 60, [(48, 64), (48, 64)], [30, 30]),
+        ((64, 48), 60, [(48, 64), (48, 64)], [60, 60]),
         ((64, 48), 50, [(48, 64), (48, 64)], [50, 50]),
-        ((64, 48), 120, [(48, 64), (48, 64)], [40, 40]),
+        ((64, 48), 120, [(48, 64), (48, 64)], [60, 60]),
     ],
 )
-def test_frames_are_looked_at_in_coarse_planes_50_times_a_second_and_in_fine_ones_now_and_then(
+def test_frames_are_looked_at_in_coarse_planes_60_times_a_second_and_in_fine_ones_now_and_then(
     tmp_path: Path, size: tuple[int, int], fps: int, shapes: list[tuple[int, int]], looks: list[int]
 ) -> None:
     path = write(tmp_path / "a.mp4", [np.full((size[1], size[0], 3), n % 200, np.uint8) for n in range(fps)], fps=fps)
