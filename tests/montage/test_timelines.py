@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import wave
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,19 @@ def test_an_edit_list_with_a_still_after_a_transition_reads_back(folder: Path) -
     assert found.clips[1].film.name == "end.png"
 
 
+def test_a_transition_of_an_edit_list_names_both_films(folder: Path) -> None:
+    clips = [Clip(film=folder / f"f{n}.mp4", record_in=50 * n, record_out=50 * n + 50) for n in range(2)]
+    clips[1] = clips[1].model_copy(update={"source_in": Fraction(1)})
+    moves = [Transition(record_in=first, record_out=behind) for first, behind in ((0, 10), (45, 55), (90, 100))]
+    given = Timeline.checked(rate=Fraction(25), pictures=[PictureTrack(clips=tuple(clips), transitions=tuple(moves))])
+    assert re.findall(r"^\* (.*) CLIP NAME: (.*)$", edl(given), re.MULTILINE) == [
+        ("TO", "f0.mp4"),
+        ("FROM", "f0.mp4"),
+        ("TO", "f1.mp4"),
+        ("FROM", "f1.mp4"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -287,6 +302,22 @@ def test_what_was_cut_becomes_final_cut_xml_by_the_adapter_of_opentimelineio(
     found = read_timeline(tmp_path / "o.xml")
     assert [found.pictures[0].shown(n) for n in range(3)] == [track.shown(n) for n in range(3)]
     assert [c.film for c in found.pictures[0].clips] == [c.film for c in clips] and len(found.sounds) == 1
+    xml = (tmp_path / "o.xml").read_text()  # OpenShot reads no track without a lock, and others guess the size
+    assert xml.count("<locked>FALSE</locked>") == xml.count("<track>") == 2
+    assert f"<width>{given.width}</width>" in xml and f"<height>{given.height}</height>" in xml
+
+
+def test_sound_that_ends_within_a_frame_is_as_long_as_it_is_used(tmp_path: Path) -> None:
+    """Kdenlive shortens a clip that is longer than its film is said to be: all behind it is then a frame early."""
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    for samples, frames in ((48_000, 25), (48_400, 26)):
+        with wave.open(str(tmp_path / f"{frames}.wav"), "wb") as out:
+            out.setparams((1, 2, 48_000, 0, "NONE", ""))
+            out.writeframes(bytes(2 * samples))
+    sounds = [Sound(film=tmp_path / f"{n}.wav", record_in=at, record_out=at + n) for n, at in ((25, 0), (26, 25))]
+    [otio_path] = write_lists(Timeline.checked(rate=Fraction(25), sounds=sounds), tmp_path / "o.mp4")
+    clips = otio.adapters.read_from_file(str(otio_path)).find_clips()
+    assert [c.available_range().duration.to_frames() for c in clips] == [25, 26]
 
 
 @pytest.mark.parametrize(

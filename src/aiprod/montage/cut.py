@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -37,6 +38,7 @@ _USUAL = Delivery()
 _SEGMENT_S = 6.0
 _SEGMENT_MOST_S = 30.0
 _HOUR_S = 3600.0
+_NEAR = Fraction(1, 1000)  # of a frame: where a length is written as decimals
 
 
 @dataclass(frozen=True)
@@ -283,7 +285,11 @@ def form_of(  # noqa: PLR0917
 
 
 def _lengths(timeline: Timeline) -> dict[Path, Length]:
-    """How long films are, and their rate: the timeline's for sound and stills, which last as long as they are shown."""
+    """How long films are, and their rate: the timeline's for sound and stills, which last as long as they are shown.
+
+    Sound that ends within a frame lasts to the end of it: editing programs shorten a clip that is longer than its film,
+    and what comes behind it is a frame early.
+    """
     until: dict[Path, Fraction] = {}
     for track in timeline.pictures:
         for n, clip in enumerate(track.clips):
@@ -295,7 +301,10 @@ def _lengths(timeline: Timeline) -> dict[Path, Length]:
         if source.still:
             found[film] = until.get(film, 1 / timeline.rate), timeline.rate
         else:
-            found[film] = Fraction(source.ends_s).limit_denominator(10**6), source.rate or timeline.rate
+            ends = Fraction(source.ends_s).limit_denominator(10**6)
+            if source.rate is None:
+                ends = ceil(ends * timeline.rate - _NEAR) / timeline.rate
+            found[film] = ends, source.rate or timeline.rate
     return found
 
 

@@ -18,6 +18,9 @@ from aiprod.montage.timeline import Clip, PictureTrack, Sound, Timeline, Transit
 Length = tuple[Fraction, Fraction]
 """Seconds of a film, and how many pictures there are in one."""
 
+_FINAL_CUT = "fcp_xml"  # key of what OpenTimelineIO's adapter writes into Final Cut's XML as it is
+_IN_USE = {_FINAL_CUT: {"enabled": "TRUE", "locked": "FALSE"}}  # OpenShot reads no track that does not say so
+
 
 def write_otio(timeline: Timeline, path: Path, base: Path, lengths: Mapping[Path, Length] | None = None) -> None:
     """Write what is cut as OpenTimelineIO; reading it again gives the same timeline.
@@ -84,11 +87,14 @@ def _exported(otio: Any, timeline: Timeline, base: Path, lengths: Mapping[Path, 
         "drop_frame": timeline.drop_frame,
         "loudness": timeline.loudness.model_dump(mode="json"),
     }
+    pixels = {"width": str(timeline.width), "height": str(timeline.height)}
+    pixels |= {"pixelaspectratio": "square", "fielddominance": "none"}
+    exported.metadata[_FINAL_CUT] = {"media": {"video": {"format": {"samplecharacteristics": pixels}}}}
     if timeline.start:
         exported.global_start_time = time(timeline.start)
     skip = {"film", "record_in", "record_out", "source_in", "name"}
     for track in timeline.pictures:
-        out = otio.schema.Track(name=track.name, kind=otio.schema.TrackKind.Video)
+        out = otio.schema.Track(name=track.name, kind=otio.schema.TrackKind.Video, metadata=_IN_USE)
         at = 0
         into, out_of = _by_clip(track)
         for n, clip in enumerate(track.clips):
@@ -103,7 +109,8 @@ def _exported(otio: Any, timeline: Timeline, base: Path, lengths: Mapping[Path, 
         reached = max([at, *(t.record_out for t in out_of.values())])
         exported.tracks.append(as_long_as_all(out, at, reached))
     for number, lane in enumerate(_lanes(timeline.sounds), 1):
-        out = otio.schema.Track(name=f"A{number} {lane[0].bus}", kind=otio.schema.TrackKind.Audio)
+        name = f"A{number} {lane[0].bus}"
+        out = otio.schema.Track(name=name, kind=otio.schema.TrackKind.Audio, metadata=_IN_USE)
         at = 0
         for sound in lane:
             if sound.record_in > at:
@@ -181,22 +188,24 @@ def edl(timeline: Timeline) -> str:
             after = into.get(n + 1)
         begins = clip.record_in if transition is None else transition.record_in
         ends = clip.record_out if after is None else after.record_in
-        label = "FROM"
-        how = "C"
+        names, how = [f"* FROM CLIP NAME: {clip.film.name}"], "C"
         if transition is not None:
-            before = track.around(transition)[0]
-            lines.append(event(number, None if before is None else track.clips[before], "C", begins, begins))
+            place = track.around(transition)[0]
+            before = None if place is None else track.clips[place]
+            lines.append(event(number, before, "C", begins, begins))
+            names = [] if before is None else [f"* FROM CLIP NAME: {before.film.name}"]
+            names.append(f"* TO CLIP NAME: {clip.film.name}")
             kind = f"W{transition.code:03}" if transition.kind == "wipe" else "D"
-            how, label = f"{kind:<4} {transition.length:03}", "TO"
+            how = f"{kind:<4} {transition.length:03}"
             if transition.kind not in ("dissolve", "wipe"):
                 lines.append(f"* {transition.kind.upper()} WRITTEN AS A DISSOLVE")
         lines.append(event(number, clip, how, begins, ends))
-        lines.append(f"* {label} CLIP NAME: {clip.film.name}")
-        lines += _cdl_lines(clip)
+        lines += [*names, *_cdl_lines(clip)]
         if n in out_of:
             number += 1
             lines.append(event(number, clip, "C", ends, ends))
             lines.append(event(number, None, f"D    {out_of[n].length:03}", ends, out_of[n].record_out))
+            lines.append(f"* FROM CLIP NAME: {clip.film.name}")
     return "\n".join(lines) + "\n"
 
 
