@@ -65,7 +65,7 @@ def look(path: Path, sound: bool = True) -> SourceFacts:
     try:
         facts = probe(path)
     except MediaError as error:
-        raise AiprodError(f"{path.name}: {error.what}", error.hint or "give a file that plays") from None
+        raise AiprodError(f"{path}: {error.what}", error.hint or "give a file that plays") from None
     video = facts.video
     sound_s = 0.0
     if sound and facts.audio is not None:
