@@ -184,18 +184,14 @@ def _check_within_itself(root: Element, defined: Callable[[Element], Element]) -
 
 
 def _check_size(root: Element, defined: Callable[[Element], Element]) -> None:
-    """Refuse sequences that show themselves, or each other so often that no computer holds what comes of it."""
+    """Refuse sequences, none of which shows itself, that show each other so often that no computer holds what comes of
+    it."""
     sizes: dict[int, int] = {}
-    open_now: set[int] = set()
 
     def size(sequence: Element) -> int:
         key = id(sequence)
-        if key in open_now:
-            raise AiprodError(f"the sequence {sequence.findtext('name')!r} shows itself", "take it out of itself")
         if key not in sizes:
-            open_now.add(key)
             sizes[key] = sum(1 + sum(map(size, inner)) for inner in items(sequence))
-            open_now.discard(key)
         return sizes[key]
 
     def items(sequence: Element) -> Iterator[list[Element]]:

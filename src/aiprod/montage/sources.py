@@ -55,7 +55,7 @@ def look(path: Path, sound: bool = True) -> SourceFacts:
         sound: also how long its sound lasts, for which its packets are walked through where no index lists them.
 
     Raises:
-        AiprodError: it is not there, or does not open; with its name, for a timeline has many.
+        AiprodError: it is not there, or does not open; with its path, for a timeline has many.
     """
     if not path.is_file():
         raise AiprodError(f"{path} does not exist", "correct its path in the timeline")

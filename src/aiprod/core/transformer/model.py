@@ -92,9 +92,10 @@ class StreamEnds(nn.Module):
         hidden: Tensor = self.enter(latent * self._spread(modality)[1].rsqrt() if self.input_skip else latent)
         return hidden if self.place is None else hidden + self.place(modality.positions, modality.token_mask)
 
-    def _spread(self, modality: ModalityInput) -> tuple[Tensor, Tensor]:
-        """Variances of clean tokens ``[channels]``, and of the noised ones ``[B, 1 or N, channels]``."""
-        clean = self.variance.to(self.enter.weight.dtype)
+    def _spread(self, modality: ModalityInput, share: float = 1.0) -> tuple[Tensor, Tensor]:
+        """A share of the variances of clean tokens ``[channels]``, and the variances of noised tokens that had no more,
+        ``[B, 1 or N, channels]``."""
+        clean = share * self.variance.to(self.enter.weight.dtype)
         sigma = modality.timesteps[:, :, None].to(clean.dtype)
         return clean, sigma.square() + (1 - sigma).square() * clean
 
@@ -111,12 +112,10 @@ class StreamEnds(nn.Module):
         shift, scale = (modulation + self.leave_modulation).unbind(dim=2)
         out = self.leave(modulate(stream.x, shift, scale))
         if self.input_skip:
-            clean, _ = self._spread(modality)
+            unknown, size = self._spread(modality, self.skip_share)
             sigma = modality.timesteps[:, :, None].to(out.dtype)
-            own = self.skip_share * clean
-            size = sigma.square() + (1 - sigma).square() * own
-            scale = (sigma.square() * clean + ((1 - sigma) * own).square()).sqrt() / size
-            out = scale * out + (sigma - (1 - sigma) * own) / size * modality.latent.to(out.dtype)
+            left = (sigma.square() * self.variance.to(out.dtype) + ((1 - sigma) * unknown).square()).sqrt() / size
+            out = left * out + (sigma - (1 - sigma) * unknown) / size * modality.latent.to(out.dtype)
         return out if modality.token_mask is None else out.masked_fill(~modality.token_mask[:, :, None], 0)
 
 

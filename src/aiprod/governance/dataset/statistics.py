@@ -166,9 +166,8 @@ def _refuser(film: Any) -> str:
 
 def quality(facts: Records) -> dict[str, Any]:
     """Score distribution, and how often each check is named as a reason."""
-    verdicts = [
-        v for v in facts.verdicts.values() if v.clip_id in facts.clips
-    ]  # those of films without a clip left out
+    # films that were not ingested have verdicts too
+    verdicts = [verdict for verdict in facts.verdicts.values() if verdict.clip_id in facts.clips]
     scores = [v.score for v in verdicts if v.score is not None]
     named: Counter[str] = Counter()
     for verdict in verdicts:

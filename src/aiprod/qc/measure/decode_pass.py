@@ -138,6 +138,11 @@ def _again(
         yield from rgb_frames(reader, side, start_s, end_s, every, quick=True)
 
 
+def _is_due(waiting: Sequence[tuple[float, Plane]], until_s: float) -> bool:
+    """Whether the first of the pictures that wait was taken by then, to a microsecond."""
+    return bool(waiting) and waiting[0][0] <= until_s + 1e-6
+
+
 def observe(
     path: Path,
     facts: MediaFacts,
@@ -194,7 +199,7 @@ def observe(
             times.append(time_s - start_s)
             torn.append(is_torn)
             was_torn |= is_torn
-            pair_due = bool(waiting) and time_s >= waiting[0][0] + params.flow_gap_s - 1e-6
+            pair_due = _is_due(waiting, time_s - params.flow_gap_s)
             seen = time_s >= next_s
             if not (seen or pair_due or time_s >= due_s):
                 continue
@@ -219,7 +224,7 @@ def observe(
             elif pair_due or time_s >= due_s or slot >= next_slot:
                 fine, next_slot = shrink(luma, factor), slot + 1
                 some_together.feed(replace(small, plane=fine))
-            while waiting and time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
+            while _is_due(waiting, time_s - params.flow_gap_s):
                 began, first = waiting.pop(0)
                 if first.shape == fine.shape:
                     pairs.append((first, fine, time_s - began))
