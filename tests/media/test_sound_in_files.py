@@ -6,6 +6,7 @@ import random
 import shutil
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ from aiprod.media.audio_oddities import sound_notes
 from aiprod.media.encoding import encode
 from aiprod.media.frames import VideoReader
 from aiprod.media.normalising import Form, conforms
+from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe
 from aiprod.media.scaling import Scaler
 from tests.media.audio_films import RATE, against, holes, sweep, write_film
@@ -423,3 +425,38 @@ def test_a_film_whose_priming_is_not_dropped_keeps_its_pictures_and_its_offset(t
     assert clip["steps"][0] == "pictures as they are"
     assert abs(against(kept, sweep(2.0), 1024 / RATE)[0]) < 1
     assert probe(kept).av_offset_s == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.wav", "pcm_s16le"), ("a.flac", "flac"), ("a.aiff", "pcm_s16be"), ("a.mp3", "libmp3lame"), ("a.m4a", "aac")],
+)
+def test_a_file_of_sound_alone_begins_at_zero(tmp_path: Path, name: str, codec: str) -> None:
+    wanted = sweep(12.0)
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, layout="stereo")
+        stream.bit_rate = 256_000
+        frame = av.AudioFrame.from_ndarray(wanted, format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+        resampler = av.AudioResampler(format=stream.format, layout="stereo", rate=RATE)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    facts = probe(path)
+    assert facts.audio is not None
+    assert facts.audio.start_s == 0
+    heard = read_sound(path)
+    whole = decode_sound(path)
+    assert heard is not None and whole is not None
+    assert whole.start_s == 0
+    assert heard.shape[1] == pytest.approx(wanted.shape[1], abs=1152)
+    near = heard[0, 5 * RATE - 2_000 : 6 * RATE + 2_000].astype(np.float64)
+    lags = np.correlate(near, wanted[0, 5 * RATE : 6 * RATE].astype(np.float64), "valid")
+    assert int(np.argmax(lags)) == 2_000, "it is not where it was written"
+    part = read_sound(path, start_s=8.0, duration_s=1.0)
+    assert part is not None
+    assert np.abs(part - heard[:, 8 * RATE : 9 * RATE]).max() < 1e-3, "a part of it is not where the whole has it"
+    end_s = sound_end_s(path)
+    assert end_s is not None
+    assert end_s == pytest.approx(12.0, abs=0.05)

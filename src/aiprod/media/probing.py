@@ -56,6 +56,8 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         video, audio = video_stream(container), None if track is None else audio_stream(container, track)
         covers = attached_pictures(container)
         sound = _audio_facts(audio) if audio is not None else None
+        if sound is not None and kind.demuxer == "mp3":  # no times are in it: FFmpeg states the encoder's delay
+            sound = sound.model_copy(update={"start_s": 0.0})
         facts = MediaFacts(
             container=kind.name,
             extension=kind.extension,
