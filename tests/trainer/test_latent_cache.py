@@ -22,11 +22,12 @@ from aiprod.errors import AiprodError
 from aiprod.evaluation.real_clips import read_reference
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
+from aiprod.models.checkpoint.header import ordered
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.latents.cache import cache_latents, geometry_digest
-from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels, ordered
+from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
 from aiprod.trainer.loop.curriculum import PhaseGeometry
 from aiprod.trainer.text_encoder.train import GemmaSize, make_gemma, make_tokenizer
 from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip

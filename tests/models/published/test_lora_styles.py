@@ -70,6 +70,16 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path: Path, family: str, st
         torch.testing.assert_close(once[f"{name}.weight"], wanted, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_the_same_layers_are_the_same_bytes(tmp_path: Path, style: Style) -> None:
+    written = set()
+    for number in range(20):
+        target = tmp_path / str(number)
+        write_lora(layers_for(own()), target, style, metadata={"license": "CC0-1.0", "base": "a" * 64, "title": "own"})
+        written.add((target / "adapter_model.safetensors" if target.is_dir() else target).read_bytes())
+    assert len(written) == 1
+
+
 @pytest.mark.parametrize("family", ["ltx2", "wan"])
 def test_published_names_are_what_diffusers_turns_back(family: str) -> None:
     """diffusers' own converters of whole checkpoints, asked about every layer of the model."""

@@ -122,3 +122,16 @@ def _refuse_gaps(path: Path, ends: list[tuple[int, int, str]], room: int) -> Non
 
 def _short(name: str) -> str:
     return name if len(name) <= 120 else f"{name[:120]}…"
+
+
+def ordered(data: bytes) -> bytes:
+    """A safetensors file with its metadata in order: the library writes them in another one in every process.
+
+    The file is the header's length (8 bytes), the header as JSON padded with spaces to a multiple of 8, the tensors.
+    """
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]

@@ -23,7 +23,7 @@ from torch import Tensor
 from aiprod.base.files import atomic_folder, write_bytes, write_json
 from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.folder import read_safetensors
-from aiprod.models.checkpoint.header import read_header
+from aiprod.models.checkpoint.header import ordered, read_header
 from aiprod.models.checkpoint.json_files import read_json_object
 from aiprod.models.checkpoint.lora_names import published_names
 from aiprod.models.checkpoint.variants import some_of
@@ -176,12 +176,12 @@ def write_lora(
     config = _peft_config(layers)
     if style == "peft":
         with atomic_folder(target) as temporary:
-            write_bytes(temporary / ADAPTER, safetensors.torch.save(tensors, texts))
+            write_bytes(temporary / ADAPTER, ordered(safetensors.torch.save(tensors, texts)))
             write_json(temporary / ADAPTER_CONFIG, config)
         return
     if style == "diffusers":
         texts[METADATA] = json.dumps({f"transformer.{k}": v for k, v in config.items()}, sort_keys=True)
-    write_bytes(target, safetensors.torch.save(tensors, texts))
+    write_bytes(target, ordered(safetensors.torch.save(tensors, texts)))
 
 
 def _peft_config(layers: Mapping[str, LoraLayer]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_a
 from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.adapters.video_compression import video_compression
 from aiprod.models.artifacts import latent_maker_digests
+from aiprod.models.checkpoint.header import ordered
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.result_cache import Memo, Seal
 from aiprod.trainer.loop.curriculum import PhaseGeometry
@@ -232,16 +232,3 @@ def _write_text(tensors: Mapping[str, Tensor], header: Mapping[str, str], folder
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     whole = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_bytes(path, ordered(safetensors.torch.save(whole, metadata=dict(header))))
-
-
-def ordered(data: bytes) -> bytes:
-    """A safetensors file with its metadata in order: the library writes them in another one in every process.
-
-    The file is the header's length (8 bytes), the header as JSON padded with spaces to a multiple of 8, the tensors.
-    """
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data[8 + size :]
