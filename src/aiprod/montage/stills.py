@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.errors import AiprodError
+from aiprod.media.still_images import read_still_pixels
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 _SIDE_MAX = 16_384
@@ -51,25 +52,12 @@ def is_still(path: Path) -> bool:
 
 
 def read_still(path: Path) -> StillImage:
-    """Read a picture of 8 or 16 bits a channel, with or without alpha.
+    """Read a picture of 8 or 16 bits a channel, with or without alpha: upright, in sRGB.
 
     Raises:
         AiprodError: it cannot be read, or is larger than a film may be.
     """
-    import cv2
-
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise AiprodError(f"{path.name} cannot be read ({error.strerror})", "check its path and permissions") from None
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None:
-        raise AiprodError(f"{path.name} is not a picture that is read here", "save it as PNG")
-    if max(image.shape[:2]) > _SIDE_MAX:
+    rgb, alpha, _ = read_still_pixels(path)
+    if max(rgb.shape[:2]) > _SIDE_MAX:
         raise AiprodError(f"{path.name} is larger than {_SIDE_MAX} pixels", "scale it down")
-    if image.dtype == np.uint16:
-        image = np.rint(image / 257).astype(np.uint8)
-    if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    alpha = np.asarray(image[..., 3], np.float32) / np.float32(255) if image.shape[2] == 4 else None
-    return StillImage(np.ascontiguousarray(image[..., 2::-1]), alpha)
+    return StillImage(rgb, alpha)
