@@ -78,7 +78,7 @@ def cut(  # noqa: PLR0917
     if result.light is not None:
         typer.echo(f"HDR10{light_words(result.light)}")
     mixed = result.mix
-    if read.sounds:
+    if read.sounds and mixed is not None:
         loud = "too short or quiet to measure" if mixed.lufs is None else f"{mixed.lufs:.1f} LUFS"
         limited = round(mixed.limited_db, 1) + 0.0  # not "-0.0"
         typer.echo(f"sound: {loud}, {mixed.true_peak_dbtp:.1f} dBTP, limiter took at most {limited:.1f} dB")

@@ -33,7 +33,7 @@ SECTIONS = {
     "cache_latents": "aiprod.trainer.latents.encode:CacheLatentsParams",
     "train_diffusion": "aiprod.trainer.diffusion.params:TrainDiffusionParams",
     "sample": "aiprod.evaluation.sample_stage:SampleParams",
-    "film": "aiprod.film.make_film:FilmParams",
+    "film": "aiprod.film.params:FilmParams",
     "dossier": "aiprod.governance.dossier.dossier:DossierParams",
     "track": "aiprod.tracking.state:TrackParams",
 }

@@ -14,6 +14,7 @@ from aiprod.film import titles
 from aiprod.film.chart import write_chart
 from aiprod.film.credits import credit_lines
 from aiprod.film.dialogue import RenderedLine
+from aiprod.film.edit import Balance, Edit
 from aiprod.film.generation import SeededPrompt
 from aiprod.film.ingredients import Ingredient, Ingredients, Kind, generated
 from aiprod.film.profiles import PROFILES
@@ -23,25 +24,8 @@ from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import parse_rate, parse_time
 from aiprod.montage.timeline import Clip, PictureTrack, Sound, Subtitle, Timeline, Transition
 
+_BALANCED = ("auto", "like")  # keys of a grade that the stage `grade` resolves by looking at the shot
 _EDGE = 2  # frames over which a shot's own sound comes and goes where nothing else is said
-
-
-@dataclass
-class Built:
-    """A film that is ready to be rendered.
-
-    Attributes:
-        scenes: name of each scene, and its first frame.
-        scene_of: number of the scene of each clip of the lowest track.
-        lettered: stills with letters → their background; None is none.
-        credits: lines that the film shows.
-    """
-
-    timeline: Timeline
-    scenes: list[tuple[str, int]]
-    scene_of: list[int]
-    lettered: dict[Path, tuple[int, int, int] | None]
-    credits: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,7 +58,7 @@ class Builder:
         """Font files of the script."""
         return [(self.folder / font).resolve() for font in self.script.fonts]
 
-    def build(self) -> Built:
+    def build(self) -> Edit:
         """The whole film.
 
         Raises:
@@ -144,7 +128,9 @@ class Builder:
                 f"{late.film.name} continues {float((late.record_out - ends) / whole.rate):.2f} s after the last frame",
                 "shorten it with `length:`, or lengthen the credits",
             )
-        return Built(whole, scenes, [n for n, _ in shots], self.lettered, lines)
+        return Edit(
+            whole, scenes, [n for n, _ in shots], self.lettered, self.ingredients.used, lines, self._balances(shots)
+        )
 
     def _shown(
         self,
@@ -218,10 +204,46 @@ class Builder:
             entry["length"] = shot.length
         if path in self.heads:
             entry |= {"from": f"{HEAD_LEAD_S}s", "length": f"{self.heads[path]}f"}
-        grade = shot.grade if shot.grade is not None else scene.grade
-        if grade and shot.title is None:
+        grade = _stated_grade(scene, shot)
+        if isinstance(grade, dict):
+            grade = {key: value for key, value in grade.items() if key not in _BALANCED}
+        if grade:
             entry["grade"] = grade
         return entry
+
+    def _balances(self, shots: Sequence[tuple[int, ScriptShot]]) -> dict[int, Balance]:
+        """Shots that are to be balanced; a still picture is as it was drawn.
+
+        Raises:
+            AiprodError: the model or the shot that it is to look like is not there.
+        """
+        balances = {}
+        for n, (number, shot) in enumerate(shots):
+            grade = _stated_grade(self.script.scenes[number], shot)
+            if not isinstance(grade, dict) or not set(grade) & set(_BALANCED) or shot.chart:
+                continue
+            where = f"the grade of shot {n - _first(shots, number)} of scene {number + 1}"
+            if not isinstance(grade.get("auto"), str):
+                raise AiprodError(f"{where}: auto is no file", "train one: aiprod grade FOLDER --train FILE")
+            model = (self.folder / grade["auto"]).resolve()
+            if not model.is_file():
+                raise AiprodError(f"{where}: {grade['auto']} does not exist", "paths are relative to the script")
+            self.ingredients.grade_file(model)
+            balances[n] = Balance(model, self._alike(shots, n, grade.get("like"), where))
+        return balances
+
+    @staticmethod
+    def _alike(shots: Sequence[tuple[int, ScriptShot]], n: int, like: Any, where: str) -> int | None:
+        """The number of the shot that a shot is to look like; None for one that stands for itself."""
+        if like is None:
+            return None
+        number, first = shots[n][0], _first(shots, shots[n][0])
+        count = sum(scene == number for scene, _ in shots)
+        if not isinstance(like, int) or isinstance(like, bool) or not 0 <= like < count:
+            raise AiprodError(f"{where}: like is {like!r}", f"give a number of a shot of the scene, 0 to {count - 1}")
+        if shots[first + like][1].title is not None or shots[first + like][1].chart:
+            raise AiprodError(f"{where}: shot {like} is a still picture", "name one that moves")
+        return None if first + like == n else first + like
 
     def _own_sounds(self, timeline: Timeline, shots: Sequence[ScriptShot]) -> list[Sound]:
         """What the shots themselves sound like; it crosses over where their pictures do."""
@@ -374,6 +396,18 @@ class Builder:
         last = clips[-1]
         length = min(self._frames(self.script.credits.fade, timeline), (last.record_out - last.record_in) // 2)
         return [Transition(record_in=last.record_out - length, record_out=last.record_out)] if length > 0 else []
+
+
+def _stated_grade(scene: Scene, shot: ScriptShot) -> dict[str, Any] | str | None:
+    """A shot's own grade or that of its scene; letters have none."""
+    if shot.title is not None:
+        return None
+    return shot.grade if shot.grade is not None else scene.grade
+
+
+def _first(shots: Sequence[tuple[int, ScriptShot]], scene: int) -> int:
+    """The place of a scene's first shot among all."""
+    return next(n for n, (number, _) in enumerate(shots) if number == scene)
 
 
 def _faded(name: str, entries: Sequence[tuple[Clip, int]]) -> PictureTrack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Ingredient:
         facts: clip, film and source ids; model, prompt and seed; speaker and language; title.
         obligations: what its licence asks for, in words.
         credit: the line that names it; empty where nobody asks to be named.
+        stored: of a clip, the name of its object in the store; not part of what is recorded.
     """
 
     kind: Kind
@@ -51,10 +53,12 @@ class Ingredient:
     credit: str = ""
     obligations: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    stored: str = ""
 
     def recorded(self) -> dict[str, Any]:
         """As JSON, without what says nothing."""
-        return {key: value for key, value in vars(self).items() if key != "path" and value not in ("", [], {})}
+        said = {key: value for key, value in vars(self).items() if value not in ("", [], {})}
+        return {key: value for key, value in said.items() if key not in ("path", "stored")}
 
 
 class Ingredients:
@@ -122,12 +126,11 @@ class Ingredients:
             film = next(r for r in _rows(_DATA / "ingest" / "films", FilmRow, Vault()) if r.film_id == row.film_id)
         path = ClipStore(_DATA).path("processed", row.processed_name)
         digest = _whole(path, row.processed_sha256)
-        plain = self._stack.enter_context(decrypted_copy(path))
         return self.add(
             Ingredient(
                 "clip",
                 row.clip_id,
-                plain.resolve() if plain == path else plain,  # what lies in memory has no other path
+                self._opened(path),
                 _called(path),
                 digest,
                 license=film.media_license or "",
@@ -139,8 +142,35 @@ class Ingredients:
                     "source_start_s": row.start_s,
                     **({} if is_private(row.clip_id) else {"source_key": film.key}),
                 },
+                stored=row.processed_name,
             )
         )
+
+    def _opened(self, path: Path) -> Path:
+        """Where an object of the store can be read while this is open."""
+        plain = self._stack.enter_context(decrypted_copy(path))
+        return plain.resolve() if plain == path else plain  # what lies in memory has no other path
+
+    def restored(self, entry: dict[str, Any], folder: Path) -> Path:
+        """Take note of an ingredient of an edit in ``folder``; where it is read from.
+
+        Raises:
+            AiprodError: it is missing, or not what was edited.
+        """
+        entry = dict(entry)
+        place = entry.pop("place", None)
+        if place is None:
+            path = ClipStore(_DATA).path("processed", entry["stored"])
+            _whole(path, entry["sha256"])
+            return self.add(Ingredient(path=self._opened(path), **entry))
+        path = Path(os.path.abspath(folder / place))
+        if not path.is_file():
+            raise AiprodError(f"{entry['file']} is missing", "`dvc checkout`, or `dvc repro`")
+        if sha256_once(path) != entry["sha256"]:
+            raise AiprodError(f"{entry['file']} is not what was edited", "`dvc repro montage`")
+        if path.is_relative_to(folder.resolve()):  # made for this film
+            entry["file"] = _relative(path, Path.cwd())
+        return self.add(Ingredient(path=path, **entry))
 
     def _clip_row(self, choice: str | ClipChoice) -> ClipRow:
         if isinstance(choice, str):

@@ -11,8 +11,8 @@ from typing import Any
 
 from aiprod.base.files import digest_of, read_json, sha256_file
 from aiprod.errors import AiprodError
-from aiprod.film.build_timeline import Built
-from aiprod.film.ingredients import MADE, MODEL_DIGESTS, Ingredients, locate_file
+from aiprod.film.edit import Edit
+from aiprod.film.ingredients import MADE, MODEL_DIGESTS, locate_file
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import format_timecode, parse_rate, parse_time
 from aiprod.montage.timeline import SAMPLE_RATE
@@ -21,21 +21,25 @@ FORMAT = 1
 _OWN = "record_digest"
 
 
-def described(built: Built, ingredients: Ingredients, film: str, sha256: str, more: dict[str, Any]) -> dict[str, Any]:
-    """The record of a film, as JSON."""
-    timeline = built.timeline
-    order = list(ingredients.used.values())
-    number = {path: n for n, path in enumerate(ingredients.used)}
+def described(edit: Edit, film: str, sha256: str, more: dict[str, Any]) -> dict[str, Any]:
+    """The record of a film, as JSON.
+
+    Args:
+        edit: with the grades that it was rendered with.
+    """
+    timeline = edit.timeline
+    order = list(edit.used.values())
+    number = {path: n for n, path in enumerate(edit.used)}
     shots = []
     for level, track in enumerate(timeline.pictures):
         for n, clip in enumerate(track.clips):
             first, behind = track.shown(n)
             source = look(clip.film, sound=False)
-            scene = built.scene_of[n] if level == 0 and n < len(built.scene_of) else None
+            scene = edit.scene_of[n] if level == 0 and n < len(edit.scene_of) else None
             grade = clip.grade
             values: dict[str, Any] = {
                 "track": track.name,
-                "scene": built.scenes[scene][0] if scene is not None else None,
+                "scene": edit.scenes[scene][0] if scene is not None else None,
                 "ingredient": number[clip.film],
                 "record_in": clip.record_in,
                 "record_out": clip.record_out,
@@ -52,7 +56,7 @@ def described(built: Built, ingredients: Ingredients, film: str, sha256: str, mo
                         if (cdl := grade.correction())
                         else {}
                     ),
-                    "files": [number[file] for file in grade.files()],
+                    "files": [number[file] for file in (*grade.files(), *_looked_up(edit, level, n))],
                 }
             shots.append({key: value for key, value in values.items() if value is not None})
     sounds = [
@@ -79,13 +83,18 @@ def described(built: Built, ingredients: Ingredients, film: str, sha256: str, mo
         "width_px": timeline.width,
         "height_px": timeline.height,
         "synthetic": any(each.kind in MADE for each in order),
-        "scenes": [{"name": name, "frame": at} for name, at in built.scenes],
+        "scenes": [{"name": name, "frame": at} for name, at in edit.scenes],
         "shots": shots,
         "sounds": sounds,
         "ingredients": [each.recorded() for each in order],
         **more,
     }
     return {**record, _OWN: digest_of(record)}
+
+
+def _looked_up(edit: Edit, level: int, n: int) -> list[Path]:
+    """The model that a shot was balanced with."""
+    return [edit.balances[n].model] if level == 0 and n in edit.balances else []
 
 
 def record_beside(film: Path) -> Path | None:

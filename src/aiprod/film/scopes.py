@@ -9,7 +9,7 @@ from typing import Any
 
 from aiprod.base.files import write_bytes
 from aiprod.color.delivery import Delivery
-from aiprod.film.build_timeline import Built
+from aiprod.film.edit import Edit
 from aiprod.montage.grading import scopes_at
 from aiprod.montage.sources import look, source_time, speed_of
 from aiprod.montage.timecode import format_timecode, parse_rate
@@ -17,18 +17,17 @@ from aiprod.montage.timecode import format_timecode, parse_rate
 _NAME = re.compile(r"shot-(\d+)\.png")
 
 
-def write_scopes(built: Built, folder: Path) -> None:
+def write_scopes(edit: Edit, folder: Path) -> None:
     """Write scopes of the middle of each grade's first shot, named by the place of the shot in the film's record."""
-    timeline = built.timeline
+    rate = edit.timeline.rate
     seen = []
-    shots = [clip for track in timeline.pictures for clip in track.clips]  # in the order of the record
-    for n, clip in enumerate(shots):
+    for n, clip in enumerate(edit.shots):
         if clip.grade is None or clip.grade in seen:
             continue
         seen.append(clip.grade)
         source = look(clip.film, sound=False)
         middle = (clip.record_in + clip.record_out - 1) // 2
-        time_s = source_time(clip, middle, timeline.rate, speed_of(clip.conform, source, timeline.rate))
+        time_s = source_time(clip, middle, rate, speed_of(clip.conform, source, rate))
         write_bytes(folder / f"shot-{n:03}.png", scopes_at(source, clip.grade, time_s, Delivery()))
 
 

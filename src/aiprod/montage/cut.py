@@ -11,6 +11,9 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aiprod.base.files import digest_of, link_or_copy, read_json, sha256_once, write_json, write_text
 from aiprod.base.params import nearest
 from aiprod.base.progress import progress, ticker
@@ -24,7 +27,7 @@ from aiprod.media.video_form import LEAST_SIZES, SVT_PRESETS, Codec, VideoForm
 from aiprod.montage.exporting import Length, edl, write_otio
 from aiprod.montage.mix import Mix, mix, opened_mix
 from aiprod.montage.rendering import SegmentJob, job_of, render_segment
-from aiprod.montage.sources import SourceFacts, check_reach, look, speed_of
+from aiprod.montage.sources import SourceFacts, check_reach, check_sound, look, speed_of
 from aiprod.montage.subtitles import srt, webvtt
 from aiprod.montage.timecode import format_timecode
 from aiprod.montage.timeline import SAMPLE_RATE, Bus, Timeline
@@ -47,6 +50,7 @@ class Cut:
 
     Attributes:
         rendered, reused: segments; those that an earlier run had finished are reused.
+        mix: None where the sound had been mixed before.
         stems: files of the buses, where they were asked for.
         notes: what an editor should know, such as a sound that ends before its event.
         light: of the brightest pictures, which an HDR10 file states.
@@ -56,7 +60,7 @@ class Cut:
     frames: int
     rendered: int
     reused: int
-    mix: Mix
+    mix: Mix | None
     stems: dict[Bus, Path]
     notes: list[str]
     light: ContentLight | None = None
@@ -106,8 +110,7 @@ def check(timeline: Timeline) -> tuple[dict[Path, SourceFacts], list[str]]:
                 check_reach(clip, sources[clip.matte], *track.shown(n), timeline.rate)
     for sound in timeline.sounds:
         source = sources[sound.film]
-        if source.facts is None or source.facts.audio is None:
-            raise AiprodError(f"{sound.film.name} has no sound", "take it off the sound track")
+        check_sound(sound, source)
         speed = speed_of(sound.conform, source, timeline.rate)
         needs = float(sound.source_in + (sound.record_out - sound.record_in) / timeline.rate * speed)
         if needs > source.sound_s + 0.05:
@@ -124,6 +127,7 @@ def cut(
     *,
     form: VideoForm,
     stems: bool = False,
+    mixed: NDArray[np.float32] | None = None,
     workers: int = 0,
     tags: dict[str, str] | None = None,
     kept: Memo | None = None,
@@ -132,6 +136,7 @@ def cut(
     """Render a timeline into ``out``.
 
     Args:
+        mixed: its mix [2, samples], where that was made before; there are then no stems.
         kept: where segments outlive this call. One is used again while what it shows stays the same, whatever else
             of the timeline changes.
         segment_s: the least that a segment lasts. Where a changed shot is to render little anew, it is short.
@@ -168,22 +173,25 @@ def cut(
             raise AiprodError(f"frames {job.first} to {job.behind - 1} came out as {outcome.value}", "report this")
         if kept is not None:
             kept.put(_segment_key(kept, job, films), partial(_keep, job.path))
-    with ticker("sound", 3 * timeline.samples) as tick:
-        mixed = mix(timeline, sources, folder, tick.advance)
+    made: Mix | None = None
+    if mixed is None:
+        with ticker("sound", 3 * timeline.samples) as tick:
+            made = mix(timeline, sources, folder, tick.advance)
+        mixed = opened_mix(made.path, made.samples)
     start = format_timecode(timeline.start, timeline.rate, timeline.drop_frame) if timeline.start else None
-    sound = opened_mix(mixed.path, mixed.samples) if timeline.sounds else None
+    sound = mixed if timeline.sounds else None
     pieces = [(job.path, job.behind - job.first) for job in jobs]
     light = join_segments(out, pieces, form, sound, timecode=start, tags={"title": timeline.name, **(tags or {})})
     written: dict[Bus, Path] = {}
-    if stems:
-        for bus, raw in mixed.stems.items():
+    if stems and made is not None:
+        for bus, raw in made.stems.items():
             written[bus] = out.with_name(f"{out.stem}.{bus}.wav")
-            write_wav(written[bus], opened_mix(raw, mixed.samples), SAMPLE_RATE)
+            write_wav(written[bus], opened_mix(raw, made.samples), SAMPLE_RATE)
     if timeline.subtitles:
         write_text(out.with_suffix(".srt"), srt(timeline))
         write_text(out.with_suffix(".vtt"), webvtt(timeline))
     shutil.rmtree(folder)
-    return Cut(out, timeline.frames, len(todo), len(jobs) - len(todo), mixed, written, notes, light)
+    return Cut(out, timeline.frames, len(todo), len(jobs) - len(todo), made, written, notes, light)
 
 
 def _segment_key(kept: Memo, job: SegmentJob, films: dict[str, str]) -> str:

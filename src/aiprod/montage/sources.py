@@ -21,7 +21,7 @@ from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe
 from aiprod.montage.stills import is_still, read_still
 from aiprod.montage.timecode import name_of
-from aiprod.montage.timeline import SAMPLE_RATE, Clip, Conform
+from aiprod.montage.timeline import SAMPLE_RATE, Clip, Conform, Sound
 
 _CLOSE_S = 2e-6  # times are read in whole microseconds
 _BLOCK_S = 30
@@ -76,6 +76,16 @@ def look(path: Path, sound: bool = True) -> SourceFacts:
     exact = video.fps_exact
     rate = Fraction(*exact) if exact[0] and exact[1] else Fraction(video.fps or 25).limit_denominator(1001)
     return SourceFacts(path, facts, rate, video.duration_s or facts.duration_s or 0.0, sound_s, False)
+
+
+def check_sound(sound: Sound, source: SourceFacts) -> None:
+    """See that a film that is to be heard has sound.
+
+    Raises:
+        AiprodError: it has none.
+    """
+    if source.facts is None or source.facts.audio is None:
+        raise AiprodError(f"{sound.film.name} has no sound", "take it off the sound track")
 
 
 def speed_of(conform: Conform, source: SourceFacts, rate: Fraction) -> Fraction:
