@@ -36,6 +36,8 @@ TRAINING = {
     "cache_latents",
     "train_diffusion",
     "sample",
+    "montage",
+    "grade",
     "film",
 }
 ROWS = """

@@ -27,6 +27,8 @@ TRAINING_AND_AFTER = {
     "cache_latents",
     "train_diffusion",
     "sample",
+    "montage",
+    "grade",
     "film",
     "dossier",
 }
@@ -171,7 +173,7 @@ def test_another_learning_rate_is_a_change_of_each_training_stage_and_of_no_othe
     ("change", "expected"),
     [
         pytest.param("lr=1e-4", TRAINING_AND_AFTER, marks=pytest.mark.long),
-        ("sample.generation.steps=3", {"sample", "film", "dossier"}),
+        ("sample.generation.steps=3", {"sample", "montage", "grade", "film", "dossier"}),
     ],
 )
 def test_an_experiment_runs_what_its_parameter_reaches_and_shares_the_state_folder(

@@ -71,12 +71,15 @@ def test_finished_films_name_the_shots_of_the_film_and_of_every_model_that_saw_i
         "shots": [{"ingredient": n, **place} for n in range(4)], "sounds": [{"ingredient": 4, **place}],
     }  # fmt: skip
     write_json(project.root / "film.json", record)
+    (project.root / "reports/montage").mkdir(parents=True)
+    write_json(project.root / "reports/montage/film.edit.json", {"kind": "edit", "ingredients": ingredients})
     assert plan(project.root, ErasureRequest(project.clip(NAME)), Vault()).finished == {
+        "reports/montage": [f"clip {project.clip(NAME)}", "generated a circle", "speech a line"],
         "film.mp4": [
             f"shot 00:00:00:00 to 00:00:01:00: clip {project.clip(NAME)}",
             "shot 00:00:00:00 to 00:00:01:00: generated a circle",
             "sound 00:00:00:00 to 00:00:01:00: speech a line",
-        ]
+        ],
     }
 
 

@@ -14,7 +14,7 @@ from aiprod.film.credits import model_facts, obligations_of
 from aiprod.film.dialogue import lines_to_speak, speak_lines
 from aiprod.film.edit import HEARD, PICTURES, SEEN, WHOLE, Edit, write_edit
 from aiprod.film.generation import generate
-from aiprod.film.ingredients import Ingredients
+from aiprod.film.ingredients import OWN, Ingredients
 from aiprod.film.script import Script, read_script
 from aiprod.montage.mixdown import write_mix
 
@@ -101,14 +101,13 @@ def montage(
         if made.edit.timeline.sounds:
             write_mix(made.edit.timeline, folder / HEARD)
         write_edit(made.edit, folder / WHOLE)
-        write_edit(made.edit.pictures(), folder / PICTURES / SEEN)
+        write_edit(made.edit.pictures(), folder / PICTURES / SEEN, whole=True)
     return made
 
 
 def _refuse_outside(ingredients: Ingredients, below: Path | None) -> None:
     for each in ingredients.used.values():
-        own = each.kind in ("file", "voice", "grade")
-        if below is not None and own and not each.path.is_relative_to(below.resolve()):
+        if below is not None and each.kind in OWN and not each.path.is_relative_to(below.resolve()):
             raise AiprodError(f"{each.name} is outside of {below}", "move it there, where DVC sees it change")
 
 

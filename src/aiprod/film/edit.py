@@ -7,6 +7,7 @@ dataset by their object in the store.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from aiprod.base.files import link_or_copy, read_json, write_json
 from aiprod.errors import AiprodError
-from aiprod.film.ingredients import Ingredient, Ingredients
+from aiprod.film.ingredients import OWN, Ingredient, Ingredients
 from aiprod.montage.timeline import Clip, PictureTrack, Timeline
 
 KIND = "edit"
@@ -22,7 +23,7 @@ WHOLE, HEARD = "film.edit.json", "film.mix.wav"
 PICTURES, SEEN = "pictures", "film.pictures.json"
 """What the stage ``montage`` hands on: all of the edit and the mix; in a folder of its own what is seen."""
 REFUSED = "refused.json"
-_FORMAT = 1
+_FORMAT, _OWN_FILES = 1, "film_files"
 _PLACES = ("film", "matte", "file")  # keys of a timeline and its grades that name files
 
 
@@ -94,9 +95,21 @@ class Edit:
         return Edit(**{**vars(self), "timeline": timeline})
 
 
-def write_edit(edit: Edit, path: Path) -> None:
-    """Write an edit; what was made for it lies beside the file."""
+def write_edit(edit: Edit, path: Path, *, whole: bool = False) -> None:
+    """Write an edit; what was made for it lies beside the file.
+
+    Args:
+        whole: copy files of one's own beside it, too: what reads the edit then depends on no folder that holds more.
+    """
     number = {str(file): n for n, file in enumerate(edit.used)}
+    entries = []
+    for n, each in enumerate(edit.used.values()):
+        place = {"stored": each.stored} if each.stored else {"place": os.path.relpath(each.path, path.parent.resolve())}
+        if whole and each.kind in OWN:
+            place = {"place": f"{_OWN_FILES}/{n:03}-{each.path.name}"}
+            (path.parent / _OWN_FILES).mkdir(exist_ok=True)
+            shutil.copyfile(each.path, path.parent / place["place"])  # no link: its owner may write into it
+        entries.append({**each.recorded(), **place})
     write_json(
         path,
         {
@@ -106,17 +119,12 @@ def write_edit(edit: Edit, path: Path) -> None:
             "scenes": edit.scenes,
             "scene_of": edit.scene_of,
             "lettered": [[number[str(file)], background] for file, background in edit.lettered.items()],
-            "ingredients": [_handed_on(each, path.parent) for each in edit.used.values()],
+            "ingredients": entries,
             "credits": edit.credits,
             "balances": [[n, number[str(each.model)], each.like] for n, each in edit.balances.items()],
             "about": edit.about,
         },
     )
-
-
-def _handed_on(ingredient: Ingredient, folder: Path) -> dict[str, Any]:
-    place = {} if ingredient.stored else {"place": os.path.relpath(ingredient.path, folder.resolve())}
-    return {**ingredient.recorded(), **place, **({"stored": ingredient.stored} if ingredient.stored else {})}
 
 
 def read_edit(path: Path, ingredients: Ingredients) -> Edit:

@@ -24,6 +24,8 @@ from aiprod.storage.manifest.manifest import HEAD, read_rows
 Kind = Literal["clip", "sample", "prompt", "file", "voice", "speech", "lettering", "chart", "head", "grade"]
 MADE: tuple[Kind, ...] = ("sample", "prompt", "speech")
 """Kinds that a model made."""
+OWN: tuple[Kind, ...] = ("file", "voice", "grade")
+"""Kinds that a script brings along."""
 MODEL_DIGESTS = ("model_digest", "speech_model_digest")
 """Facts that name a model."""
 _DATA, _SAMPLES = Path("datasets/v1"), Path("reports/samples")

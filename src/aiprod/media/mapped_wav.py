@@ -23,10 +23,10 @@ def mapped_wav(path: Path | str) -> NDArray[np.float32]:
             name, length = head[:4], int.from_bytes(head[4:], "little")
             if name == b"data":
                 length = size if length == 0xFFFFFFFF else length
-                if what[8:] != b"WAVE" or not channels or length % (4 * channels):
+                if what[8:] != b"WAVE" or not channels or not length or length % (4 * channels):
                     break
                 shape = (length // (4 * channels), channels)
-                return np.memmap(path, "<f4", "r", file.tell(), shape).T if shape[0] else np.zeros((channels, 0), "<f4")
+                return np.memmap(path, "<f4", "r", file.tell(), shape).T
             body = file.read(length + length % 2)
             if name == b"ds64":
                 size = int.from_bytes(body[8:16], "little")
