@@ -387,6 +387,21 @@ def test_an_edit_list_keeps_fades_corrections_start_and_the_places_of_its_sounds
     assert "ASC_SOP (1.1 1 0.9)(0 0.01 0)(1 1 1.2)" in again and "01:00:04:10" in again
 
 
+def test_the_reader_of_opentimelineio_takes_a_list_that_begins_with_a_fade(folder: Path) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    clips = [Clip(film=folder / "f0.mp4", record_in=25 * n, record_out=25 * n + 25) for n in range(2)]
+    moves = [Transition(record_in=n, record_out=n + 10) for n in (0, 20, 40)]
+    made = Timeline(pictures=(PictureTrack(clips=tuple(clips), transitions=tuple(moves)),))
+    (folder / "fades.edl").write_text(edl(made))
+    [track] = otio.adapters.read_from_file(str(folder / "fades.edl"), rate=25).tracks
+    found = [each for each in track if isinstance(each, otio.schema.Transition)]
+    assert [each.in_offset.value + each.out_offset.value for each in found] == [10, 10, 10]
+    assert track.duration().value == made.frames == 50
+    again = read_interchange(folder / "fades.edl", rate=Fraction(25), width=64, height=36)
+    assert again.pictures[0].transitions == made.pictures[0].transitions
+
+
+
 def test_a_transition_of_an_edit_list_without_what_it_comes_from_is_refused(folder: Path) -> None:
     pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
     (folder / "e.edl").write_text(EVENTS.replace("003  F1  ", "002  F1  "))

@@ -164,7 +164,8 @@ def edl(timeline: Timeline) -> str:
 
     A transition is an event of two lines: the old clip at its last frame, then the new one from the start of the
     transition on. Source times are time codes at the timeline's rate; films are named in comments, as graders expect.
-    Other transitions are written as dissolves of their length, with a comment.
+    Other transitions are written as dissolves of their length, with a comment. Before a fade at the very beginning there
+    is an event of no length: OpenTimelineIO's reader refuses a list that begins with a transition.
     """
     rate, drop = timeline.rate, timeline.drop_frame
     lines = [f"TITLE: {timeline.name}", f"FCM: {'' if drop else 'NON-'}DROP FRAME"]
@@ -192,6 +193,9 @@ def edl(timeline: Timeline) -> str:
         if transition is not None:
             place = track.around(transition)[0]
             before = None if place is None else track.clips[place]
+            if before is None and not n:
+                lines.append(event(number, None, "C", begins, begins))
+                number += 1
             lines.append(event(number, before, "C", begins, begins))
             names = [] if before is None else [f"* FROM CLIP NAME: {before.film.name}"]
             names.append(f"* TO CLIP NAME: {clip.film.name}")
