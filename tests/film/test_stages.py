@@ -30,6 +30,7 @@ from tests.montage.conftest import numbered
 
 pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
 FILMS = Path("datasets/films")
+PERSONAL = f"c0{'a' * 16}"
 SCRIPT = """
 title: Stages
 size: 256x144
@@ -193,6 +194,14 @@ def test_grades_of_another_edit_or_version_are_refused(
     write_json(tmp_path / "edit.json", {**edit, "format": 9})
     with pytest.raises(AiprodError, match="not an edit of this version"):
         read_edit(tmp_path / "edit.json", Ingredients(tmp_path))
+
+
+def test_no_stage_opens_a_personal_clip(made: Path, tmp_path: Path) -> None:
+    edit = read_json(made / "reports/montage" / WHOLE)
+    clip = {"kind": "clip", "name": f"{PERSONAL}-000", "stored": f"{PERSONAL}-000.mp4", "file": "x", "sha256": "0"}
+    write_json(tmp_path / "edit.json", {**edit, "ingredients": [clip, *edit["ingredients"]]})
+    with pytest.raises(AiprodError, match="is of a film that is stored encrypted"):
+        read_edit(tmp_path / "edit.json", Ingredients(tmp_path, personal=False))
 
 
 @pytest.mark.parametrize(

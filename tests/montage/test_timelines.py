@@ -401,7 +401,6 @@ def test_the_reader_of_opentimelineio_takes_a_list_that_begins_with_a_fade(folde
     assert again.pictures[0].transitions == made.pictures[0].transitions
 
 
-
 def test_a_transition_of_an_edit_list_without_what_it_comes_from_is_refused(folder: Path) -> None:
     pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
     (folder / "e.edl").write_text(EVENTS.replace("003  F1  ", "002  F1  "))

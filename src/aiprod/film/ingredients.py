@@ -121,9 +121,7 @@ class Ingredients:
             why = self._rejected[row.clip_id]
             raise AiprodError(f"the clip {row.clip_id} was rejected ({why})", "choose another")
         if is_private(row.clip_id):
-            if not self.personal:
-                what = f"the clip {row.clip_id} is of a film that is stored encrypted, and a stage's film is not"
-                raise AiprodError(what, "make this film with `aiprod film`, outside of the pipeline")
+            self._refuse_personal(row.clip_id)
             self.any_personal = True
             film = next(r for r in _rows(_DATA / "ingest" / "films", FilmRow, Vault()) if r.film_id == row.film_id)
         path = ClipStore(_DATA).path("processed", row.processed_name)
@@ -148,6 +146,11 @@ class Ingredients:
             )
         )
 
+    def _refuse_personal(self, clip: str) -> None:
+        if is_private(clip) and not self.personal:
+            what = f"the clip {clip} is of a film that is stored encrypted, and a stage's film is not"
+            raise AiprodError(what, "make this film with `aiprod film`, outside of the pipeline")
+
     def _opened(self, path: Path) -> Path:
         """Where an object of the store can be read while this is open."""
         plain = self._stack.enter_context(decrypted_copy(path))
@@ -157,11 +160,12 @@ class Ingredients:
         """Take note of an ingredient of an edit in ``folder``; where it is read from.
 
         Raises:
-            AiprodError: it is missing, or not what was edited.
+            AiprodError: it is missing, not what was edited, or personal and may not be used here.
         """
         entry = dict(entry)
         place = entry.pop("place", None)
         if place is None:
+            self._refuse_personal(entry["name"])
             path = ClipStore(_DATA).path("processed", entry["stored"])
             _whole(path, entry["sha256"])
             return self.add(Ingredient(path=self._opened(path), **entry))

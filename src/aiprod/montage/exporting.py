@@ -164,8 +164,8 @@ def edl(timeline: Timeline) -> str:
 
     A transition is an event of two lines: the old clip at its last frame, then the new one from the start of the
     transition on. Source times are time codes at the timeline's rate; films are named in comments, as graders expect.
-    Other transitions are written as dissolves of their length, with a comment. Before a fade at the very beginning there
-    is an event of no length: OpenTimelineIO's reader refuses a list that begins with a transition.
+    Other transitions are written as dissolves of their length, with a comment. Before a fade at the very beginning
+    there is an event of no length: OpenTimelineIO's reader refuses a list that begins with a transition.
     """
     rate, drop = timeline.rate, timeline.drop_frame
     lines = [f"TITLE: {timeline.name}", f"FCM: {'' if drop else 'NON-'}DROP FRAME"]
