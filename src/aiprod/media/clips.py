@@ -30,7 +30,7 @@ def read_clip(  # noqa: PLR0917
     *,
     sample_rate: int = 48_000,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures and sound of ``frames / fps`` seconds of a film, as :func:`read_pictures`.
+    """Pictures and sound of ``frames / fps`` seconds of a film, as :func:`read_pictures`; silent from its end.
 
     Returns:
         uint8 [frames, height, width, 3] (RGB) and float32 [2, round(frames / fps * sample_rate)]; a film without
@@ -66,7 +66,7 @@ def read_pictures(  # noqa: PLR0917
     """Pictures of ``frames / fps`` seconds of a film, uint8 [frames, height, width, 3] (RGB).
 
     Each picture is the one nearest in time to ``start_s + n / fps``; it is scaled to cover ``height`` x ``width`` and
-    cropped about its centre. A film that ends early repeats its last picture and is silent from there.
+    cropped about its centre. A film that ends early repeats its last picture.
 
     Args:
         start_s: seconds after the first picture.

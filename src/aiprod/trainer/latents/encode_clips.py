@@ -66,9 +66,7 @@ def _read_ahead(
         sizes = [(job.geometry.height, job.geometry.width) for job in stretch]
         try:
             with decrypted_copy(first.clip.path) as path:
-                return read_in_sizes(
-                    path, sizes, first.geometry.fps, first.geometry.frames, sample_rate=sample_rate
-                )
+                return read_in_sizes(path, sizes, first.geometry.fps, first.geometry.frames, sample_rate=sample_rate)
         except MediaError as error:
             return error.reason
         except Exception as error:
