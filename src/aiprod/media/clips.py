@@ -43,7 +43,7 @@ def read_clip(  # noqa: PLR0917
     return pictures[0], sound
 
 
-def read_in_sizes(  # noqa: PLR0917
+def read_in_sizes(
     path: Path | str,
     sizes: Sequence[tuple[int, int]],
     fps: float,

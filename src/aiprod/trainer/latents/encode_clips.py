@@ -1,4 +1,4 @@
-"""Encodes clips one after the other, each in all of its phases, with film decoded ahead: in this process, or in a worker of an engine."""
+"""Encodes clips one after the other, each in all of its phases, decoded ahead: here, or in a worker of an engine."""
 
 from __future__ import annotations
 
