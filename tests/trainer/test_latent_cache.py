@@ -204,7 +204,7 @@ def test_whatever_a_library_raises_on_one_clip_costs_its_own_rows(selection, mod
     """And is one line in them; that nothing at all could be encoded stops the stage."""
     import aiprod.trainer.latents.encode_clips as module
 
-    real_read, real_encoder = module.read_clip, module.encoder
+    real_read, real_encoder = module.read_in_sizes, module.encoder
     bad = {"2.mp4"}
 
     def read(path, *rest, **more):
@@ -212,12 +212,12 @@ def test_whatever_a_library_raises_on_one_clip_costs_its_own_rows(selection, mod
             raise ValueError("odd\npicture")
         return real_read(path, *rest, **more)
 
-    def encoder(job, media, using):
+    def encoder(job, *rest):
         if where == "encoding" and job.clip.path.name in bad:
             raise RuntimeError("odd\npicture")
-        return real_encoder(job, media, using)
+        return real_encoder(job, *rest)
 
-    monkeypatch.setattr(module, "read_clip", read)
+    monkeypatch.setattr(module, "read_in_sizes", read)
     monkeypatch.setattr(module, "encoder", encoder)
     low = {"low": PHASES["low"]}
     memo = Memo(tmp_path / "m", "x")
@@ -229,6 +229,35 @@ def test_whatever_a_library_raises_on_one_clip_costs_its_own_rows(selection, mod
     bad |= {f"{number}.mp4" for number in range(6)}
     with pytest.raises(AiprodError, match="no clip could be encoded"):
         cache_latents(selection, low, models, PARAMS, folder=tmp_path / "n", memo=Memo(tmp_path / "o", "x"))
+
+
+def test_phases_that_show_the_same_stretch_decode_it_once_and_get_what_each_gets_alone(
+    selection, models, tmp_path, monkeypatch
+):
+    import aiprod.trainer.latents.encode_clips as module
+
+    low = PHASES["low"]
+    wider = low.model_copy(update={"height": 2 * low.height, "width": 2 * low.width})
+    slower = low.model_copy(update={"fps": low.fps / 2})
+    phases, reads, real = {"low": low, "slower": slower, "wider": wider}, [], module.read_in_sizes
+
+    def read(path, sizes, fps, *rest, **more):
+        reads.append((path, fps, len(sizes)))
+        return real(path, sizes, fps, *rest, **more)
+
+    monkeypatch.setattr(module, "read_in_sizes", read)
+    some = Selection(selection.train[:2], [], {})
+    together = tmp_path / "together"
+    rows, _, _ = cache_latents(some, phases, models, PARAMS, folder=together, memo=Memo(tmp_path / "m", "x"))
+    for clip in some.train:
+        assert sorted(count for path, _, count in reads if path == clip.path) == [1, 2], "one at the other rate"
+    for name, phase in phases.items():
+        alone = tmp_path / name
+        memo = Memo(tmp_path / f"m_{name}", "x")
+        expected, _, _ = cache_latents(some, {name: phase}, models, PARAMS, folder=alone, memo=memo)
+        assert [row for row in rows if row.phase == name] == expected
+        for row in expected:
+            assert (together / str(row.file)).read_bytes() == (alone / str(row.file)).read_bytes()
 
 
 def test_a_clip_that_cannot_be_read_is_left_out_of_the_measures(selection, capsys):

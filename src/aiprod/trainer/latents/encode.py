@@ -122,27 +122,46 @@ class CacheJob:
     key: str
 
 
+class SoundLatents:
+    """The sound of a clip as latents, encoded for the first phase that asks and kept for the others.
+
+    Args:
+        samples: float32 [2, T].
+    """
+
+    def __init__(self, samples: np.ndarray, models: CacheModels) -> None:
+        self._samples, self._models = samples, models
+
+    @cached_property
+    def made(self) -> tuple[Tensor, float | None]:
+        """Normalised latents [C, T'], and the signal-to-error ratio of what they decode to in decibels."""
+        vae = self._models.audio_vae
+        sound = torch.from_numpy(self._samples)[None].to(self._models.device)
+        sound = torch.nn.functional.pad(sound, (0, -sound.shape[-1] % vae.compression.hop))
+        z = vae.encode(sound).mode()
+        return vae.normalize(z)[0], _snr_db(sound, vae.decode(z))
+
+
 def encoder(
-    job: CacheJob, media: tuple[np.ndarray, np.ndarray], models: CacheModels
+    job: CacheJob, pictures: np.ndarray, sound: SoundLatents, models: CacheModels
 ) -> Callable[[Path], dict[str, Any]]:
-    """Writes ``latents.safetensors`` and returns what the row says about it."""
+    """Writes ``latents.safetensors`` and returns what the row says about it.
+
+    Args:
+        pictures: uint8 [F, H, W, 3], RGB.
+    """
 
     @torch.no_grad()
     def build(folder: Path) -> dict[str, Any]:
-        pixels = torch.from_numpy(media[0]).permute(3, 0, 1, 2)[None].to(models.device).float() / 127.5 - 1
+        pixels = torch.from_numpy(pictures).permute(3, 0, 1, 2)[None].to(models.device).float() / 127.5 - 1
         z = models.video_vae.encode(pixels).mode()
         error = float((models.video_vae.decode(z).clamp(-1, 1) - pixels).square().mean())
         psnr = 10 * math.log10(4.0 / max(error, 1e-10))
         tensors = {"video": models.video_vae.normalize(z)[0]}
         facts: dict[str, Any] = {"psnr_db": round(psnr, 3), "video_shape": list(tensors["video"].shape)}
         if job.clip.has_audio:
-            hop = models.audio_vae.compression.hop
-            sound = torch.from_numpy(media[1])[None].to(models.device)
-            sound = torch.nn.functional.pad(sound, (0, -sound.shape[-1] % hop))
-            za = models.audio_vae.encode(sound).mode()
-            tensors["audio"] = models.audio_vae.normalize(za)[0]
-            facts["audio_shape"] = list(tensors["audio"].shape)
-            facts["audio_snr_db"] = _snr_db(sound, models.audio_vae.decode(za))
+            tensors["audio"], snr_db = sound.made
+            facts["audio_shape"], facts["audio_snr_db"] = list(tensors["audio"].shape), snr_db
         g = job.geometry
         header = {
             "clip_sha256": job.clip.sha256,

@@ -1,4 +1,4 @@
-"""Encodes clips one after the other, with film decoded ahead: in this process, or in a worker of an engine."""
+"""Encodes clips one after the other, each in all of its phases, decoded ahead: here, or in a worker of an engine."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from aiprod.errors import is_one_line, per_item
-from aiprod.media.clips import read_clip
+from aiprod.media.clips import read_in_sizes
 from aiprod.media.errors import MediaError
 from aiprod.storage.clip_store import decrypted_copy
 from aiprod.storage.result_cache import Memo
-from aiprod.trainer.latents.encode import CacheJob, CacheModels, encoder, seal_of
+from aiprod.trainer.latents.encode import CacheJob, CacheModels, SoundLatents, encoder, seal_of
 
 
 def encode_clips(
     jobs: Sequence[CacheJob], models: CacheModels, readers: int, memo: Memo
 ) -> Iterator[tuple[CacheJob, str | None]]:
-    """Each clip, with None once its memo entry is there, or with the reason why it cannot be encoded.
+    """Each clip in each phase, with None once its memo entry is there, or with the reason why it cannot be encoded.
 
-    A clip is a batch of its own, for what shares a batch may differ in its last bits from the same alone.
+    A clip is a batch of its own, for what shares a batch may differ in its last bits from the same alone. Phases that
+    show the same stretch of a clip at the same rate follow one another and share its decoding and its sound.
 
     Args:
         readers: threads that decode film ahead.
@@ -28,28 +29,44 @@ def encode_clips(
     Raises:
         AiprodError: something that is no fault of a clip, such as a missing key.
     """
-    for job, media in _read_ahead(jobs, readers, models.audio_vae.compression.sample_rate):
+    stretches = by_stretch(jobs)
+    for stretch, media in _read_ahead(stretches, readers, models.audio_vae.compression.sample_rate):
         if isinstance(media, str):
-            yield job, media
+            yield from ((job, media) for job in stretch)
             continue
-        try:
-            memo.put(job.key, encoder(job, media, models), seal_of("latent", job.clip.clip_id))
-        except Exception as error:  # one clip never costs the others
-            yield job, per_item(error, "the autoencoder")
-            continue
-        yield job, None
+        pictures, sound = media[0], SoundLatents(media[1], models)
+        for job, shown in zip(stretch, pictures, strict=True):
+            try:
+                memo.put(job.key, encoder(job, shown, sound, models), seal_of("latent", job.clip.clip_id))
+            except Exception as error:  # one clip never costs the others
+                yield job, per_item(error, "the autoencoder")
+                continue
+            yield job, None
+
+
+def by_stretch(jobs: Sequence[CacheJob]) -> list[list[CacheJob]]:
+    """Jobs that show the same stretch of the same clip together, in order of the first of each."""
+    stretches: dict[tuple[str, float, int], list[CacheJob]] = {}
+    for job in jobs:
+        stretches.setdefault((job.clip.clip_id, job.geometry.fps, job.geometry.frames), []).append(job)
+    return list(stretches.values())
+
+
+_Media = tuple[list[np.ndarray], np.ndarray]
+"""Pictures for each job of a stretch, and its sound."""
 
 
 def _read_ahead(
-    jobs: Sequence[CacheJob], readers: int, sample_rate: int
-) -> Iterator[tuple[CacheJob, tuple[np.ndarray, np.ndarray] | str]]:
+    stretches: Sequence[list[CacheJob]], readers: int, sample_rate: int
+) -> Iterator[tuple[list[CacheJob], _Media | str]]:
     """Decoded film in order, or why there is none, a few clips ahead of whoever consumes it."""
 
-    def read(job: CacheJob) -> tuple[np.ndarray, np.ndarray] | str:
-        g = job.geometry
+    def read(stretch: list[CacheJob]) -> _Media | str:
+        first = stretch[0]
+        sizes = [(job.geometry.height, job.geometry.width) for job in stretch]
         try:
-            with decrypted_copy(job.clip.path) as path:
-                return read_clip(path, g.height, g.width, g.fps, g.frames, sample_rate=sample_rate)
+            with decrypted_copy(first.clip.path) as path:
+                return read_in_sizes(path, sizes, first.geometry.fps, first.geometry.frames, sample_rate=sample_rate)
         except MediaError as error:
             return error.reason
         except Exception as error:
@@ -58,10 +75,10 @@ def _read_ahead(
             return per_item(error, "the decoder")
 
     with ThreadPoolExecutor(readers) as pool:
-        waiting = [(job, pool.submit(read, job)) for job in jobs[: 2 * readers]]
-        for index in range(len(jobs)):
-            job, future = waiting.pop(0)
+        waiting = [(stretch, pool.submit(read, stretch)) for stretch in stretches[: 2 * readers]]
+        for index in range(len(stretches)):
+            stretch, future = waiting.pop(0)
             ahead = index + 2 * readers
-            if ahead < len(jobs):
-                waiting.append((jobs[ahead], pool.submit(read, jobs[ahead])))
-            yield job, future.result()
+            if ahead < len(stretches):
+                waiting.append((stretches[ahead], pool.submit(read, stretches[ahead])))
+            yield stretch, future.result()

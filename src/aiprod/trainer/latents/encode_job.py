@@ -18,16 +18,16 @@ from aiprod.models.artifacts import LATENT_MAKERS
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.latents.encode import CacheJob, CacheLatentsParams, CacheModels, TextJob, encode_texts
-from aiprod.trainer.latents.encode_clips import encode_clips
+from aiprod.trainer.latents.encode_clips import by_stretch, encode_clips
 from aiprod.trainer.loop.accelerator import default_device
 
-_CLIPS = 8  # of one size, that a worker is given at a time: enough that it never waits for the next ones
+_CLIPS = 8  # that a worker is given at a time: enough that it never waits for the next ones
 _BOUNDS = Bounds(deadline_s=3600.0, memory_bytes=0)  # a part; what the models take is their own
 
 
 @dataclass(frozen=True)
 class EncodeJob:
-    """Clips of one size, or captions of one batch."""
+    """A few clips in all of their phases, or captions of one batch."""
 
     clips: tuple[CacheJob, ...]
     texts: tuple[TextJob, ...]
@@ -98,9 +98,11 @@ def encode_on_workers(
         return EncodeJob(clips, texts, params, makers, memo, torch.get_num_threads())
 
     parts: list[Sequence[CacheJob | TextJob]] = [*texts]
-    for _, group in groupby(clips, key=lambda one: (one.geometry, is_private(one.clip.clip_id))):
+    stretches = by_stretch(clips)  # a worker gets all phases of a clip
+    for _, group in groupby(stretches, key=lambda one: is_private(one[0].clip.clip_id)):
         alike = list(group)
-        parts += [alike[start : start + _CLIPS] for start in range(0, len(alike), _CLIPS)]
+        for start in range(0, len(alike), _CLIPS):
+            parts.append([job for stretch in alike[start : start + _CLIPS] for job in stretch])
     for part, failed in in_parts(encode_part, job, parts, bounds=_BOUNDS, engine=engine, gpu=True):
         if isinstance(failed, AiprodError):
             raise failed

@@ -20,7 +20,7 @@ from aiprod.base.params import Params
 from aiprod.base.progress import log, progress
 from aiprod.errors import AiprodError, per_item
 from aiprod.media.audio import read_sound
-from aiprod.media.clips import read_clip
+from aiprod.media.clips import read_pictures
 from aiprod.storage.clip_store import decrypted_copy, refuse_damaged
 from aiprod.trainer.training_set import TrainingClip
 
@@ -78,8 +78,7 @@ def load_pictures(clips: Sequence[TrainingClip], data: VideoDataParams, seed: in
         wanted = max(data.frames, min(available, data.clip_frames))
         start_s = _place(clip, seed, (available - wanted) / data.fps)
         with decrypted_copy(clip.path) as path:
-            picture, _ = read_clip(path, data.height, data.width, data.fps, wanted, start_s, sample_rate=48_000)
-        return torch.from_numpy(picture)
+            return torch.from_numpy(read_pictures(path, data.height, data.width, data.fps, wanted, start_s))
 
     cost = data.clip_frames * data.height * data.width * 3
     return _load(clips, read, cost, data.cache_mb, seed, what)
