@@ -158,6 +158,15 @@ def test_figures_of_mouths_do_not_depend_on_whether_litert_is_installed(
     assert lips(tmp_path, trainer={"steps": 1})["aperture_correlation_bound"] > 0.8
 
 
+def test_the_factor_by_which_mouths_are_opened_is_kept_with_the_weights(tmp_path: Path) -> None:
+    metrics = lips(tmp_path, trainer={"steps": 1})
+    model = load_mouth_model(tmp_path / "m")
+    assert 1 <= metrics["opening"] <= 1.5 and model.opening == metrics["opening"]
+    assert metrics["opening"] > 1  # one step does not teach to open mouths
+    again = lips(tmp_path / "copied", init=str(tmp_path / "m"), trainer={"steps": 0})
+    assert again["opening"] == metrics["opening"]
+
+
 def test_what_a_person_spoke_or_shows_is_not_learnt(tmp_path: Path) -> None:
     rows = [row.model_copy(update={"synthetic": row.speaker != "alba"}) for row in speech()[0]]
     visemes(tmp_path / "v", rows=rows, trainer={"steps": 2})
