@@ -1,4 +1,4 @@
-"""How much wider than asked a trained network has to be told to draw mouths, for them to be seen as far open as asked."""
+"""How much wider than asked a trained network has to draw mouths, for them to be seen as far open as asked."""
 
 from __future__ import annotations
 
