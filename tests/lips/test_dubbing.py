@@ -76,6 +76,18 @@ def drawn(fault: str = "none") -> str:
     return f"datasets/v1/faces/{clip(fault)[0].file_name}"
 
 
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=4), st.floats(0, 1), st.floats(1, 1.5))
+def test_a_mouth_that_is_asked_wider_is_sketched_no_narrower_and_a_closed_one_closed(
+    mouth: list[float], other: float, opening: float
+) -> None:
+    model = MouthModel(MouthModelConfig(size=32, width=8))
+    assert np.array_equal(model.sketched(np.array(mouth)), mouth)
+    model.opening = opening
+    sketched, wider = (model.sketched(np.array([a, *mouth[1:]])) for a in sorted((mouth[0], other)))
+    assert sketched[0] <= wider[0] <= 1.2 and (sketched[1:] == mouth[1:]).all()
+    assert model.sketched(np.array([0, *mouth[1:]]))[0] == 0 and sketched[0] >= min(mouth[0], other)
+
+
 def test_a_drawn_head_says_a_text_and_the_result_says_that_it_is_synthetic(project: Path) -> None:
     result = dub(drawn(), "--text", "red now", "--out", "a.mp4")
     assert result.exit_code == 0, result.exception

@@ -276,8 +276,8 @@ def test_a_face_at_the_edge_of_what_is_looked_for_is_found_and_a_large_one_needs
 
     def found(size_px: float, first: float, second: float) -> int:
         box = (200.0, 200.0, size_px, size_px, first)
-        monkeypatch.setattr(blazeface, "_short", lambda part: [box] if part.shape == picture.shape else [])
-        monkeypatch.setattr(blazeface, "_confirmation", lambda rgb, box: second)
+        monkeypatch.setattr(blazeface, "_short", lambda part, _: [box] if part.shape == picture.shape else [])
+        monkeypatch.setattr(blazeface, "_confirmation", lambda rgb, box, _: second)
         return len(blazeface.find(picture))
 
     for size_px in (30.0, 60.0):

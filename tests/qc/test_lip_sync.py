@@ -89,7 +89,7 @@ def test_of_pictures_that_are_passed_over_the_times_of_the_others_stay(every: in
 
 def test_stretches_of_speech_that_lie_together_are_read_at_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each that is read by itself is opened, sought and decoded from a key picture before it."""
-    monkeypatch.setattr(lip_sync.face_mesh, "follow", lambda pictures: (None for _ in pictures))
+    monkeypatch.setattr(lip_sync.face_mesh, "follow", lambda pictures, **_: (None for _ in pictures))
     read: list[tuple[float, float]] = []
 
     def rgb(side: int, start_s: float, end_s: float, every: int) -> Iterator[tuple[float, np.ndarray]]:

@@ -79,7 +79,7 @@ def test_opencv_and_litert_say_the_same_of_a_picture(model: BundledNetwork, port
 
 
 def test_what_litert_announces_stays_off_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
-    fitting.tflite.cache_clear()
+    fitting.fastest.cache_clear()
     persons.find(np.zeros((90, 160, 3), np.uint8), sure=0.4)
     assert capfd.readouterr().err == ""
 

@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from aiprod.errors import AiprodError
+from aiprod.lips.measure_file import measure_lips
 from aiprod.lips.mouth_model import load_mouth_model
 from aiprod.lips.rows import FaceRow
 from aiprod.lips.viseme_model import load_viseme_model
 from aiprod.models.checkpoint.folder import folder_digest
+from aiprod.qc.bundled import fitting
 from aiprod.speech.features import BANDS, band_centres
 from aiprod.speech.rows import SpeechRow
 from aiprod.trainer.lips import scores
@@ -138,6 +140,31 @@ def test_killed_and_continued_it_ends_with_the_same_bytes(
         folder_digest(tmp_path / "whole/m")
         == json.loads((tmp_path / "whole/m/training/exposure.json").read_text())["model_digest"]
     )
+
+
+def test_figures_of_mouths_do_not_depend_on_whether_litert_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is recorded with one set of packages, and outputs have to be equal with another."""
+
+    def litert(_path: Path) -> None:
+        raise AssertionError("LiteRT was asked")
+
+    monkeypatch.setattr(fitting, "has_litert", lambda: True)
+    monkeypatch.setattr(fitting, "LiteRTNetwork", litert)
+    fitting.fastest.cache_clear()
+    row, folder = short_faces()[0][0], short_faces()[1]
+    assert measure_lips(folder / row.file_name)["frames_with_face"] == row.frames
+    assert lips(tmp_path, trainer={"steps": 1})["aperture_correlation_bound"] > 0.8
+
+
+def test_the_factor_by_which_mouths_are_opened_is_kept_with_the_weights(tmp_path: Path) -> None:
+    metrics = lips(tmp_path, trainer={"steps": 1})
+    model = load_mouth_model(tmp_path / "m")
+    assert 1 <= metrics["opening"] <= 1.5 and model.opening == metrics["opening"]
+    assert metrics["opening"] > 1  # one step does not teach to open mouths
+    again = lips(tmp_path / "copied", init=str(tmp_path / "m"), trainer={"steps": 0})
+    assert again["opening"] == metrics["opening"]
 
 
 def test_what_a_person_spoke_or_shows_is_not_learnt(tmp_path: Path) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
-from aiprod.lips.mouth_region import mask
+from aiprod.lips.mouth_region import Floats, mask
 from aiprod.models.checkpoint.folder import building, open_checkpoint, save_checkpoint
 from aiprod.speech.visemes import NUMBERS
 
 CLASS = "MouthModel"
 _GIVEN = 3 + 1 + 3 + 3  # the square, the mask, the reference and the sketch
+_WIDEST = 1.2  # aperture that is sketched; more is drawn as a hole beyond the lips
 
 
 class MouthModelConfig(Params):
@@ -49,6 +51,7 @@ class MouthModel(nn.Module):
     def __init__(self, config: MouthModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.opening = 1.0  # how much wider than asked mouths are sketched: see `measured_opening`
         widths = (config.width, 2 * config.width, 3 * config.width)
         pairs = list(itertools.pairwise(widths))
         self.enter = nn.Conv2d(4 * _GIVEN, config.width, 3, padding=1)
@@ -87,9 +90,16 @@ class MouthModel(nn.Module):
         drawn = torch.lerp(_lowered(reference, down), colour + 0.5, torch.sigmoid(over - 2 + 5 * sketch[:, :1]))
         return square * (1 - share) + drawn * share
 
+    def sketched(self, mouth: Floats) -> Floats:
+        """The numbers of a mouth as they are to be sketched, so that it is seen as far open as they say.
+
+        What is closed stays closed, and nothing gets much wider than what the network was shown.
+        """
+        return np.array([min(float(mouth[0]) * self.opening, max(float(mouth[0]), _WIDEST)), *mouth[1:]])
+
     def save(self, folder: Path) -> str:
         """Write a checkpoint folder; its digest."""
-        about = {"model": self.config.model_dump(mode="json"), "mouth": list(NUMBERS)}
+        about = {"model": self.config.model_dump(mode="json"), "mouth": list(NUMBERS), "opening": self.opening}
         return save_checkpoint(folder, about, self.state_dict(), CLASS)
 
 
@@ -113,5 +123,6 @@ def load_mouth_model(folder: Path | str) -> MouthModel:
         if files.config.get("mouth") != list(NUMBERS):
             raise AiprodError(f"{folder} knows other numbers of a mouth", "train it again with `dvc repro train_lips`")
         model = MouthModel(MouthModelConfig.model_validate(files.config["model"]))
+        model.opening = float(files.config.get("opening", 1.0))
         model.load_state_dict(files.tensors())
     return model.eval()

@@ -60,6 +60,6 @@ class Redrawer:
             torch.from_numpy(part).permute(2, 0, 1)[None].float() / 255
             for part in (cut(picture, square, size), self._references[self.reference(number)])
         )
-        drawn = self.model(own, reference, torch.from_numpy(guide(mouth, square, size))[None])[0]
+        drawn = self.model(own, reference, torch.from_numpy(guide(self.model.sketched(mouth), square, size))[None])[0]
         codes = (drawn * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
         return paste(picture, square, np.ascontiguousarray(codes))

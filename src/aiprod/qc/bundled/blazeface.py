@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from aiprod.qc.bundled.catalogue import BUNDLED
-from aiprod.qc.bundled.fitting import tflite
+from aiprod.qc.bundled.fitting import Runtime, fastest
 
 if TYPE_CHECKING:
     from aiprod.qc.clip_context import Plane, Still
@@ -44,15 +44,15 @@ def identity() -> dict[str, str]:
     return {"method": METHOD, "version": f"{VERSION}-{BUNDLED['faces'].identity()}"}
 
 
-def find(rgb: Plane) -> list[dict[str, Any]]:
+def find(rgb: Plane, runtime: Runtime = fastest) -> list[dict[str, Any]]:
     """Faces of an upright picture [h, w, 3] RGB: ``box`` as shares of it, and ``confidence``; the surest first."""
     h, w = rgb.shape[:2]
     hits: list[_Box] = []
     for x, y, part in _squares(rgb):
-        hits += [(x + a, y + b, c, d, score) for a, b, c, d, score in _short(part) if score >= _found_min(d)]
+        hits += [(x + a, y + b, c, d, score) for a, b, c, d, score in _short(part, runtime) if score >= _found_min(d)]
     faces = []
     for box in _merged(hits):
-        confirmed = _confirmation(rgb, box)
+        confirmed = _confirmation(rgb, box, runtime)
         if confirmed >= CONFIRMED_MIN and box[4] + confirmed >= _TOGETHER_MIN - 1e-9:
             confidence = round(min(box[4], confirmed), 2)
             low = np.clip([box[0] / w, box[1] / h], 0, 1)
@@ -93,7 +93,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(value) for value in np.linspace(0, max(0, length - side), count)]
 
 
-def _confirmation(rgb: Plane, box: _Box) -> float:
+def _confirmation(rgb: Plane, box: _Box, runtime: Runtime) -> float:
     """The full-range network's best score for what overlaps a box, on a cut-out around it."""
     reach = _CUT_OUT * max(box[2], box[3]) / 2
     middle = box[0] + box[2] / 2, box[1] + box[3] / 2
@@ -101,7 +101,7 @@ def _confirmation(rgb: Plane, box: _Box) -> float:
     part = rgb[top : round(middle[1] + reach), left : round(middle[0] + reach)]
     if min(part.shape[:2]) < 8:
         return 0.0
-    near = [hit for hit in _full(part) if _shared((hit[0] + left, hit[1] + top, *hit[2:]), box) >= _OVERLAP]
+    near = [hit for hit in _full(part, runtime) if _shared((hit[0] + left, hit[1] + top, *hit[2:]), box) >= _OVERLAP]
     return max((hit[4] for hit in near), default=0.0)
 
 
@@ -122,15 +122,17 @@ def _shared(a: _Box, b: _Box) -> float:
     return max(0.0, wide) * max(0.0, tall) / smaller if smaller > 0 else 0.0
 
 
-def _short(part: Plane) -> list[_Box]:
-    return _answers(part, "short_range.tflite", 128, ("classificators", "regressors"))
+def _short(part: Plane, runtime: Runtime) -> list[_Box]:
+    return _answers(runtime, part, "short_range.tflite", 128, ("classificators", "regressors"))
 
 
-def _full(part: Plane) -> list[_Box]:
-    return _answers(part, "full_range.tflite", 192, ("reshaped_classifier_face_4", "reshaped_regressor_face_4"))
+def _full(part: Plane, runtime: Runtime) -> list[_Box]:
+    return _answers(
+        runtime, part, "full_range.tflite", 192, ("reshaped_classifier_face_4", "reshaped_regressor_face_4")
+    )
 
 
-def _answers(part: Plane, name: str, side: int, outputs: tuple[str, str]) -> list[_Box]:
+def _answers(runtime: Runtime, part: Plane, name: str, side: int, outputs: tuple[str, str]) -> list[_Box]:
     """What a network says of a picture, made to fit its square input: boxes in the picture's pixels."""
     h, w = part.shape[:2]
     scale = side / max(h, w)
@@ -140,7 +142,7 @@ def _answers(part: Plane, name: str, side: int, outputs: tuple[str, str]) -> lis
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(part, (wide, tall), interpolation=method)
     batch[top : top + tall, left : left + wide] = small / np.float32(127.5) - np.float32(1)
-    logits, offsets = tflite(BUNDLED["faces"].file(name))(batch, outputs)
+    logits, offsets = runtime(BUNDLED["faces"].file(name))(batch, outputs)
     scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
     likely = np.flatnonzero(scores >= min(_SMALL_FOUND_MIN, CONFIRMED_MIN))
     boxes: list[_Box] = []

@@ -1,7 +1,8 @@
 """Follows faces through a film by the face mesh of MediaPipe, which this package bundles; they are not recognised.
 
 468 points are found in a square round the face, which the points of the picture before say; where they are lost, or at
-the start, BlazeFace looks for the face.
+the start, BlazeFace looks for the face. OpenCV runs the networks unless told otherwise, so that figures and pictures
+that depend on a face are the same whether LiteRT is installed or not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.bundled import blazeface
 from aiprod.qc.bundled.catalogue import BundledNetwork
-from aiprod.qc.bundled.fitting import tflite
+from aiprod.qc.bundled.fitting import Runtime, by_opencv
 
 MESH = BundledNetwork(
     "Face Mesh: 468 landmarks of a face (MediaPipe)",
@@ -95,23 +96,24 @@ class Face:
         return float(np.linalg.norm(self.points[_UPPER_LIP] - self.points[_LOWER_LIP])) / max(self.eyes, 1e-6)
 
 
-def faces_in(picture: Picture) -> list[Face]:
+def faces_in(picture: Picture, runtime: Runtime = by_opencv) -> list[Face]:
     """Every face of a picture, the largest first."""
     height, width = picture.shape[:2]
     faces = []
-    for hit in blazeface.find(picture):
+    for hit in blazeface.find(picture, runtime):
         x, y, w, h = np.array(hit["box"]) * (width, height, width, height)
-        face = _mesh(picture, x + w / 2, y + h / 2, _ROOM * max(w, h), 0.0)
+        face = _mesh(runtime, picture, (x + w / 2, y + h / 2), _ROOM * max(w, h), 0.0)
         if face is not None:
             faces.append(face)
     return sorted(faces, key=lambda face: -face.eyes)
 
 
-def follow(pictures: Iterable[Picture], which: int = 0) -> Iterator[Face | None]:
+def follow(pictures: Iterable[Picture], which: int = 0, runtime: Runtime = by_opencv) -> Iterator[Face | None]:
     """One face through the pictures of a film; None where it is not seen.
 
     Args:
         which: of the faces where it is first seen, 0 is the largest.
+        runtime: what runs the networks; with ``fastest``, points are the same to about a thousandth only.
     """
     face: Face | None = None
     wait = 0
@@ -120,23 +122,24 @@ def follow(pictures: Iterable[Picture], which: int = 0) -> Iterator[Face | None]
             before = face
             low, high = before.points.min(0), before.points.max(0)
             centre, side = (low + high) / 2, float((high - low).max())
-            face = _mesh(picture, centre[0], centre[1], _ROOM * side, before.angle)
+            face = _mesh(runtime, picture, (centre[0], centre[1]), _ROOM * side, before.angle)
             if face is not None and np.linalg.norm(face.centre - before.centre) > _MOVED_MAX * side:
                 face = None
         if face is None and wait <= 0:
-            faces = faces_in(picture)
+            faces = faces_in(picture, runtime)
             face = faces[which] if which < len(faces) else None
             wait = _AGAIN
         wait -= 1
         yield face
 
 
-def _mesh(picture: Picture, x: float, y: float, side: float, angle: float) -> Face | None:
+def _mesh(runtime: Runtime, picture: Picture, centre: tuple[float, float], side: float, angle: float) -> Face | None:
     """The points of the face in a turned square; None where the network sees none."""
-    matrix = cv2.getRotationMatrix2D((float(x), float(y)), float(np.rad2deg(angle)), _SIDE / max(side, 1.0))
+    x, y = map(float, centre)
+    matrix = cv2.getRotationMatrix2D((x, y), float(np.rad2deg(angle)), _SIDE / max(side, 1.0))
     matrix[:, 2] = matrix[:, 2] + _SIDE / 2 - np.array([x, y])
     crop = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    points, present = tflite(MESH.file("face_landmark.tflite"))(crop / np.float32(255), ("conv2d_20", "conv2d_30"))
+    points, present = runtime(MESH.file("face_landmark.tflite"))(crop / np.float32(255), ("conv2d_20", "conv2d_30"))
     if 1 / (1 + np.exp(-np.clip(float(present.reshape(-1)[0]), -50, 50))) < _PRESENT_MIN:
         return None
     back = cv2.invertAffineTransform(matrix)

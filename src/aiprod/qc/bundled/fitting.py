@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -118,7 +118,20 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
+Runtime = Callable[[Path], OpenCVNetwork | LiteRTNetwork]
+"""What runs the network of a TFLite file: ``by_opencv`` or ``fastest``."""
+
+
 @lru_cache(maxsize=8)
-def tflite(path: Path) -> OpenCVNetwork | LiteRTNetwork:
-    """The network of a TFLite file, kept for the process; by LiteRT where it is installed."""
-    return LiteRTNetwork(path) if has_litert() else OpenCVNetwork(path)
+def by_opencv(path: Path) -> OpenCVNetwork:
+    """The network of a TFLite file, kept for the process; its figures do not depend on what else is installed."""
+    return OpenCVNetwork(path)
+
+
+@lru_cache(maxsize=8)
+def fastest(path: Path) -> OpenCVNetwork | LiteRTNetwork:
+    """The network of a TFLite file, kept for the process; by LiteRT where it is installed.
+
+    What comes of it bears ``BundledNetwork.identity``, which says by which of the two.
+    """
+    return LiteRTNetwork(path) if has_litert() else by_opencv(path)

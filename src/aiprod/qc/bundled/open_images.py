@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.bundled.catalogue import BUNDLED
-from aiprod.qc.bundled.fitting import LiteRTNetwork, OpenCVNetwork, fitted, tflite
+from aiprod.qc.bundled.fitting import LiteRTNetwork, OpenCVNetwork, fastest, fitted
 from aiprod.qc.clip_context import Plane
 
 LABELS = (
@@ -36,7 +36,7 @@ def answers(rgb: Plane) -> tuple[np.ndarray, np.ndarray]:
         Boxes [1917, 4] of left, top, width and height as shares of the picture, and scores [1917, 24] of ``LABELS``.
     """
     fitted_image = fitted(rgb, SIDE_PX)
-    network = tflite(BUNDLED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
+    network = fastest(BUNDLED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
     raw, logits = _outputs(network, fitted_image.square / np.float32(127.5) - np.float32(1))
     middles = _anchors()
     scores = 1 / (1 + np.exp(-np.clip(logits.reshape(len(middles), -1), -50, 50)))

@@ -17,6 +17,7 @@ from pydantic import Field
 from aiprod.base.params import Params
 from aiprod.qc.bundled import face_mesh
 from aiprod.qc.bundled.catalogue import BUNDLED, missing
+from aiprod.qc.bundled.fitting import fastest
 from aiprod.qc.checks import phone_recognition
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged
 from aiprod.qc.checks.voices import resampled
@@ -156,7 +157,7 @@ def _mouth(seen: ClipContext, spans: _Spans) -> MouthTrack:
     for low, high in _joined([(low, high) for low, high in reached if low < high]):  # each is opened and sought anew
         film = seen.rgb(_SIDE_PX, seen.start_s + low, seen.start_s + high, _every(seen))
         shown, pictures = itertools.tee(film)
-        faces = face_mesh.follow(picture for _, picture in pictures)
+        faces = face_mesh.follow((picture for _, picture in pictures), runtime=fastest)
         for (time_s, _), face in zip(shown, faces, strict=True):
             times.append(time_s - seen.start_s)
             aperture.append(np.nan if face is None else face.aperture)

@@ -16,6 +16,7 @@ from aiprod.lips.mouth_model import MouthModel, MouthModelConfig, load_mouth_mod
 from aiprod.lips.rows import FaceRow
 from aiprod.lips.viseme_model import load_viseme_model
 from aiprod.trainer.lips.data import load_squares
+from aiprod.trainer.lips.opening import measured_opening
 from aiprod.trainer.lips.report import write_page
 from aiprod.trainer.lips.scores import score
 from aiprod.trainer.lips.strategy import MouthLossParams, MouthStrategy
@@ -90,6 +91,8 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
         run.train().copy_to(model)
         ledger, curve = run.ledger, run.curve
     model.eval().cpu()
+    if params.trainer.steps:
+        model.opening = measured_opening(model, train, data)
     log(f"  measuring {len(apart)} clips")
     scores, done = score(model, load_viseme_model(visemes), apart, data, others)
     metrics = rounded(
@@ -99,6 +102,7 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
             "train_clips": len(train),
             "steps": params.trainer.steps,
             "parameters": sum(p.numel() for p in model.parameters()),
+            "opening": model.opening,
         }
     )
     if engine.rank == 0:
