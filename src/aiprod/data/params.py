@@ -60,7 +60,7 @@ class DemoCorpusParams(Params):
 
     @model_serializer(mode="wrap")
     def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the share of gentle scenes where there are none: what was made before there were any is still the same."""
+        """Without the share of gentle scenes where there are none: what was recorded before stays as it was."""
         values: dict[str, Any] = write(self)
         return values if self.gentle_share else {k: v for k, v in values.items() if k != "gentle_share"}
 

@@ -42,8 +42,16 @@ CALM_RADIUS = 0.25  # of the one object of a calm scene, which is always a large
 PLAIN = "plain"  # the ground of a calm scene
 GENTLE_RADII = {"large": 0.25, "medium": 0.175}  # of the one object of a gentle scene, and of each of two
 GENTLE_TEXTURE = "spotted"  # the ground of a gentle scene, which shows how the camera moves
-GENTLE_CAMERA_SPEEDS = {"pan": 4.0, "tilt": 3.0, "zoom": 0.3}  # in the units of `ScenePlan.camera_speed`
-GENTLE_COLOURS = ("red", "yellow", "green", "cyan", "blue", "pink", "white")  # softened, purple has parts that look blue
+GENTLE_CAMERA_SPEEDS = {"pan": 4.0, "tilt": 3.0, "zoom": 0.3}  # in the units of `ScenePlan`, at 480 lines
+GENTLE_COLOURS = (
+    "red",
+    "yellow",
+    "green",
+    "cyan",
+    "blue",
+    "pink",
+    "white",
+)  # softened, purple has parts that look blue
 PACES: dict[str, dict[str, float]] = {  # pace -> seconds until what bounces hits the floor, and what drifts the ceiling
     "slowly": {"bounce": 1.05, "drift": 1.4},
     "quickly": {"bounce": 0.8, "drift": 0.55},
@@ -209,7 +217,7 @@ def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) 
     lots = [(params.seed * 1_000_003 + 7919 * number + 104_729 * n, number + 3 * n) for n in range(count)]
     if fault is None and (turn := _turn(number, params.calm_share)) is not None:
         scenes = tuple(_calm_scene(seed, turn, width, height) for seed, _ in lots)
-    elif fault is None and (turn := _turn(number, params.gentle_share)) is not None:
+    elif fault is None and (turn := _turn(number - int(number * params.calm_share), params.gentle_share)) is not None:
         scenes = tuple(_gentle_scene(seed, turn, width, height) for seed, _ in lots)
     else:
         scenes = tuple(_scene(seed, lot, width, height, fault) for seed, lot in lots)
@@ -270,8 +278,8 @@ def _scene(seed: int, number: int, width: int, height: int, fault: Fault | None)
 
 
 def _turn(number: int, share: float) -> int | None:
-    """Number of a clean film among those that take turns, or None for one of the others: the share of them is kept
-    among the first few films as among all."""
+    """Number of a film among those of a share that take turns, or None for one of the others: the share is kept among
+    the first few films as among all."""
     before, after = int(number * share), int((number + 1) * share)
     return before if after > before else None
 
@@ -332,11 +340,12 @@ def _gentle_scene(seed: int, turn: int, width: int, height: int) -> ScenePlan:
             x, vx = (start if facts.heading > 0 else width - start), facts.heading * width * rng.uniform(0.19, 0.22)
         else:
             x, vx = width * ((0.28, 0.72)[number] + rng.uniform(-0.01, 0.01)), 0.0
-        spin = round(rng.uniform(-12, 12), 2)
-        objects.append(
-            ObjectPlan(shape, colour, size, round(radius, 2), round(x, 2), round(y, 2), round(vx, 2), round(rise, 2), spin)
-        )
+        spin = rng.uniform(-12, 12)
+        x, y, vx, rise, spin = (round(value, 2) for value in (x, y, vx, rise, spin))
+        objects.append(ObjectPlan(shape, colour, size, round(radius, 2), x, y, vx, rise, spin))
     speed = GENTLE_CAMERA_SPEEDS.get(facts.camera.split(" ")[0], 0.0)
+    if not facts.camera.startswith("zoom"):  # whole pixels: the ground is then cut out, not interpolated
+        speed = float(round(speed * height / 480))
     return ScenePlan(
         seed, GENTLE_TEXTURE, facts.ground, facts.camera, speed, round(fall, 1), tuple(objects), facts.pace
     )
