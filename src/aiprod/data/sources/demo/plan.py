@@ -53,8 +53,8 @@ GENTLE_COLOURS = (
     "white",
 )  # softened, purple has parts that look blue
 PACES: dict[str, dict[str, float]] = {  # pace -> seconds until what bounces hits the floor, and what drifts the ceiling
-    "slowly": {"bounce": 1.05, "drift": 1.4},
-    "quickly": {"bounce": 0.8, "drift": 0.55},
+    "slowly": {"bounce": 1.15, "drift": 1.4},
+    "quickly": {"bounce": 0.88, "drift": 0.55},
 }
 _DRIFT_FROM = {"slowly": 0.62, "quickly": 0.5}  # pace -> height at which a gentle scene's drift begins, from the top
 TEXTURES = ("speckled", "striped", "checked", "brick", "wavy", "cloudy", "dotted", "marbled")
