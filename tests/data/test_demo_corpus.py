@@ -19,11 +19,13 @@ from aiprod.data.sources.demo.motion import simulate
 from aiprod.data.sources.demo.plan import (
     CAMERAS,
     FAULTS,
+    PACES,
     PLAIN,
     SHAPES,
     TEXTURES,
     DemoCorpusParams,
     FilmPlan,
+    ScenePlan,
     plan_corpus,
 )
 from aiprod.data.sources.registry import load_sources, source_of
@@ -133,6 +135,82 @@ def test_calm_scenes_show_each_shape_on_each_way_in_each_colour_and_on_each_grou
         pairs = Counter(zip(one, other, strict=True))
         assert len(pairs) == len(set(one)) * len(set(other)), "each pair is there"
         assert max(pairs.values()) - min(pairs.values()) <= 3
+
+
+GENTLE = DemoCorpusParams(films=384, gentle_share=1.0, width=640, duration_s=2.125)
+
+
+def _words(scene: ScenePlan) -> dict[str, object]:
+    """What a gentle scene's caption says, by kind."""
+    said: dict[str, object] = {
+        "motion": scene.gravity_px_s2 > 0,
+        "pace": scene.pace,
+        "camera": scene.camera,
+        "ground": scene.ground,
+        **{f"shape {n}": item.shape for n, item in enumerate(scene.objects)},
+        **{f"colour {n}": item.colour for n, item in enumerate(scene.objects)},
+    }
+    return said | ({"heading": scene.objects[0].heading} if len(scene.objects) == 1 else {})
+
+
+@pytest.mark.parametrize(("films", "count"), [(384, 1), (448, 1), (384, 2)])
+def test_gentle_scenes_show_each_pair_of_words_about_equally_often(films: int, count: int) -> None:
+    plans = plan_corpus(GENTLE.model_copy(update={"films": films}))
+    scenes = [plan.scenes[0] for plan in plans if plan.fault is None]
+    assert {len(scene.objects) for scene in scenes} == {1, 2}
+    chosen = [_words(scene) for scene in scenes if len(scene.objects) == count]
+    assert len(chosen) == films * (3 if count == 1 else 1) // 4
+    for one, other in itertools.combinations(chosen[0], 2):
+        seen = Counter((words[one], words[other]) for words in chosen)
+        cells = len({words[one] for words in chosen}) * len({words[other] for words in chosen})
+        least = min(seen.values()) if len(seen) == cells else 0
+        assert max(seen.values()) - least <= max(5, 0.75 * len(chosen) / cells), (one, other)
+        if count == 1:
+            assert len(seen) == cells, "each pair is there"
+
+
+def test_gentle_scenes_go_through_all_combinations_of_shape_way_pace_and_camera() -> None:
+    scenes = [plan.scenes[0] for plan in plan_corpus(GENTLE.model_copy(update={"films": 448, "faults": False}))]
+    singles = [_words(scene) for scene in scenes if len(scene.objects) == 1]
+    kinds = ("shape 0", "motion", "heading", "pace", "camera")
+    four = Counter(tuple(words[kind] for kind in kinds) for words in singles)
+    assert len(singles) == len(four) == len(SHAPES) * 4 * 2 * len(CAMERAS)
+    assert all(scene.objects[0].shape != scene.objects[1].shape for scene in scenes if len(scene.objects) == 2)
+    assert all(scene.objects[0].colour != scene.objects[1].colour for scene in scenes if len(scene.objects) == 2)
+
+
+def test_gentle_scenes_show_whole_objects_that_are_heard_when_their_words_say() -> None:
+    times: dict[tuple[str, str], list[float]] = {}
+    for plan in plan_corpus(GENTLE.model_copy(update={"films": 96, "faults": False})):
+        scene = plan.scenes[0]
+        motion = simulate(scene, plan.width, plan.height, plan.fps, 51)
+        for item, path in zip(scene.objects, motion.paths, strict=True):
+            for x, y, _ in path:  # whole even in a picture of 5:4
+                assert item.radius_px <= x - 20 <= plan.width - 40 - item.radius_px
+                assert item.radius_px <= y + 4 <= plan.height + 8 - item.radius_px
+        if len(scene.objects) == 2:
+            (ax, _, _), (bx, _, _) = motion.paths[0][0], motion.paths[1][0]
+            assert bx - ax > 2.2 * scene.objects[0].radius_px, "side by side, the first on the left"
+        assert all(impact.kind in ("floor", "ceiling") for impact in motion.impacts)
+        assert scene.sentence().count(f" {scene.pace} ") == 1
+        group = ("bounce" if scene.gravity_px_s2 else "drift", scene.pace)
+        times.setdefault(group, []).append(motion.impacts[0].time_s)
+    assert len(times) == 4
+    for (motion_name, pace), first in times.items():
+        assert np.allclose(first, PACES[pace][motion_name], atol=0.04)
+    for one, other in itertools.combinations(times.values(), 2):
+        assert min(abs(a - b) for a in one for b in other) > 0.1, "no two groups sound at the same time"
+
+
+def test_a_share_of_gentle_scenes_is_written_where_there_are_any() -> None:
+    """What is recorded of a corpus without them is what it was before they could be asked for."""
+    assert "gentle_share" not in DemoCorpusParams().model_dump()
+    assert DemoCorpusParams.model_validate(GENTLE.model_dump()) == GENTLE
+    calm = plan_corpus(DemoCorpusParams(films=8, calm_share=0.5, faults=False))
+    assert all("pace" not in scene for plan in calm for scene in plan.json()["scenes"])
+    both = plan_corpus(DemoCorpusParams(films=8, calm_share=0.5, gentle_share=1.0, faults=False))
+    assert [one for one in both if one.scenes[0].texture == PLAIN] == [c for c in calm if c.scenes[0].texture == PLAIN]
+    assert [len(plan.scenes[0].objects) for plan in both if plan.scenes[0].pace] == [1, 1, 1, 2]
 
 
 def test_faulty_films_are_long_enough_for_their_faults_to_show() -> None:

@@ -62,6 +62,38 @@ def test_right_about_calm_films_as_the_demo_generates_them(tmp_path):
     assert {name: figures["rate"] for name, figures in report.items()} == dict.fromkeys(report, 1.0)
 
 
+def test_right_about_gentle_films_as_the_long_demo_generates_them(tmp_path):
+    sentences, shown, watched = [], [], []
+    for plan in plan_corpus(DemoCorpusParams(films=8, gentle_share=1.0, faults=False, height=240, width=320)):
+        truth = make_film(plan, tmp_path / f"{plan.key}.mp4")
+        pictures, sound = read_clip(tmp_path / f"{plan.key}.mp4", 64, 80, 8.0, 17)
+        sentences.append(truth["scenes"][0]["sentence"])
+        shown.append(MeasuredVideo(pictures, 8.0, sound))
+        if len(plan.scenes[0].objects) == 1:
+            onsets = sound_onsets_s(sound, 48_000)
+            watched.append(SyncInput(pictures, 8.0, onsets, plan.scenes[0].objects[0].colour))
+    report = adherence(sentences, shown)
+    assert set(report) == {attribute.name for attribute in ATTRIBUTES}
+    assert {name: figures["rate"] for name, figures in report.items()} == dict.fromkeys(report, 1.0)
+    figures = synchrony(watched)
+    assert figures["within_100_ms"] == 1.0
+    assert figures["bounces"] >= len(watched)
+
+
+@pytest.mark.parametrize("blur", [0, 2.5])
+def test_a_large_object_is_not_taken_for_the_camera(blur):
+    """An autoencoder softens the ground, and optical flow then carries the object's movement into it."""
+    plans = plan_corpus(DemoCorpusParams(films=14, gentle_share=1.0, faults=False, height=240, width=320))
+    right = 0
+    for plan in plans:
+        scene = plan.scenes[0]
+        drawn = draw(scene, simulate(scene, plan.width, plan.height, 24, 51), plan.width, plan.height)
+        soft = [cv2.GaussianBlur(one, (0, 0), 4 * blur) if blur else one for n, one in enumerate(drawn) if n % 3 == 0]
+        pictures = np.stack([cv2.resize(one, (80, 64), interpolation=cv2.INTER_AREA) for one in soft])
+        right += MeasuredVideo(pictures, 8.0).camera.name == scene.camera
+    assert right >= 13
+
+
 def test_a_bounce_is_told_where_an_autoencoder_moves_things_in_jumps():
     """Latent frames of several pictures: what moves stays in place for some, and then jumps."""
     for plan in plan_corpus(DemoCorpusParams(films=8, calm_share=1.0, faults=False, height=240, width=320)):

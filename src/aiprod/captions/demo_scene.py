@@ -56,7 +56,7 @@ def describe_scene(scene: Mapping[str, Any], wording: Wording, *, sounding: bool
     """One or two sentences that are true of the scene, and what they claim.
 
     Args:
-        scene: objects, background, camera, motion and impacts as the demo corpus declares them.
+        scene: objects, background, camera, motion, perhaps pace, and impacts as the demo corpus declares them.
         sounding: whether the clip has sound that can be heard.
     """
     objects = scene["objects"]
@@ -68,6 +68,8 @@ def describe_scene(scene: Mapping[str, Any], wording: Wording, *, sounding: bool
         verb = wording.pick("verb", ("bounces", _third_person(how)) if one else ("bounce", how))
     else:
         verb = wording.pick("verb", ("drifts", "glides") if one else ("drift", "glide"))
+    if scene.get("pace"):
+        verb = f"{scene['pace']} {verb}"
     if heading:
         verb += f" {wording.pick('towards', ('to', 'towards'))} the {heading}"
     ground = scene["background"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.files import digest_of
@@ -48,12 +48,21 @@ class DemoCorpusParams(Params):
 
     films: int = Field(default=64, ge=0, le=100_000, description="clean ones")
     calm_share: float = Field(default=0.0, ge=0, le=1, description="of clean films: one object, plain ground")
+    gentle_share: float = Field(
+        default=0.0, ge=0, le=1, description="of other clean films: one or two objects, moving camera, two paces"
+    )
     faults: bool = True  # one more film for each fault that quality control must catch
     duration_s: float = Field(default=3.0, ge=0.5, le=600)
     height: int = Field(default=480, ge=32, le=4320, multiple_of=2)
     width: int = Field(default=854, ge=32, le=8192, multiple_of=2)
     fps: int = Field(default=24, ge=1, le=120)
     seed: int = Field(default=0, ge=0)
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the share of gentle scenes where there are none: what was recorded before stays as it was."""
+        values: dict[str, Any] = write(self)
+        return values if self.gentle_share else {k: v for k, v in values.items() if k != "gentle_share"}
 
 
 class IngestParams(Params):

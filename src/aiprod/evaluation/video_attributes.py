@@ -109,8 +109,10 @@ class CameraMotion:
             return cls(0.0, 0.0, 0.0)  # only objects move, as far as can be seen
         flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         shifts = [
-            _camera_between(texture, np.asarray(flow.calc(before, after, None)))  # type: ignore[call-overload]
-            for texture, (before, after) in zip(textures, itertools.pairwise(grey), strict=False)
+            _camera_between(texture * (here & there), np.asarray(flow.calc(before, after, None)))  # type: ignore[call-overload]
+            for texture, (here, there), (before, after) in zip(
+                textures, itertools.pairwise(grounds), itertools.pairwise(grey), strict=False
+            )
         ]
         x, y, growth = (float(value) for value in np.median(np.array(shifts), axis=0))
         return cls(x, y, growth * pictures.shape[2] / 4)
@@ -154,7 +156,10 @@ def _camera_between(texture: np.ndarray, flow: np.ndarray) -> tuple[float, float
     """Shift in pixels of the original size and growth, fitted to the flow of a picture of twice that size.
 
     Iteratively reweighted least squares (Geman-McClure weights), textured places first: objects that move otherwise
-    are outliers.
+    are outliers, where they were not left out before.
+
+    Args:
+        texture: how much each place counts at most; 0 where there is an object.
     """
     height, width = texture.shape
     y, x = (axis.ravel() for axis in np.mgrid[0:height, 0:width].astype(np.float32))

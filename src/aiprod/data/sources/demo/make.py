@@ -119,6 +119,7 @@ def _scene_truth(scene: ScenePlan, motion: SimulatedMotion, start_s: float, dura
         "background": {"texture": scene.texture, "colour": scene.ground},
         "camera": {"movement": scene.camera, "speed": scene.camera_speed},
         "motion": "bounce" if scene.gravity_px_s2 else "drift",
+        **({"pace": scene.pace} if scene.pace else {}),
         "objects": [
             {
                 "shape": plan.shape,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from aiprod.data.sources.demo.motion import SimulatedMotion
-from aiprod.data.sources.demo.plan import COLOURS, GROUNDS, PLAIN, ObjectPlan, ScenePlan
+from aiprod.data.sources.demo.plan import COLOURS, GENTLE_TEXTURE, GROUNDS, PLAIN, ObjectPlan, ScenePlan
 
 _SHIFT = 4  # OpenCV draws polygons at 1/16 pixel
 _ONE = 1 << _SHIFT
@@ -63,6 +63,8 @@ def _ground(texture: str, colour: str, width: int, height: int) -> np.ndarray:
         plain = np.clip(np.array(GROUNDS[colour], np.float32) + 6.0, 8, 235).astype(np.uint8)
         return np.full((height, width, 3), plain)
     wide, tall = width + 2 * (7 * 64 + 8), height + 2 * (4 * 64 + 8)  # room for the fastest camera in a 5 s film
+    if texture == GENTLE_TEXTURE:
+        return _spotted(colour, wide, tall, height)
     seed = sum(ord(c) * 31**i for i, c in enumerate(texture + colour)) % (1 << 32)
     rng = np.random.default_rng(seed)
     fine, coarse = _noise(rng, tall, wide, 5), _noise(rng, tall, wide, 150)
@@ -91,6 +93,14 @@ def _ground(texture: str, colour: str, width: int, height: int) -> np.ndarray:
         pattern = np.where(_noise(rng, tall, wide, 9) > 1.0, 1.7, 0.0) + coarse * 0.5
     shade = 1.0 + 0.17 * pattern + 0.05 * fine + 0.06 * coarse
     tint = np.array(GROUNDS[colour], np.float32)
+    return np.clip(shade[..., None] * tint + 6.0, 8, 235).astype(np.uint8)
+
+
+def _spotted(colour: str, wide: int, tall: int, height: int) -> np.ndarray:
+    """Light and dark spots as wide as a fifth of the picture's height, with soft edges that few channels carry."""
+    wave = 2 * math.pi / (0.4 * height)
+    shade = 1.0 + 0.3 * np.cos(np.arange(wide) * wave) * np.cos(np.arange(tall) * wave)[:, None]
+    tint = np.array(GROUNDS[colour], np.float64)
     return np.clip(shade[..., None] * tint + 6.0, 8, 235).astype(np.uint8)
 
 

@@ -6,7 +6,10 @@ tested on measurements instead) and a human face (there is no honest face in dra
 
 from __future__ import annotations
 
+import functools
 import random
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -37,6 +40,23 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 SIZES: dict[str, float] = {"small": 0.125, "medium": 0.175, "large": 0.235}  # radius as a share of the height
 CALM_RADIUS = 0.25  # of the one object of a calm scene, which is always a large one
 PLAIN = "plain"  # the ground of a calm scene
+GENTLE_RADII = {"large": 0.25, "medium": 0.175}  # of the one object of a gentle scene, and of each of two
+GENTLE_TEXTURE = "spotted"  # the ground of a gentle scene, which shows how the camera moves
+GENTLE_CAMERA_SPEEDS = {"pan": 4.0, "tilt": 3.0, "zoom": 0.3}  # in the units of `ScenePlan`, at 480 lines
+GENTLE_COLOURS = (
+    "red",
+    "yellow",
+    "green",
+    "cyan",
+    "blue",
+    "pink",
+    "white",
+)  # softened, purple has parts that look blue
+PACES: dict[str, dict[str, float]] = {  # pace -> seconds until what bounces hits the floor, and what drifts the ceiling
+    "slowly": {"bounce": 1.15, "drift": 1.4},
+    "quickly": {"bounce": 0.88, "drift": 0.55},
+}
+_DRIFT_FROM = {"slowly": 0.62, "quickly": 0.5}  # pace -> height at which a gentle scene's drift begins, from the top
 TEXTURES = ("speckled", "striped", "checked", "brick", "wavy", "cloudy", "dotted", "marbled")
 GROUNDS: dict[str, tuple[int, int, int]] = {
     "grey": (112, 116, 122),
@@ -49,6 +69,7 @@ GROUNDS: dict[str, tuple[int, int, int]] = {
 CAMERAS = ("static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out")
 _COUNTS = ("no", "a", "two", "three")
 
+_TURNS = 336  # of gentle scenes, after which they begin again: 7 cameras, 48 combinations of shape, way and pace
 _FAULTY_S = 3.0  # least length of a faulty film whose fault is not its length
 
 Expected = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED", "not APPROVED", "split", "duplicate"]
@@ -125,6 +146,7 @@ class ScenePlan:
     camera_speed: float  # pixels per picture (pan, tilt) or share of the size over the whole film (zoom)
     gravity_px_s2: float
     objects: tuple[ObjectPlan, ...]
+    pace: str = ""  # how fast a gentle scene's objects go, one of `PACES`
 
     def sentence(self) -> str:
         """What is seen, in one true sentence."""
@@ -133,6 +155,7 @@ class ScenePlan:
         verb = "bounce" if self.gravity_px_s2 else "drift"
         if len(things) == 1:
             verb += f"s to the {self.objects[0].heading}"
+        verb = f"{self.pace} {verb}".strip()
         where = f"{_article(self.ground)} {self.texture} background"
         camera = "the camera is still" if self.camera == "static" else f"the camera {_third_person(self.camera)}"
         return f"{who[0].upper()}{who[1:]} {verb} over {where} while {camera}."
@@ -158,11 +181,15 @@ class FilmPlan:
 
     def digest(self) -> str:
         """SHA-256 that stands for the film before it is drawn."""
-        return digest_of({"version": VERSION, "plan": asdict(self)})
+        return digest_of({"version": VERSION, "plan": self.json()})
 
     def json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+        """As plain values; a scene without a pace is as it was before there were any."""
+        values = asdict(self)
+        for scene in values["scenes"]:
+            if not scene["pace"]:
+                del scene["pace"]
+        return values
 
 
 def plan_corpus(params: DemoCorpusParams) -> list[FilmPlan]:
@@ -188,8 +215,10 @@ def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) 
         number = 0
     count = 2 if fault is not None and fault.name == "cut" else 1
     lots = [(params.seed * 1_000_003 + 7919 * number + 104_729 * n, number + 3 * n) for n in range(count)]
-    if fault is None and (turn := _calm_turn(number, params.calm_share)) is not None:
+    if fault is None and (turn := _turn(number, params.calm_share)) is not None:
         scenes = tuple(_calm_scene(seed, turn, width, height) for seed, _ in lots)
+    elif fault is None and (turn := _turn(number - int(number * params.calm_share), params.gentle_share)) is not None:
+        scenes = tuple(_gentle_scene(seed, turn, width, height) for seed, _ in lots)
     else:
         scenes = tuple(_scene(seed, lot, width, height, fault) for seed, lot in lots)
     return FilmPlan(key, fault.name if fault else None, duration_s, width, height, fps, scenes)
@@ -248,8 +277,8 @@ def _scene(seed: int, number: int, width: int, height: int, fault: Fault | None)
     )
 
 
-def _calm_turn(number: int, share: float) -> int | None:
-    """Number of a clean film among the calm ones, or None for one of the others: the share of calm films is kept among
+def _turn(number: int, share: float) -> int | None:
+    """Number of a film among those of a share that take turns, or None for one of the others: the share is kept among
     the first few films as among all."""
     before, after = int(number * share), int((number + 1) * share)
     return before if after > before else None
@@ -286,6 +315,110 @@ def _calm_scene(seed: int, turn: int, width: int, height: int) -> ScenePlan:
     fall = round(height * rng.uniform(2.0, 2.2), 1) if gravity else 0.0
     ground = list(GROUNDS)[(round_number + way - shape) % len(GROUNDS)]
     return ScenePlan(seed, PLAIN, ground, "static", 0.0, fall, (thing,))
+
+
+def _gentle_scene(seed: int, turn: int, width: int, height: int) -> ScenePlan:
+    """One large object that crosses a spotted ground, or two medium ones side by side, under any camera, at two paces.
+
+    As in a calm scene, the words say nearly all that is seen and when it is heard: an object hits the floor or the
+    ceiling at a time that its motion and pace give. In four films, three show one object and one shows two.
+    """
+    rng = random.Random(f"aiprod demo gentle {seed}")
+    fours, place = divmod(turn, 4)
+    facts = _singles(_TURNS)[(3 * fours + place) % _TURNS] if place < 3 else _pairs(_TURNS)[fours % _TURNS]
+    size = "large" if len(facts.shapes) == 1 else "medium"
+    radius = GENTLE_RADII[size] * min(width, height)
+    hit_s = PACES[facts.pace]["bounce" if facts.bounces else "drift"] * rng.uniform(0.98, 1.02)
+    top = radius + 4 + rng.uniform(0.0, 0.02) * height
+    y = top if facts.bounces else (_DRIFT_FROM[facts.pace] + rng.uniform(-0.01, 0.01)) * height
+    rise = 0.0 if facts.bounces else (radius - y) / hit_s
+    fall = 2 * (height - radius - top) / hit_s**2 if facts.bounces else 0.0
+    objects = []
+    for number, (shape, colour) in enumerate(zip(facts.shapes, facts.colours, strict=True)):
+        if len(facts.shapes) == 1:
+            start = radius + rng.uniform(0.05, 0.08) * width  # a crop to a slightly narrower picture keeps it whole
+            x, vx = (start if facts.heading > 0 else width - start), facts.heading * width * rng.uniform(0.19, 0.22)
+        else:
+            x, vx = width * ((0.28, 0.72)[number] + rng.uniform(-0.01, 0.01)), 0.0
+        spin = rng.uniform(-12, 12)
+        x, y, vx, rise, spin = (round(value, 2) for value in (x, y, vx, rise, spin))
+        objects.append(ObjectPlan(shape, colour, size, round(radius, 2), x, y, vx, rise, spin))
+    speed = GENTLE_CAMERA_SPEEDS.get(facts.camera.split(" ")[0], 0.0)
+    if not facts.camera.startswith("zoom"):  # whole pixels: the ground is then cut out, not interpolated
+        speed = float(round(speed * height / 480))
+    return ScenePlan(
+        seed, GENTLE_TEXTURE, facts.ground, facts.camera, speed, round(fall, 1), tuple(objects), facts.pace
+    )
+
+
+@dataclass(frozen=True)
+class _GentleFacts:
+    """What a gentle scene's words say."""
+
+    shapes: tuple[str, ...]
+    colours: tuple[str, ...]
+    bounces: bool
+    heading: int
+    pace: str
+    camera: str
+    ground: str
+
+
+class _Even:
+    """Chooses values that have been seen least often with the others of a scene, so that each pair takes its turn."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[tuple[str, str, str, str]] = Counter()
+        self._facts: dict[str, str] = {}
+
+    def begin(self, **facts: str) -> None:
+        """A scene of which this is given."""
+        self._facts = {}
+        for name, value in facts.items():
+            self._take(name, value)
+
+    def choose(self, name: str, values: Sequence[str]) -> str:
+        """The value of another kind; of those seen equally seldom, the first."""
+        least = min(values, key=lambda v: sum(self._seen[pair] ** 2 for pair in self._pairs(name, v)))
+        self._take(name, least)
+        return least
+
+    def _take(self, name: str, value: str) -> None:
+        self._seen.update(self._pairs(name, value))
+        self._facts[name] = value
+
+    def _pairs(self, name: str, value: str) -> list[tuple[str, str, str, str]]:
+        return [(other, known, name, value) for other, known in self._facts.items()]
+
+
+@functools.cache
+def _singles(count: int) -> list[_GentleFacts]:
+    """Facts of scenes with one object: in 336 turns each shape goes each way at each pace under each camera once.
+
+    Seven cameras and the 48 combinations of the others have no common divisor, so both just go round.
+    """
+    even, facts = _Even(), []
+    for turn in range(count):
+        shape, way, pace, camera = list(SHAPES)[turn % 6], turn // 6 % 4, list(PACES)[turn // 24 % 2], CAMERAS[turn % 7]
+        even.begin(shape=shape, way=str(way), pace=pace, camera=camera)
+        colour, ground = even.choose("colour", GENTLE_COLOURS), even.choose("ground", list(GROUNDS))
+        facts.append(_GentleFacts((shape,), (colour,), way >= 2, (-1, 1)[way % 2], pace, camera, ground))
+    return facts
+
+
+@functools.cache
+def _pairs(count: int) -> list[_GentleFacts]:
+    """Facts of scenes with two objects, of different shapes and colours; no heading is said."""
+    even, facts = _Even(), []
+    for turn in range(count):
+        shape, way, pace, camera = list(SHAPES)[turn % 6], turn // 6 % 2, list(PACES)[turn // 12 % 2], CAMERAS[turn % 7]
+        even.begin(shape=shape, way=str(way), pace=pace, camera=camera)
+        other = even.choose("other shape", [s for s in SHAPES if s != shape])
+        colour = even.choose("colour", GENTLE_COLOURS)
+        second = even.choose("other colour", [c for c in GENTLE_COLOURS if c != colour])
+        ground = even.choose("ground", list(GROUNDS))
+        facts.append(_GentleFacts((shape, other), (colour, second), way == 1, 0, pace, camera, ground))
+    return facts
 
 
 def _article(words: str) -> str:
