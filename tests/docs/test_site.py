@@ -46,6 +46,28 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         assert not anchor or place in GENERATED or anchor in _anchors(place), target
 
 
+def _blocks(text: str) -> list[list[str]]:
+    """Lines of text that begin with a bar, outside of code, by the stretch in which they stand together."""
+    blocks: list[list[str]] = [[]]
+    code = False
+    for line in text.splitlines():
+        code ^= line.lstrip().startswith("```")
+        if line.startswith("|") and not code:
+            blocks[-1].append(line)
+        elif blocks[-1]:
+            blocks.append([])
+    return [block for block in blocks if block]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_row_stands_in_a_table_as_wide_as_it(page: Path) -> None:
+    """An empty line within a table ends it, and the rows after it are shown as bars."""
+    for head, *rest in _blocks(page.read_text(encoding="utf-8")):
+        assert rest and re.fullmatch(r"[|:\- ]+", rest[0]), head
+        for row in (head, *rest):
+            assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"\|", rest[0])), row
+
+
 def test_code_that_a_page_names_is_there() -> None:
     """Pages outlive the files that they name; tutorials name files that the reader writes."""
     pages = [page for page in PAGES if page.parent.name != "tutorials"]

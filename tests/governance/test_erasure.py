@@ -99,6 +99,8 @@ def test_a_stranger_checks_the_certificate_with_a_page_of_code(project: Project)
     forged["body"]["found_before"]["working tree"]["names"] += 1
     write_json(project.root / "forged.json", forged)
     assert said(project.root / "forged.json").stderr == "it was not signed with this key, or was changed since\n"
+    asked = subprocess.run([sys.executable, "-I", str(script)], capture_output=True, text=True, check=False)
+    assert "python verify_erasure.py" in asked.stderr and "Traceback" not in asked.stderr
     assert len(script.read_text().splitlines()) <= 40
 
 
