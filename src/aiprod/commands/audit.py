@@ -49,6 +49,10 @@ def verify(
         typer.echo(f"warn   {line}")
     typer.echo(f"{summary}, {counted(len(problems), 'problem')}, {counted(len(result.warnings), 'warning')}")
     if problems:
+        from aiprod.repo.dvc_locks import at_work
+
+        if files and (busy := at_work(root)):
+            typer.echo(f"note: {busy}", err=True)
         raise typer.Exit(1)
 
 

@@ -67,6 +67,10 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
             if path is not None:
                 typer.echo(f"{name}: {path}")
     if walked.mismatches:
+        from aiprod.repo.dvc_locks import at_work
+
+        if rev is None and (busy := at_work(root)):
+            typer.echo(f"note: {busy}", err=True)
         raise typer.Exit(1)
 
 
