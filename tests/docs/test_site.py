@@ -93,6 +93,41 @@ def _is_defined(name: str) -> bool:
     return False
 
 
+_ENDS = {"#", "|", ">", ";", "&&", "·"}  # of a command within a line
+
+
+def _told_commands(text: str) -> list[str]:
+    """What pages tell to type that begins with ``aiprod``: lines of blocks, and words set as code."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    blocks = re.findall(r"^ *```(?:sh|console)?\n(.*?)^ *```", text, re.M | re.S)
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    spans = re.findall(r"`(aiprod [^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S))
+    return [line for line in (*lines, *spans) if line.startswith("aiprod ")]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_command_that_a_page_tells_to_type_is_there_with_its_options(page: Path) -> None:
+    from typer.main import get_command
+
+    from aiprod.cli import app
+
+    if page.name == "CHANGELOG.md":  # it names what there was
+        return
+    wrong = []
+    for told in _told_commands(page.read_text(encoding="utf-8")):
+        words = re.findall(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""", told)[1:]
+        words = words[: next((n for n, word in enumerate(words) if word in _ENDS), len(words))]
+        command = get_command(app)
+        while words and words[0] in getattr(command, "commands", ()):
+            command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+        if getattr(command, "commands", None) and words and not re.match(r"[-…A-Z<]", words[0]):
+            wrong.append(f"no command: {told}")
+        known = {name for part in command.params for name in (*part.opts, *part.secondary_opts)} | {"--help"}
+        asked = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        wrong += [f"no {name}: {told}" for name in sorted(asked - known)]
+    assert not wrong
+
+
 def test_modules_and_outputs_that_a_page_names_are_there() -> None:
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
     outputs = [out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage.get("outs", [])]
