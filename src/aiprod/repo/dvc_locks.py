@@ -104,7 +104,7 @@ def running(root: Path) -> list[int]:
 
 
 def at_work(root: Path) -> str | None:
-    """Why files may not be as dvc.lock has them though nobody changed them: a run has not ended. None where none is on."""
+    """That a run has not ended, so that files need not be as dvc.lock has them; None where no run is on."""
     found = running(root)
     if not found:
         return None
