@@ -6,12 +6,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aiprod.base.files import read_json, write_json
 from aiprod.base.state import state
+from aiprod.commands.erase import _say_plan
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
@@ -81,6 +83,22 @@ def test_finished_films_name_the_shots_of_the_film_and_of_every_model_that_saw_i
             "sound 00:00:00:00 to 00:00:01:00: speech a line",
         ],
     }
+
+
+def test_what_is_not_known_of_a_models_versions_is_not_called_seen(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a clone whose cache lacks the ledgers of old versions, nothing is known of them."""
+    todo = plan(project.root, ErasureRequest(project.clip(NAME)), Vault())
+    speech = models.ModelFacts("speech", unknown=["cc33.dir"])
+    _say_plan(
+        replace(
+            todo, models=[speech, models.ModelFacts("lips", affected={"dd44.dir": ["a"]}, showings={"dd44.dir": 1})]
+        )
+    )
+    said = capsys.readouterr().out
+    assert "model speech: the last version that never saw it is none of those that are known" in said
+    assert "model lips: the last version that never saw it is none, train again from the start" in said
 
 
 def test_a_stranger_checks_the_certificate_with_a_page_of_code(project: Project) -> None:
