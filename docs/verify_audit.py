@@ -2,7 +2,7 @@
 python verify_audit.py proof.json 000000000042.checkpoint log.pub               that an entry is in the log
 python verify_audit.py proof.json 000000000100.checkpoint log.pub KEPT.checkpoint   that it begins with the one you kept
 """
-import base64, hashlib, json, sys
+import base64, hashlib, hmac, json, sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 def need(holds, otherwise):
@@ -42,6 +42,10 @@ if "entry" in proof:
     entry = base64.b64decode(proof["entry"])
     top, _ = climb(proof["index"], proof["size"] - 1, hashlib.sha256(b"\x00" + entry).digest(), path)
     need(proof["size"] == size and top == root, "the entry is not in the signed log")
+    for name, said in proof.get("opened", {}).items():  # what the operator says that a commitment of the entry is to
+        known = hmac.new(bytes.fromhex(said["salt"]), json.dumps(said["value"], ensure_ascii=False).encode(), "sha256")
+        need(known.hexdigest() == json.loads(entry)["committed"].get(name), f"the entry commits to another {name}")
+        print(f"it commits to {name}: {said['value']}")
     sys.exit(print("in the signed log:", entry.decode()))
 old, new, old_root = proof["old"], proof["new"], bytes.fromhex(proof["old_root"])
 need(len(sys.argv) == 5, f"the old root is the prover's word: name the checkpoint of {old} entries that you kept")

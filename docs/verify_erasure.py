@@ -4,6 +4,7 @@ python verify_erasure.py datasets/erasures/ID.json log.pub
 import base64, hashlib, json, sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+len(sys.argv) == 3 or sys.exit(__doc__)
 paper = json.load(open(sys.argv[1], encoding="utf-8"))
 body, raw = paper["body"], base64.b64decode(open(sys.argv[2]).read().strip().split("+", 2)[2])[1:]
 signed = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()  # as RFC 8785 writes it

@@ -46,6 +46,28 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         assert not anchor or place in GENERATED or anchor in _anchors(place), target
 
 
+def _blocks(text: str) -> list[list[str]]:
+    """Lines of text that begin with a bar, outside of code, by the stretch in which they stand together."""
+    blocks: list[list[str]] = [[]]
+    code = False
+    for line in text.splitlines():
+        code ^= line.lstrip().startswith("```")
+        if line.startswith("|") and not code:
+            blocks[-1].append(line)
+        elif blocks[-1]:
+            blocks.append([])
+    return [block for block in blocks if block]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_row_stands_in_a_table_as_wide_as_it(page: Path) -> None:
+    """An empty line within a table ends it, and the rows after it are shown as bars."""
+    for head, *rest in _blocks(page.read_text(encoding="utf-8")):
+        assert rest and re.fullmatch(r"[|:\- ]+", rest[0]), head
+        for row in (head, *rest):
+            assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"\|", rest[0])), row
+
+
 def test_code_that_a_page_names_is_there() -> None:
     """Pages outlive the files that they name; tutorials name files that the reader writes."""
     pages = [page for page in PAGES if page.parent.name != "tutorials"]
@@ -69,6 +91,41 @@ def _is_defined(name: str) -> bool:
         if source is not None:
             return all(re.search(rf"\b{part}\b", source.read_text(encoding="utf-8")) for part in parts[count:])
     return False
+
+
+_ENDS = {"#", "|", ">", ";", "&&", "·"}  # of a command within a line
+
+
+def _told_commands(text: str) -> list[str]:
+    """What pages tell to type that begins with ``aiprod``: lines of blocks, and words set as code."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    blocks = re.findall(r"^ *```(?:sh|console)?\n(.*?)^ *```", text, re.M | re.S)
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    spans = re.findall(r"`(aiprod [^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S))
+    return [line for line in (*lines, *spans) if line.startswith("aiprod ")]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_command_that_a_page_tells_to_type_is_there_with_its_options(page: Path) -> None:
+    from typer.main import get_command
+
+    from aiprod.cli import app
+
+    if page.name == "CHANGELOG.md":  # it names what there was
+        return
+    wrong = []
+    for told in _told_commands(page.read_text(encoding="utf-8")):
+        words = re.findall(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""", told)[1:]
+        words = words[: next((n for n, word in enumerate(words) if word in _ENDS), len(words))]
+        command = get_command(app)
+        while words and words[0] in getattr(command, "commands", ()):
+            command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+        if getattr(command, "commands", None) and words and not re.match(r"[-…A-Z<]", words[0]):
+            wrong.append(f"no command: {told}")
+        known = {name for part in command.params for name in (*part.opts, *part.secondary_opts)} | {"--help"}
+        asked = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        wrong += [f"no {name}: {told}" for name in sorted(asked - known)]
+    assert not wrong
 
 
 def test_modules_and_outputs_that_a_page_names_are_there() -> None:

@@ -251,7 +251,38 @@ def test_a_stranger_can_check_both_proofs(finished: Path, log: AuditLog, tmp_pat
     for options in ((), ("-O",)):  # what Python leaves out when told to optimise must not be the check
         done = stranger(paper, *files, options=options)
         assert done.returncode == 1 and done.stderr == "the entry is not in the signed log\n"
-    assert len(SCRIPT.read_text().splitlines()) <= 55, "short enough to be read before it is trusted"
+    assert len(SCRIPT.read_text().splitlines()) <= 60, "short enough to be read before it is trusted"
+
+
+def test_a_stranger_is_shown_which_model_an_entry_is_of_and_nothing_of_a_film(
+    finished: Path, log: AuditLog, tmp_path: Path
+) -> None:
+    digest, other, model = "ab" * 32, "cd" * 32, log.size()
+    log.append([Event("model", "model/diffusion", {"steps": 9}, {"model_digest": digest, "dataset_root": other})])
+    log.append([Event("refusal", "f1", {}, {"reasons": "Rome"}), Event("verdict", "c1", {}, {"score": "1"})])
+    point, size = write_checkpoint(finished, log), log.size()
+    files = [str(finished / FOLDER / point.name), str(finished / FOLDER / "log.pub")]
+    paper = tmp_path / "proof.json"
+    document = proof(log, model, size, {"model_digest": digest})
+    assert other not in json.dumps(document)
+    paper.write_text(json.dumps(document))
+    done = stranger(paper, *files)
+    assert done.returncode == 0 and f"it commits to model_digest: {digest}\n" in done.stdout
+    document["opened"]["model_digest"]["value"] = other
+    paper.write_text(json.dumps(document))
+    done = stranger(paper, *files)
+    assert done.returncode == 1 and done.stderr == "the entry commits to another model_digest\n"
+    for index, asked, why in (
+        (model, {"model_digest": other}, "does not commit to model_digest"),
+        (model, {"nothing": other}, "it commits to: dataset_root, model_digest"),
+        (model + 1, {"reasons": "Rome"}, "opened to nobody"),
+        (model + 2, {"score": "1"}, "opened to nobody"),
+    ):
+        with pytest.raises(AiprodError, match=why):
+            proof(log, index, size, asked)
+    log.forget("model/diffusion")
+    with pytest.raises(AiprodError, match="is gone"):
+        proof(log, model, size, {"model_digest": digest})
 
 
 def checkpoint_of(log: AuditLog, size: int, folder: Path) -> Path:

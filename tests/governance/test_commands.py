@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,9 @@ def test_lineage_as_text_json_and_page(finished: Path) -> None:
     assert "CC-BY-3.0" in said.output and "bbb.mp4" in said.output and "0 mismatches" in said.output
     page = (finished / "made-of.html").read_text()
     assert "hashed again; all match" in page and "film-000" in page
+    assert hashlib.sha256((finished / "dvc.lock").read_bytes()).hexdigest() in page, "which state it is of"
+    days = (datetime.now(UTC), datetime.now(UTC) - timedelta(1))
+    assert any(f"Written {day:%Y-%m-%d}" in page for day in days)
     document = json.loads(call("lineage", "diffusion", "--json").output)
     assert document["subject"]["kind"] == "model" and document["mismatches"] == []
 

@@ -9,13 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from click.testing import Result
 from typer import Typer
 from typer.testing import CliRunner
 
+from aiprod.commands import audit, lineage
 from aiprod.commands import doctor as command
 from aiprod.commands.health import Diagnosis, examine
+from aiprod.governance.dataset.records import Records
 from aiprod.repo import dvc_locks
 from aiprod.repo.dvc_locks import RWLOCK, damage, repair, running, strangers
 from aiprod.storage.crypto.key_store import KeyStore
@@ -104,6 +108,29 @@ def test_nothing_is_removed_while_dvc_is_at_work(repository: Path, dvc_at_work: 
     found = told(repository)
     assert found is not None and f"kill {dvc_at_work.pid}" in found.hint
     assert running(repository.parent / "elsewhere") == []
+
+
+def test_what_does_not_match_while_a_run_is_at_work_is_said_to_be_unfinished(
+    repository: Path, dvc_at_work: subprocess.Popen[bytes]
+) -> None:
+    """A stage's outputs are not those of dvc.lock until DVC has recorded them, and that is nobody's tampering."""
+    clip_id = next(iter(Records(repository).exposure))
+
+    def asked(of: ModuleType, *words: str) -> Result:
+        app = Typer()
+        of.register(app)
+        app.command()(lambda: None)
+        return CliRunner().invoke(app, list(words))
+
+    whole = asked(lineage, "lineage", clip_id)
+    assert whole.exit_code == 0 and "at work" not in whole.output
+    (repository / f"datasets/v1/processed/{clip_id}.mp4").write_bytes(b"half")
+    for said in (asked(lineage, "lineage", clip_id), asked(audit, "audit", "verify", "--files")):
+        assert said.exit_code == 1 and f"a run is at work here (process {dvc_at_work.pid})" in said.stderr
+    dvc_at_work.kill()
+    dvc_at_work.wait()
+    for said in (asked(lineage, "lineage", clip_id), asked(audit, "audit", "verify", "--files")):
+        assert said.exit_code == 1 and "at work" not in said.output
 
 
 @pytest.mark.parametrize("name", ["lock", "rwlock.lock"])

@@ -6,12 +6,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aiprod.base.files import read_json, write_json
 from aiprod.base.state import state
+from aiprod.commands.erase import _say_plan
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
@@ -83,6 +85,22 @@ def test_finished_films_name_the_shots_of_the_film_and_of_every_model_that_saw_i
     }
 
 
+def test_what_is_not_known_of_a_models_versions_is_not_called_seen(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a clone whose cache lacks the ledgers of old versions, nothing is known of them."""
+    todo = plan(project.root, ErasureRequest(project.clip(NAME)), Vault())
+    speech = models.ModelFacts("speech", unknown=["cc33.dir"])
+    _say_plan(
+        replace(
+            todo, models=[speech, models.ModelFacts("lips", affected={"dd44.dir": ["a"]}, showings={"dd44.dir": 1})]
+        )
+    )
+    said = capsys.readouterr().out
+    assert "model speech: the last version that never saw it is none of those that are known" in said
+    assert "model lips: the last version that never saw it is none, train again from the start" in said
+
+
 def test_a_stranger_checks_the_certificate_with_a_page_of_code(project: Project) -> None:
     done = carry_out(plan(project.root, ErasureRequest(project.clip(NAME)), Vault()), Vault(), actor="x", role="legal")
     public, script = project.root / "datasets/audit/log.pub", REPOSITORY / "docs/verify_erasure.py"
@@ -99,6 +117,8 @@ def test_a_stranger_checks_the_certificate_with_a_page_of_code(project: Project)
     forged["body"]["found_before"]["working tree"]["names"] += 1
     write_json(project.root / "forged.json", forged)
     assert said(project.root / "forged.json").stderr == "it was not signed with this key, or was changed since\n"
+    asked = subprocess.run([sys.executable, "-I", str(script)], capture_output=True, text=True, check=False)
+    assert "python verify_erasure.py" in asked.stderr and "Traceback" not in asked.stderr
     assert len(script.read_text().splitlines()) <= 40
 
 

@@ -49,6 +49,10 @@ def verify(
         typer.echo(f"warn   {line}")
     typer.echo(f"{summary}, {counted(len(problems), 'problem')}, {counted(len(result.warnings), 'warning')}")
     if problems:
+        from aiprod.repo.dvc_locks import at_work
+
+        if files and (busy := at_work(root)):
+            typer.echo(f"note: {busy}", err=True)
         raise typer.Exit(1)
 
 
@@ -86,18 +90,33 @@ def prove(
         int | None, typer.Option(help="prove instead that the first entries, up to this size, are unchanged")
     ] = None,
     size: Annotated[int | None, typer.Option(help="size of the tree; default: that of the newest checkpoint")] = None,
+    opened: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--open", metavar="NAME=VALUE", help="show what the entry commits to, with the salt that proves it"
+        ),
+    ] = None,
 ) -> None:
     """Print a proof that a third party can check with docs/verify_audit.py and the checkpoint of that size.
 
+    An entry holds commitments in place of digests. --open shows what one is to, for entries about models, stages and
+    documents; those about films and clips are opened to nobody.
+
     Example: aiprod audit prove 17 > proof.json
+
+    Example: aiprod audit prove 42 --open model_digest=3f9a… > proof.json
     """
     from aiprod.base.state import workspace
+    from aiprod.errors import AiprodError
     from aiprod.governance.audit.checkpoint import newest_size
     from aiprod.governance.audit.log import AuditLog
     from aiprod.governance.audit.verify import consistency_proof, proof
 
     log, whole = AuditLog(), size or newest_size(workspace())
-    document = proof(log, index, whole) if since is None else consistency_proof(log, since, whole)
+    if wrong := [words for words in opened or () if "=" not in words]:
+        raise AiprodError(f"--open {wrong[0]} has no value", "write --open NAME=VALUE")
+    values = dict(words.split("=", 1) for words in opened or ())
+    document = proof(log, index, whole, values) if since is None else consistency_proof(log, since, whole)
     typer.echo(json.dumps(document, indent=1))
 
 

@@ -136,7 +136,8 @@ def _say_plan(todo: ErasurePlan) -> None:
             where = ", ".join(r if " " in r else r[:9] for r in revisions)
             typer.echo(f"  model {model.model} {md5[:12]} saw it {counted(model.showings[md5], 'time')} ({where})")
         last = model.last_unexposed
-        words = f"{last['md5'][:12]} ({last['revision'][:12]})" if last else "none, train again from the start"
+        none = "none of those that are known" if model.unknown else "none, train again from the start"
+        words = f"{last['md5'][:12]} ({last['revision'][:12]})" if last else none
         typer.echo(f"  model {model.model}: the last version that never saw it is {words}")
         if model.unknown:
             unknown = len(model.unknown)

@@ -58,7 +58,7 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
         from aiprod.base.files import write_text
         from aiprod.governance.pages import render
 
-        write_text(html, render("lineage.html.j2", lineage=walked))
+        write_text(html, render("lineage.html.j2", lineage=walked, written=_written(root, there, rev)))
     if as_json:
         typer.echo(walked.json())
     else:
@@ -67,6 +67,10 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
             if path is not None:
                 typer.echo(f"{name}: {path}")
     if walked.mismatches:
+        from aiprod.repo.dvc_locks import at_work
+
+        if rev is None and (busy := at_work(root)):
+            typer.echo(f"note: {busy}", err=True)
         raise typer.Exit(1)
 
 
@@ -82,6 +86,25 @@ def _root(target: str, rev: str | None) -> Path:
         if rev is not None or not Path(target).is_file() or record_beside(Path(target)) is None:
             raise
         return Path.cwd().resolve()
+
+
+def _written(root: Path, there: Path, rev: str | None) -> dict[str, Any]:
+    """When a page is written, by what, and of which state, so that somebody else can ask for the same again."""
+    from datetime import UTC, datetime
+    from importlib import metadata
+
+    from aiprod.base.files import sha256_file
+    from aiprod.repo.git import differs_from_head, head_commit
+    from aiprod.repo.revisions import commit_of
+
+    lock = there / "dvc.lock"
+    return {
+        "time": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "version": metadata.version("aiprod"),
+        "commit": commit_of(root, rev) if rev is not None else head_commit(root),
+        "lock": sha256_file(lock) if lock.is_file() else None,
+        "changed": rev is None and differs_from_head(lock),
+    }
 
 
 @contextmanager

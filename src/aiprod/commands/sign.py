@@ -33,6 +33,8 @@ def sign(  # noqa: PLR0917 (typer calls it)
 
     Example: aiprod sign --require · aiprod sign models/diffusion --check --public models.pub
     """
+    import os
+
     from aiprod.base.files import write_bytes
     from aiprod.base.state import state, workspace
     from aiprod.errors import AiprodError
@@ -40,7 +42,7 @@ def sign(  # noqa: PLR0917 (typer calls it)
     from aiprod.models.artifacts import MODELS
     from aiprod.models.checkpoint.signing import REQUIRED, SIGNATURES, make_key, public_key, sign_folder, verify_folder
 
-    place = out or workspace() / SIGNATURES
+    place = out or Path(os.path.relpath(workspace() / SIGNATURES))
     chosen = [Path(folder) for folder in folders or ()] or [p for p in sorted(MODELS.glob("*")) if p.is_dir()]
     if not chosen:
         raise AiprodError("there is no model below models/", "run `dvc repro` first, or name a folder")

@@ -103,6 +103,15 @@ def running(root: Path) -> list[int]:
     return processes
 
 
+def at_work(root: Path) -> str | None:
+    """That a run has not ended, so that files need not be as dvc.lock has them; None where no run is on."""
+    found = running(root)
+    if not found:
+        return None
+    who = f"process {', '.join(map(str, found))}" if len(found) == 1 else f"processes {', '.join(map(str, found))}"
+    return f"a run is at work here ({who}): what it writes matches dvc.lock only when it has ended → ask again then"
+
+
 def _is_dvc(words: list[str]) -> bool:
     """Whether a command line is DVC's or a stage's: ``dvc …``, ``python …/dvc …``, ``python -m dvc …``."""
     names = [Path(word).name for word in words[:3]]

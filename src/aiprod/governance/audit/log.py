@@ -201,6 +201,31 @@ class AuditLog:
         forms = {canonical_json(value), former_canonical_json(value)}
         return any(hmac.compare_digest(known, _keyed(salt, form).hex()) for form in forms)
 
+    def salt_for(self, entry: LogEntry, name: str, value: Any) -> bytes:
+        """The salt that opens a commitment of an entry, for somebody who is told what it commits to.
+
+        It opens every entry of that subject, so that it is given of what concerns no film: models, stages, documents.
+
+        Raises:
+            AiprodError: the entry is of a film or clip, commits to another value, or its salt was destroyed.
+        """
+        kind, subject = entry.value["kind"], entry.value["subject"]
+        if kind not in _OPENED or "/" not in subject:
+            raise AiprodError(
+                f"entry {entry.index} is of the kind {kind}, whose commitments are opened to nobody: its salt would"
+                " open every entry about the same film",
+                f"entries of the kinds {', '.join(_OPENED)} can be opened",
+            )
+        opens = self.opens(entry, name, value)
+        if opens is None:
+            raise AiprodError(f"the salt of {subject} is gone", "what it opened can never be opened again")
+        if not opens or commitment(salt := self._salts_of([subject])[subject], value) != entry.value["committed"][name]:
+            names = ", ".join(sorted(entry.value["committed"])) or "nothing"
+            raise AiprodError(
+                f"entry {entry.index} does not commit to {name} = {value!r}", f"it commits to: {names} (exact values)"
+            )
+        return salt
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for look-ups.
@@ -243,6 +268,9 @@ class AuditLog:
                 if row is None:
                     connection.execute("insert into salts values (?, ?)", (subject, salts[subject]))
             return salts
+
+
+_OPENED = ("model", "stage", "export")  # kinds of entries that concern no single film
 
 
 def commitment(salt: bytes, value: Any) -> str:

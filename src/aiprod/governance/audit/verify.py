@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -172,22 +172,31 @@ class _Level:
         return blob(self._next[1]) if self._next is not None and self._next[0] == index else None
 
 
-def proof(log: AuditLog, index: int, size: int | None = None) -> dict[str, Any]:
+def proof(
+    log: AuditLog, index: int, size: int | None = None, opened: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """An inclusion proof as a document that a stranger can check (docs/verify_audit.py).
 
+    Args:
+        opened: name → what the entry commits to under it, to be shown with the salt that proves it.
+
     Raises:
-        AiprodError: no such entry.
+        AiprodError: no such entry, or it does not commit to that, or is of a kind that is not opened.
     """
     whole = size or log.size()
     if not 0 <= index < whole:
         raise AiprodError(f"entry {index} is not among the {whole} entries", "`aiprod audit show` lists them")
     entry = next(log.entries(index, index + 1))
+    shown = {
+        name: {"value": value, "salt": log.salt_for(entry, name, value).hex()} for name, value in (opened or {}).items()
+    }
     return {
         "index": index,
         "size": whole,
         "entry": base64.b64encode(entry.data).decode(),
         "path": [h.hex() for h in log.inclusion(index, whole)],
         "root": log.root(whole).hex(),
+        **({"opened": shown} if shown else {}),
     }
 
 
