@@ -401,6 +401,24 @@ def test_the_reader_of_opentimelineio_takes_a_list_that_begins_with_a_fade(folde
     assert again.pictures[0].transitions == made.pictures[0].transitions
 
 
+def test_an_edit_list_says_where_its_files_are(folder: Path, tmp_path: Path) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    clips = [Clip(film=folder / f"f{n % 2}.mp4", record_in=25 * n, record_out=25 * n + 25) for n in range(4)]
+    moves = [Transition(record_in=0, record_out=10), Transition(record_in=45, record_out=55)]
+    made = Timeline(pictures=(PictureTrack(clips=tuple(clips), transitions=tuple(moves)),))
+    (folder / "here.edl").write_text(edl(made, folder))
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "far.edl").write_text(edl(made, lists))
+    for path, base in ((folder / "here.edl", ""), (lists / "far.edl", f"{folder}/")):
+        [track] = otio.adapters.read_from_file(str(path), rate=25).tracks
+        shown = [each for each in track if isinstance(each, otio.schema.Clip) and each.duration().value]
+        assert [each.media_reference.target_url for each in shown] == [f"{base}{clip.film.name}" for clip in clips]
+        again = read_interchange(path, rate=Fraction(25), width=64, height=36)
+        assert [clip.film for clip in again.pictures[0].clips] == [clip.film.resolve() for clip in clips]
+    assert "OTIO REFERENCE" not in edl(made)
+
+
 def test_a_transition_of_an_edit_list_without_what_it_comes_from_is_refused(folder: Path) -> None:
     pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
     (folder / "e.edl").write_text(EVENTS.replace("003  F1  ", "002  F1  "))

@@ -323,5 +323,5 @@ def write_lists(timeline: Timeline, out: Path) -> list[Path]:
     write_otio(timeline, written[0], base, _lengths(timeline))
     if timeline.pictures:
         written.append(out.with_suffix(".edl"))
-        write_text(written[1], edl(timeline))
+        write_text(written[1], edl(timeline, base))
     return written

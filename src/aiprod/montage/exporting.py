@@ -40,10 +40,7 @@ def _exported(otio: Any, timeline: Timeline, base: Path, lengths: Mapping[Path, 
         return otio.opentime.RationalTime(frames, rate)
 
     def path_of(film: Path) -> str:
-        try:
-            return film.relative_to(base).as_posix()
-        except ValueError:
-            return film.as_posix()
+        return _named(film, base)
 
     def as_long_as_all(track: Any, at: int, reached: int) -> Any:
         """A track whose last clip ends at a frame, as long as the timeline: programs take another length for an error.
@@ -121,6 +118,11 @@ def _exported(otio: Any, timeline: Timeline, base: Path, lengths: Mapping[Path, 
     return exported
 
 
+def _named(film: Path, base: Path) -> str:
+    """A file as seen from a folder that it lies in, or by its whole path."""
+    return (film.relative_to(base) if film.is_relative_to(base) else film).as_posix()
+
+
 def _by_clip(track: PictureTrack) -> tuple[dict[int, Transition], dict[int, Transition]]:
     """Transitions by the number of the clip behind them, and those into nothing by that of the clip before them."""
     into: dict[int, Transition] = {}
@@ -159,13 +161,16 @@ def _lanes(sounds: tuple[Sound, ...]) -> list[list[Sound]]:
     return lanes
 
 
-def edl(timeline: Timeline) -> str:
+def edl(timeline: Timeline, base: Path | None = None) -> str:
     """The first picture track as a CMX 3600 edit list, with cuts, dissolves and wipes.
 
     A transition is an event of two lines: the old clip at its last frame, then the new one from the start of the
     transition on. Source times are time codes at the timeline's rate; films are named in comments, as graders expect.
     Other transitions are written as dissolves of their length, with a comment. Before a fade at the very beginning
     there is an event of no length: OpenTimelineIO's reader refuses a list that begins with a transition.
+
+    Args:
+        base: folder of the list; files are named from it in comments of OpenTimelineIO's kind. None = by name alone.
     """
     rate, drop = timeline.rate, timeline.drop_frame
     lines = [f"TITLE: {timeline.name}", f"FCM: {'' if drop else 'NON-'}DROP FRAME"]
@@ -204,6 +209,9 @@ def edl(timeline: Timeline) -> str:
             if transition.kind not in ("dissolve", "wipe"):
                 lines.append(f"* {transition.kind.upper()} WRITTEN AS A DISSOLVE")
         lines.append(event(number, clip, how, begins, ends))
+        if base is not None:  # of the clip that the event brings in, by which programs find the file
+            side = "FROM" if transition is None else "TO"
+            names.append(f"* OTIO REFERENCE {side}: {_named(clip.film, base)}")
         lines += [*names, *_cdl_lines(clip)]
         if n in out_of:
             number += 1
