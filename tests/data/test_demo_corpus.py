@@ -213,6 +213,12 @@ def test_a_share_of_gentle_scenes_is_written_where_there_are_any() -> None:
     assert [len(plan.scenes[0].objects) for plan in both if plan.scenes[0].pace] == [1, 1, 1, 2]
 
 
+@pytest.mark.parametrize("shares", [{}, {"calm_share": 0.875}, {"calm_share": 1.0}, {"gentle_share": 1.0}])
+def test_the_duplicate_shows_what_the_first_film_shows(shares: dict[str, float]) -> None:
+    plans = {plan.key: plan for plan in plan_corpus(DemoCorpusParams(films=2, **shares))}  # type: ignore[arg-type]
+    assert plans["fault-duplicate"].scenes == plans["clean-000"].scenes
+
+
 def test_faulty_films_are_long_enough_for_their_faults_to_show() -> None:
     plans = plan_corpus(DemoCorpusParams(films=1, duration_s=2.125))
     lengths = {plan.fault: plan.duration_s for plan in plans}

@@ -215,9 +215,10 @@ def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) 
         number = 0
     count = 2 if fault is not None and fault.name == "cut" else 1
     lots = [(params.seed * 1_000_003 + 7919 * number + 104_729 * n, number + 3 * n) for n in range(count)]
-    if fault is None and (turn := _turn(number, params.calm_share)) is not None:
+    clean = fault is None or fault.name == "duplicate"
+    if clean and (turn := _turn(number, params.calm_share)) is not None:
         scenes = tuple(_calm_scene(seed, turn, width, height) for seed, _ in lots)
-    elif fault is None and (turn := _turn(number - int(number * params.calm_share), params.gentle_share)) is not None:
+    elif clean and (turn := _turn(number - int(number * params.calm_share), params.gentle_share)) is not None:
         scenes = tuple(_gentle_scene(seed, turn, width, height) for seed, _ in lots)
     else:
         scenes = tuple(_scene(seed, lot, width, height, fault) for seed, lot in lots)
