@@ -146,6 +146,15 @@ def test_every_page_carries_a_strict_policy_and_loads_nothing_from_elsewhere(off
             assert headers["Cache-Control"] == "no-store" and 'name="viewport"' in text and '<html lang="en"' in text
 
 
+def test_an_address_as_a_person_types_it_leads_to_its_page(office: Path) -> None:
+    with desk(office) as server:
+        for typed, where in (("review", "review/"), ("dossier", "dossier/index.html"), ("dossier/", "index.html")):
+            status, headers, _ = ask(server, typed)
+            assert (status, headers["Location"]) == (308, where)
+            assert ask(server, f"/{typed}")[0] == 403, "not without the token"
+        assert ask(server, "review/")[0] == 200
+
+
 def test_without_the_printed_address_the_desk_shows_and_takes_nothing(office: Path) -> None:
     with desk(office, changes=True) as server:
         before = files(office)

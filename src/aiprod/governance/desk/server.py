@@ -27,7 +27,7 @@ from aiprod.governance.pages import render
 from aiprod.governance.policy.roles import require
 from aiprod.governance.review.server import decide, look
 from aiprod.governance.review.session import Sitting
-from aiprod.governance.serving.local_server import Answer, LocalServer, NotHere, as_json, new_nonce, page
+from aiprod.governance.serving.local_server import Answer, LocalServer, NotHere, as_json, leads_on, new_nonce, page
 from aiprod.printable import escape_controls
 from aiprod.repo.revisions import revision_names
 
@@ -44,6 +44,7 @@ _PAGES = (  # name, address, title, what its key does
     ("compare", "compare", "Compare", "compare samples"),
     ("erase", "erase", "Erase", "erase"),
 )
+_LEADS_ON = {"review": "review/", "dossier": "dossier/index.html", "dossier/": "index.html"}  # as a person types them
 _REVIEW_KEYS = (
     ("A U R", "approve, not sure, reject"),
     ("Z", "undo the last decision"),
@@ -81,6 +82,8 @@ class DeskServer(LocalServer):
 
     def get(self, path: str, query: Mapping[str, str]) -> Answer:
         """A page or a file of it."""
+        if path in _LEADS_ON:
+            return leads_on(_LEADS_ON[path])
         if path.startswith("dossier/"):
             return dossier_file(self.root / DOSSIER, path.removeprefix("dossier/"))
         if path.startswith("review/"):

@@ -53,6 +53,7 @@ class Answer:
         body: what is sent, where it is no file.
         file: what is sent by ranges.
         encrypted: the file may be encrypted or packed, and is sent in the clear.
+        status: of HTTP, where there is a body.
     """
 
     kind: str
@@ -60,11 +61,17 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     file: Path | None = None
     encrypted: bool = False
+    status: int = 200
 
 
 def new_nonce() -> str:
     """For the scripts of one page."""
     return secrets.token_urlsafe(16)
+
+
+def leads_on(where: str) -> Answer:
+    """Sends on to an address, which may be relative to the one that was asked for."""
+    return Answer("text/plain", b"", {"Location": where}, status=308)
 
 
 def page(text: str, nonce: str) -> Answer:
@@ -246,10 +253,10 @@ class _Handler(BaseHTTPRequestHandler):
         told = self.server.error_page(asked[0], line) if asked is not None and self._is_local() else None
         self._send(told or as_json({"error": line}), status)
 
-    def _send(self, answer: Answer, status: int = 200) -> None:
+    def _send(self, answer: Answer, status: int | None = None) -> None:
         if answer.file is not None:
             return self._send_file(answer.file, answer)
-        self._head(status, answer.kind, len(answer.body), answer.headers)
+        self._head(status or answer.status, answer.kind, len(answer.body), answer.headers)
         if self.command != "HEAD":
             self.wfile.write(answer.body)
         return None
