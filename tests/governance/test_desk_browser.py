@@ -112,7 +112,8 @@ def test_every_page_fits_a_desk_and_a_phone_and_its_keys_work(office: Path, tmp_
 def test_pages_that_are_sent_as_files_fit_a_phone_with_everything_opened(office: Path, tmp_path: Path) -> None:
     """Digests, proofs and long names scroll or break within the page, and no row of a table loses what it is about."""
     walked = lineage(office, "models/diffusion", rehash=False)
-    (office / "made-of.html").write_text(render("lineage.html.j2", lineage=walked))
+    state = {"time": "2026-01-01T00:00:00Z", "version": "0.1.0", "commit": "c" * 40, "lock": "d" * 64, "changed": True}
+    (office / "made-of.html").write_text(render("lineage.html.j2", lineage=walked, written=state))
     rows = [row(1, TEXT, reasons=(f"{'also_a_long_name' * 8}: no end",))]
     figures = {"approved": 0, "review_needed": 1, "rejected": 0, "films": 1}
     (office / "quality.html").write_text(quality_page(rows, figures, QcDecideParams(), total=1))
