@@ -59,7 +59,7 @@ class DemoCorpusParams(Params):
     seed: int = Field(default=0, ge=0)
 
     @model_serializer(mode="wrap")
-    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_gentle_scenes(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the share of gentle scenes where there are none: what was recorded before stays as it was."""
         values: dict[str, Any] = write(self)
         return values if self.gentle_share else {k: v for k, v in values.items() if k != "gentle_share"}

@@ -149,16 +149,13 @@ def _try(
         if edited and (until := hidden_ticks(stream)) is not None:
             frames.shown_from_s = float(until * stream.time_base)
         first_s = float((stream.start_time or 0) * stream.time_base)
-        # MP3 files hold no times: FFmpeg cuts the encoder's delay off, and dates what is left as if it were there
-        delay_s = first_s if kind.demuxer == "mp3" else 0.0
-        first_s -= delay_s
         if stream.duration and kind.demuxer == "mov":  # others state none, or an estimate
             frames.declared_end_s = first_s + float(stream.duration * stream.time_base)
         target = begin - _PREROLL_S
         sought = seek and target > first_s + 1.0
         if sought:
             try:
-                container.seek(int((target + delay_s) / stream.time_base), stream=stream, backward=True)
+                container.seek(int(target / stream.time_base), stream=stream, backward=True)
             except av.error.FFmpegError:
                 return None
         frames.from_start = not sought
@@ -169,7 +166,6 @@ def _try(
                 frames.failed += 1
                 continue
             stamp = frame.time  # a fraction made for each frame would cost as much as decoding it
-            stamp = None if stamp is None else stamp - delay_s
             if sought and not frames.samples and (stamp is None or stamp > target + _LATE_S):
                 return None
             expected = expected if stamp is None else stamp

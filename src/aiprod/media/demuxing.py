@@ -29,6 +29,8 @@ def demuxed(container: Any, streams: Any) -> Iterator[Any]:
     if container.format.name == "ogg":
         later = {stream.index: moved for stream in wanted if (moved := moves(container, stream))}
         return _later(packets, later) if later else packets
+    if delay := {stream.index: Late(ticks) for stream in wanted if (ticks := delay_ticks(stream))}:
+        return _earlier(packets, delay)
     return packets
 
 
@@ -49,6 +51,14 @@ def hidden_ticks(stream: Any) -> int | None:
     rate = getattr(stream, "average_rate", None)
     spare_s = 0.5 / float(rate) if rate else 0.0
     return round((until_s - spare_s) / float(stream.time_base))
+
+
+def delay_ticks(stream: Any) -> int:
+    """By how many ticks FFmpeg dates all of a stream late.
+
+    MP3 files hold no times. The encoder's delay is cut off, and yet what is left is dated as if it were there.
+    """
+    return int(stream.start_time or 0) if stream.container.format.name == "mp3" else 0
 
 
 def hidden_ranges(stream: Any) -> list[tuple[int, int]]:

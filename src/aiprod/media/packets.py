@@ -61,7 +61,7 @@ def sound_end_s(path: Path | str, track: int | None = None, *, by_index: bool = 
     """
     listed = by_index and sniff(path).demuxer == "mov" and fragments_begin(path) is None
     # an index states all that is asked for here; else FFmpeg decodes the first pictures as the film is opened
-    with opened(path, options={"codec_whitelist": "none"} if listed else None) as (container, kind):
+    with opened(path, options={"codec_whitelist": "none"} if listed else None) as (container, _):
         stream = audio_stream(container, track)
         if stream is None:
             return None
@@ -74,8 +74,6 @@ def sound_end_s(path: Path | str, track: int | None = None, *, by_index: bool = 
                 return sound_end_s(path, track)
         else:
             ends = _last_end(container, stream)
-        if ends is not None and kind.demuxer == "mp3":
-            ends -= stream.start_time or 0  # the encoder's delay, as where the sound is read
         return None if ends is None else float(ends * (stream.time_base or 1))
 
 

@@ -26,7 +26,7 @@ from aiprod.media.container import (
     opened,
     video_stream,
 )
-from aiprod.media.demuxing import demuxed, hidden_ticks
+from aiprod.media.demuxing import delay_ticks, demuxed, hidden_ticks
 from aiprod.media.edit_lists import late_and_shown_s
 from aiprod.media.errors import MediaError
 from aiprod.media.matroska_lacing import Laces
@@ -56,8 +56,6 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         video, audio = video_stream(container), None if track is None else audio_stream(container, track)
         covers = attached_pictures(container)
         sound = _audio_facts(audio) if audio is not None else None
-        if sound is not None and kind.demuxer == "mp3":  # no times are in it: FFmpeg states the encoder's delay
-            sound = sound.model_copy(update={"start_s": 0.0})
         facts = MediaFacts(
             container=kind.name,
             extension=kind.extension,
@@ -322,7 +320,7 @@ def _audio_facts(stream: Any) -> AudioFacts | None:
         sample_rate=context.sample_rate,
         channels=context.channels,
         layout=context.layout.name if context.layout else "",
-        start_s=round(float((stream.start_time or 0) * base), 6),
+        start_s=round(float(((stream.start_time or 0) - delay_ticks(stream)) * base), 6),
         duration_s=_shown_s(stream),
         bitrate_bps=context.bit_rate or None,
     )

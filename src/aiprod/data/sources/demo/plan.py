@@ -43,15 +43,8 @@ PLAIN = "plain"  # the ground of a calm scene
 GENTLE_RADII = {"large": 0.25, "medium": 0.175}  # of the one object of a gentle scene, and of each of two
 GENTLE_TEXTURE = "spotted"  # the ground of a gentle scene, which shows how the camera moves
 GENTLE_CAMERA_SPEEDS = {"pan": 4.0, "tilt": 3.0, "zoom": 0.3}  # in the units of `ScenePlan`, at 480 lines
-GENTLE_COLOURS = (
-    "red",
-    "yellow",
-    "green",
-    "cyan",
-    "blue",
-    "pink",
-    "white",
-)  # softened, purple has parts that look blue
+# Softened, orange has parts that look yellow and purple has parts that look blue.
+GENTLE_COLOURS = tuple(colour for colour in COLOURS if colour not in ("orange", "purple"))
 PACES: dict[str, dict[str, float]] = {  # pace -> seconds until what bounces hits the floor, and what drifts the ceiling
     "slowly": {"bounce": 1.15, "drift": 1.4},
     "quickly": {"bounce": 0.88, "drift": 0.55},
