@@ -1,7 +1,7 @@
 """Words as PocketSphinx hears them, asked within the command grammar: word accuracy with its chance level.
 
-PocketSphinx is an extra (``aiprod[voice]``). It judges the model and is no part of it; of the pipeline's outputs, the
-times of recordings without a TextGrid depend on it (``speech.aligner``).
+PocketSphinx is an extra (``aiprod[voice]``). It judges the model and is no part of it; of the outputs of the pipeline,
+the words of the film and the times of recordings without a TextGrid depend on it (``speech.aligner``).
 """
 
 from __future__ import annotations
