@@ -48,6 +48,7 @@ setup-dev: $(DEV) ## install what tests and checks need, too
 repro: setup ## run the pipeline on the demo corpus and the films in datasets/inbox
 	@mkdir -p datasets/inbox
 	@aiprod doctor --before-run
+	@test -d models || test -n "$(REPRO_ARGS)" || python -m pipeline.side_by_side
 	@dvc repro $(REPRO_ARGS)
 	@aiprod summary --where
 
