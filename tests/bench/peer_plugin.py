@@ -19,11 +19,13 @@ from aiprod.core.transformer.costs import Workload, count_flops
 from aiprod.core.transformer.modality import AVOutput, ModalityInput
 from aiprod.core.transformer.model import AVTransformer
 
-# video width, audio width, heads, depth, channels of video and audio tokens, text width
+# video width, audio width, heads, depth, width of the feed-forward over the stream's, channels of video and audio
+# tokens, text width. At small, ours is wider and shallower than the peer (384, 8 blocks): the cost of attention grows
+# with width times depth, that of parameters with the square of the width.
 _SIZES = {
-    "tiny": (128, 64, 4, 4, 32, 32, 64),
-    "small": (384, 192, 6, 8, 128, 64, 256),
-    "base": (1536, 768, 12, 18, 128, 128, 2048),
+    "tiny": (128, 64, 4, 4, 4.0, 32, 32, 64),
+    "small": (512, 256, 4, 4, 4.25, 128, 64, 256),
+    "base": (1536, 768, 12, 18, 4.0, 128, 128, 2048),
 }
 
 
@@ -33,7 +35,7 @@ def transformer(
     """The two-stream transformer on the benchmark's tokens."""
     if kind != "transformer":
         raise ValueError(f"this plug-in has a transformer, not a {kind}")
-    video, audio, heads, depth, video_channels, audio_channels, text_dim = _SIZES[size]
+    video, audio, heads, depth, ff_ratio, video_channels, audio_channels, text_dim = _SIZES[size]
     config = AVTransformerConfig(
         video_channels=video_channels,
         audio_channels=audio_channels,
@@ -45,6 +47,7 @@ def transformer(
         audio_heads=heads,
         cross_heads=heads,
         depth=depth,
+        ff_ratio=ff_ratio,
     )
     return AVTransformer(config), inputs, lambda op, spec: count_flops(config, workload(spec))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from aiprod.core.components.patchifier import VideoLatentPatchifier
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.costs import Workload, count_flops, count_parameters
-from aiprod.core.transformer.local_mixing import DepthwiseConv, token_grid
+from aiprod.core.transformer.local_mixing import DepthwiseConv, depthwise, token_grid
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import VideoCompression, VideoLatentShape
@@ -93,6 +93,27 @@ def test_a_token_hears_its_26_neighbours_and_no_other(grid: tuple[int, int, int]
         wanted[:, (frame * grid[1] + row) * grid[2] + column] += total
     assert torch.allclose(conv(x, grid), wanted, atol=1e-5)
     assert torch.equal(conv(x, grid)[:, count:], x[:, count:])
+
+
+@settings(max_examples=15, deadline=None)
+@given(GRID, st.integers(1, 3), st.booleans(), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_its_gradients_are_those_of_torchs_convolution(
+    grid: tuple[int, int, int], batch: int, channels_last: bool, wanted: list[bool]
+) -> None:
+    volume = torch.randn(batch, 2, *grid, dtype=torch.float64)
+    if channels_last:
+        volume = volume.to(memory_format=torch.channels_last_3d)
+    tensors = volume, torch.randn(2, 1, 3, 3, 3, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+    grads = []
+    for function in (depthwise, lambda v, k, b: F.conv3d(v, k, b, padding=1, groups=2)):
+        inputs = [t.clone().requires_grad_(w) for t, w in zip(tensors, wanted, strict=True)]
+        out = function(*inputs)
+        if any(wanted):
+            out.backward(torch.cos(torch.arange(out.numel(), dtype=torch.float64)).view_as(out))
+        grads.append([out.detach(), *(i.grad for i in inputs)])
+    for ours, theirs in zip(*grads, strict=True):
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.allclose(ours, theirs)
 
 
 def test_a_new_model_computes_as_one_without_it_until_it_has_learnt() -> None:

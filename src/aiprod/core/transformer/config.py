@@ -8,11 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from aiprod.errors import CoreError
 
-# video width, audio width, heads, depth; the cross-attention between the streams has the audio width
+# Video width, audio width, heads, depth; the cross-attention between the streams has the audio width. Attention with
+# heads of 128 values takes a seventh less time than with twice as many of 64, and few wide blocks cost less attention
+# than many narrow ones of as many parameters.
 _PRESETS: dict[str, tuple[int, int, int, int]] = {
     "demo": (128, 64, 4, 4),
-    "small": (384, 192, 6, 8),
-    "300m": (1024, 512, 16, 14),
+    "small": (512, 256, 4, 4),
+    "300m": (1024, 512, 8, 14),
     "1b": (1536, 768, 12, 20),
     "2b": (2048, 1024, 16, 22),
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from aiprod.errors import CoreError
 
@@ -37,8 +40,54 @@ class DepthwiseConv(nn.Module):
         if mask is not None:
             seen = seen.masked_fill(~mask[:, :count, None], 0)
         volume = seen.transpose(1, 2).unflatten(2, grid)
-        added = F.conv3d(volume, self.kernel, self.bias, padding=1, groups=len(self.bias)).flatten(2).transpose(1, 2)
+        added = depthwise(volume, self.kernel, self.bias).flatten(2).transpose(1, 2)
         return x + (added if count == x.shape[1] else F.pad(added, (0, 0, 0, x.shape[1] - count)))
+
+
+def depthwise(
+    volume: Float[Tensor, "batch width frames rows columns"],
+    kernel: Float[Tensor, "width 1 3 3 3"],
+    bias: Float[Tensor, width],
+) -> Float[Tensor, "batch width frames rows columns"]:
+    """Each channel's own 3 × 3 × 3 convolution, of a volume whose channels lie side by side in memory.
+
+    On a CPU, oneDNN's backward pass of it takes fifteen times as long as its forward pass; written out as a forward
+    pass with the kernel turned round and 27 sums of products, it takes a fifth of that.
+    """
+    if volume.device.type == "cpu" and not torch.compiler.is_compiling():
+        result: Tensor = _Depthwise.apply(volume, kernel, bias)  # type: ignore[no-untyped-call]
+        return result
+    return F.conv3d(volume, kernel, bias, padding=1, groups=len(bias))
+
+
+class _Depthwise(torch.autograd.Function):
+    """The convolution of :func:`depthwise` with its derivative written out."""
+
+    @staticmethod
+    def forward(ctx: Any, volume: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(volume, kernel)
+        return F.conv3d(volume, kernel, bias, padding=1, groups=len(bias))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        volume, kernel = ctx.saved_tensors
+        (grad,) = grads
+        to_volume = to_kernel = to_bias = None
+        if ctx.needs_input_grad[0]:
+            to_volume = F.conv3d(grad, kernel.flip(2, 3, 4), padding=1, groups=len(kernel))
+        if ctx.needs_input_grad[1]:
+            frames, rows, columns = grad.shape[2:]
+            padded, last = F.pad(volume.movedim(1, -1), (0, 0, 1, 1, 1, 1, 1, 1)), grad.movedim(1, -1)
+            shifts = [(t, y, x) for t in range(3) for y in range(3) for x in range(3)]
+            sums = [
+                (padded[:, t : t + frames, y : y + rows, x : x + columns] * last).sum(dim=(0, 1, 2, 3))
+                for t, y, x in shifts
+            ]
+            to_kernel = torch.stack(sums, dim=1).view_as(kernel)
+        if ctx.needs_input_grad[2]:
+            to_bias = grad.sum(dim=(0, 2, 3, 4))
+        return to_volume, to_kernel, to_bias
 
 
 def token_grid(
