@@ -299,9 +299,10 @@ def web(films: Path) -> Iterator[str]:
 def test_a_web_server_is_listed_and_no_film_is_received(web: str, films: Path, outside: Path) -> None:
     found = looked_at(web)
     here = {film.key: film.right for film in looked_at(films, 0).films if "/" not in film.key}
-    assert {f.key: f.right for f in found.films if not f.problem} == here
+    assert {f.key: f.right for f in found.films} == here
     assert found.tables[0].lines == 6
     assert found.unopened == len(here)
+    assert list(found.unread) == ["sub/"] and "folder" in found.unread["sub/"]  # and it is no film
     result = CliRunner().invoke(app, ["sources", "inspect", web, "--template"])
     assert result.exit_code in (0, 1)
     assert all(path.name == "SOURCES.csv" for path in outside.iterdir())

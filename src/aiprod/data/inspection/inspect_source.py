@@ -24,6 +24,7 @@ from aiprod.data.sources.registry import ADAPTERS
 from aiprod.data.sources.remote import RemoteFile
 from aiprod.data.sources.sealed_offers import is_personal
 from aiprod.data.sources.sidecars import MAX_BYTES, is_spreadsheet, with_own_words
+from aiprod.data.sources.web_lists import FOLDER
 from aiprod.data.sources.webdataset import WebDatasetSource
 from aiprod.errors import AiprodError
 from aiprod.media.container import Limits
@@ -137,9 +138,9 @@ def inspect(plan: InspectionPlan, read_bytes: int) -> Inspection:
         inspection.films = [
             InspectedFilm(file.key, max(0, file.size), problem=file.problem)
             for file in films
-            if not is_spreadsheet(file.key)
+            if _may_be_film(file.key, file.problem)
         ]
-        _notice_spreadsheets(inspection, (file.key for file in films))
+        _notice_others(inspection, ((file.key, file.problem) for file in films))
         return inspection
     inspection.absent, inspection.strays, inspection.unread = (
         sorted(listing.absent),
@@ -147,15 +148,26 @@ def inspect(plan: InspectionPlan, read_bytes: int) -> Inspection:
         dict(listing.unread),
     )
     _judge(source, listing, inspection, read_bytes)
-    _notice_spreadsheets(inspection, (offer.key for offer in listing.offers))
+    _notice_others(inspection, ((offer.key, offer.problem) for offer in listing.offers))
     return inspection
 
 
-def _notice_spreadsheets(inspection: Inspection, keys: Iterable[str]) -> None:
-    """Say of spreadsheets that nothing is read of them: whoever keeps the rights there takes them for the table."""
-    for key in filter(is_spreadsheet, keys):
-        inspection.unread[key] = "it is a spreadsheet"
-        inspection.stops.append(f"save {key} as CSV in UTF-8: nothing is read of a spreadsheet")
+def _may_be_film(key: str, problem: str | None) -> bool:
+    """Whether an entry that is no table is told among the films."""
+    return not is_spreadsheet(key) and not (problem or "").endswith(FOLDER)
+
+
+def _notice_others(inspection: Inspection, entries: Iterable[tuple[str, str | None]]) -> None:
+    """Say of spreadsheets and of a web page's folders that nothing is read of them.
+
+    Whoever keeps the rights in a spreadsheet takes it for the table.
+    """
+    for key, problem in entries:
+        if (problem or "").endswith(FOLDER):
+            inspection.unread[key] = FOLDER
+        elif is_spreadsheet(key):
+            inspection.unread[key] = "it is a spreadsheet"
+            inspection.stops.append(f"save {key} as CSV in UTF-8: nothing is read of a spreadsheet")
 
 
 def _adapter_of(files: list[RemoteFile]) -> str:
@@ -207,7 +219,7 @@ def _judge(source: PlacedSource, listing: Listing, inspection: Inspection, read_
     limits, left = Limits(pixels=source.params.max_pixels), read_bytes
     with ticker("looked at", len(listing.offers)) as tick:
         for offer in sorted(listing.offers, key=lambda offer: offer.key):
-            if is_spreadsheet(offer.key):
+            if not _may_be_film(offer.key, offer.problem):
                 tick.advance()
                 continue
             path = source.path_of(offer) if offer.problem is None else None

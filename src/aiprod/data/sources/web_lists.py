@@ -16,7 +16,8 @@ from aiprod.errors import AiprodError
 from aiprod.rights.licence_words import quoted
 
 _QUERY = "its address has a query, by which nothing is fetched"
-_FOLDER = "it is a folder, which is not looked into: make it a source of its own, or list its films"
+FOLDER = "it is a folder, which is not looked into: make it a source of its own, or list its films"
+"""The problem of a link to a folder."""
 MAX_LIST = 64 << 20  # bytes of a list or an index page
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".yaml", ".yml")
 _PAGE = ("<!doctype html", "<html", "<?xml", "<head", "<body")
@@ -73,7 +74,7 @@ def _of_page(stated: str, found_at: str, text: str) -> list[ListedFile]:
         if urlsplit(address).query:
             files.append(ListedFile(f"{key}?{urlsplit(address).query}", _QUERY))
         elif key.endswith("/"):
-            files.append(ListedFile(key, _FOLDER))
+            files.append(ListedFile(key, FOLDER))
         elif key:
             files.append(ListedFile(key))
     return files
