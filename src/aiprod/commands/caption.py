@@ -164,7 +164,8 @@ def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[
         typer.echo(json_text(json.dumps(comparison.as_json(), ensure_ascii=False)))
         return comparison
     table = Table(title=Text(escape_controls(film)), title_justify="left", show_lines=False, expand=True)
-    for heading, ratio in (("", 2), (names[0], 6), (names[1], 6), ("", 3)):
+    table.add_column("", no_wrap=True)  # a part's name is not broken
+    for heading, ratio in ((names[0], 6), (names[1], 6), ("", 3)):
         table.add_column(heading, ratio=ratio, overflow="fold")
     labels = {"only first": f"only {names[0]}", "only second": f"only {names[1]}"}
     shared = f"{comparison.overlap:.0%} of the words" if comparison.is_comparable else "not comparable"
