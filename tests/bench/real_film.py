@@ -91,7 +91,10 @@ def faces(films: Half, count: int = 30) -> list[Row]:
         for n in range(count):
             picture, there = with_faces(rng, bare[n % len(bare)], heads, least, most)
             h, w = picture.shape[:2]
-            said = [(0, face["box"][0] * w, face["box"][1] * h, face["box"][3] * h) for face in blazeface.find(picture, profiles=True)]
+            said = [
+                (0, face["box"][0] * w, face["box"][1] * h, face["box"][3] * h)
+                for face in blazeface.find(picture, profiles=True)
+            ]
             hit, idle = matched(said, there)
             hits, true = hits + len(hit), true + len(there)
             boxes_said, idle_boxes = boxes_said + len(said), idle_boxes + idle

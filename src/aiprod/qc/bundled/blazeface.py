@@ -24,8 +24,8 @@ VERSION = "3"
 METHOD = (
     "BlazeFace on the stills at a shorter side of 480 px: the short-range network on the whole, on squares of the "
     "shorter side and of 0.6 of it; each hit confirmed by the full-range network on a cut-out of four times its size; "
-    "less is asked of the first where faces are small; what the second does not confirm, by a Haar cascade for profiles "
-    "in 15 looks"
+    "less is asked of the first where faces are small; what the second does not confirm may be confirmed by a Haar "
+    "cascade for profiles in 15 looks"
 )
 SIDE_PX = 480
 # Both have to see a face. A small one scores less with the first network (0.35 to 0.7), often more with the second, and

@@ -36,26 +36,27 @@ def windows(luma: Plane, left: float, top: float, size: float) -> int:
         luma: uint8 [H, W], upright.
         left, top, size: of the square, in pixels.
     """
+    square = left + size / 2, top + size / 2, size
     best, looks = 0, [(face_px, turn) for face_px in _FACE_PX for turn in _TURNS]
     for mirrored in (False, True):
-        if first := _answers(luma, left, top, size, looks[0], mirrored):  # else the other looks are saved
-            best = max(best, first + sum(_answers(luma, left, top, size, look, mirrored) for look in looks[1:]))
+        if first := _answers(luma, square, looks[0], mirrored):  # else the other looks are saved
+            best = max(best, first + sum(_answers(luma, square, look, mirrored) for look in looks[1:]))
     return best
 
 
-def _answers(luma: Plane, left: float, top: float, size: float, look: tuple[int, float], mirrored: bool) -> int:
-    face_px, turn = look
-    side = round(_CUT_OUT * face_px)
-    seen = _cut_out(luma, left + size / 2, top + size / 2, _CUT_OUT * size, side, turn)
+def _answers(luma: Plane, square: tuple[float, float, float], look: tuple[int, float], mirrored: bool) -> int:
+    seen = _cut_out(luma, square, look)
     seen = np.ascontiguousarray(seen[:, ::-1]) if mirrored else seen
     smallest = (_WINDOW, _WINDOW)
     return len(_cascade().detectMultiScale(seen, scaleFactor=_STEP, minNeighbors=0, minSize=smallest))
 
 
-def _cut_out(luma: Plane, x: float, y: float, reach: float, side: int, turn: float) -> Plane:
-    """The square of a size around a point, turned by degrees, as a picture of so many pixels a side."""
-    scale = side / reach
-    cos, sin = scale * np.cos(np.deg2rad(turn)), scale * np.sin(np.deg2rad(turn))
+def _cut_out(luma: Plane, square: tuple[float, float, float], look: tuple[int, float]) -> Plane:
+    """What is about a square (middle and size), which has so many pixels a side then, turned by so many degrees."""
+    (x, y, size), (face_px, turn) = square, look
+    reach, side = _CUT_OUT * size, round(_CUT_OUT * face_px)
+    scale, angle = side / reach, np.deg2rad(turn)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     place = np.array([[cos, sin, side / 2 - cos * x - sin * y], [-sin, cos, side / 2 + sin * x - cos * y]])
     margin = round(reach)  # turned, a square's corners reach beyond it by a fifth
     x0, y0 = max(0, round(x) - margin), max(0, round(y) - margin)
