@@ -32,7 +32,8 @@ SIDE_PX = 480
 # both have to be sure of it together.
 FOUND_MIN, CONFIRMED_MIN = 0.7, 0.45
 _SMALL_PX, _SMALL_FOUND_MIN, _TOGETHER_MIN = 64, 0.35, 1.15
-_PROFILE_PX, _PROFILE_FOUND_MIN = 48, 0.35  # of a profile the first network is less sure
+_PROFILE_PX, _PROFILE_FOUND_MIN = 48, 0.45  # of a profile the first network is less sure
+_PROFILES = 3  # places of a picture that are looked at: bounds what they cost
 _OVERLAP = 0.4  # of the smaller of two boxes, from which they are one face
 _LAP = 0.15  # by which squares overlap
 _PARTS = (1.0, 0.6)  # sides of the squares, of the picture's shorter side
@@ -90,7 +91,7 @@ def _profiles(rgb: Plane, answers: list[_Box], faces: list[_Box]) -> list[_Box]:
     if not apart:
         return []
     luma, found = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY), []
-    for box in apart:
+    for box in apart[:_PROFILES]:
         size = max(box[2:4])
         left, top = box[0] + (box[2] - size) / 2, box[1] + (box[3] - size) / 2
         if profile_cascade.windows(luma, left, top, size) >= profile_cascade.WINDOWS_MIN:

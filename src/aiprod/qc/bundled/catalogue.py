@@ -44,6 +44,7 @@ class BundledNetwork:
         extra: of this package, that installs it.
         runtime: the module that runs it.
         licence_files: in the package's metadata folder, or here.
+        revision: of what is made of its answers, raised where the same film gives other figures: like other weights.
     """
 
     title: str
@@ -54,6 +55,7 @@ class BundledNetwork:
     extra: str = ""
     runtime: str = "onnxruntime"
     licence_files: tuple[str, ...] = ("LICENSE",)
+    revision: str = ""
 
     def file(self, name: str) -> Path:
         """The file whose name ends so, once its digest has been compared.
@@ -65,9 +67,10 @@ class BundledNetwork:
         return _checked(self.package, self.version, full, self.files[full])
 
     def identity(self) -> str:
-        """16 hex digits by which results of other weights differ, and of TFLite networks that LiteRT runs."""
+        """16 hex digits by which results of other weights or revisions differ, and of networks that LiteRT runs."""
         litert = has_litert() and any(name.endswith(".tflite") for name in self.files)
-        return digest_of([*sorted(self.files.values()), *(["LiteRT"] if litert else [])])[:16]
+        further = [*(["LiteRT"] if litert else []), *([self.revision] if self.revision else [])]
+        return digest_of([*sorted(self.files.values()), *further])[:16]
 
     def licence_text(self) -> str:
         """The licence texts that come with it."""
@@ -101,6 +104,7 @@ BUNDLED: dict[Use, BundledNetwork] = {
             "blazeface_full_range.tflite": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
         },
         licence_files=("LICENSE", "NOTICE"),
+        revision="profiles",
     ),
     "persons": BundledNetwork(
         "SSD on MobileNetV2, trained on Open Images V4: persons and things; palms and hands (MediaPipe)",

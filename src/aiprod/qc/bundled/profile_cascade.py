@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from aiprod.qc.clip_context import Plane
 
 WINDOWS_MIN = 40
-"""Of the looks at one side: from so many windows on there is a profile. On half A of the open films what is none has
-20 at most, and nearly every profile that answers at all more than 60."""
-_FACE_PX = (30, 24, 38)  # sizes at which a face is shown to windows of 20 pixels
+"""Of the looks at one side: from so many windows on there is a profile. On half A of the open films what is none has 4
+at most, and most profiles that answer at all have over 100."""
+_FACE_PX = (24, 30, 38)  # sizes at which a face is shown to windows of 20 pixels
 _TURNS = (0, -8, 8, -16, 16)  # degrees
 _CUT_OUT = 1.9  # times a face's size
 _STEP = 1.12  # between the sizes of windows
@@ -37,16 +37,16 @@ def windows(luma: Plane, left: float, top: float, size: float) -> int:
         left, top, size: of the square, in pixels.
     """
     square = left + size / 2, top + size / 2, size
-    best, looks = 0, [(face_px, turn) for face_px in _FACE_PX for turn in _TURNS]
-    for mirrored in (False, True):
-        if first := _answers(luma, square, looks[0], mirrored):  # else the other looks are saved
-            best = max(best, first + sum(_answers(luma, square, look, mirrored) for look in looks[1:]))
-    return best
+    first = _cut_out(luma, square, (_FACE_PX[0], _TURNS[0]))
+    sides = [side for side in (False, True) if _answers(first, side)]  # else the other looks are saved
+    if not sides:
+        return 0
+    looks = [_cut_out(luma, square, (face_px, turn)) for face_px in _FACE_PX for turn in _TURNS]
+    return max(sum(_answers(look, side) for look in looks) for side in sides)
 
 
-def _answers(luma: Plane, square: tuple[float, float, float], look: tuple[int, float], mirrored: bool) -> int:
-    seen = _cut_out(luma, square, look)
-    seen = np.ascontiguousarray(seen[:, ::-1]) if mirrored else seen
+def _answers(look: Plane, mirrored: bool) -> int:
+    seen = np.ascontiguousarray(look[:, ::-1]) if mirrored else look
     smallest = (_WINDOW, _WINDOW)
     return len(_cascade().detectMultiScale(seen, scaleFactor=_STEP, minNeighbors=0, minSize=smallest))
 
