@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from aiprod.trainer.loop.eager import keep_compiler_out
 from aiprod.trainer.loop.sharding import full_tensor, like
 
 # Odd quintics, each the one nearest to 1 (in the maximum norm) over what the one before makes of an interval [low, 1]:
@@ -91,6 +92,7 @@ class Muon(torch.optim.Optimizer):
             "eps": eps,
             "orthogonal": False,
         }
+        keep_compiler_out()
         super().__init__(params, defaults)
 
     @torch.no_grad()

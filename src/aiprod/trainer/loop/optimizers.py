@@ -10,6 +10,7 @@ from torch import nn
 
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
+from aiprod.trainer.loop.eager import AdamW
 from aiprod.trainer.loop.muon import Muon, muon_groups
 
 UNSET_LR = 0.0  # the loop sets the rate of each step; without it nothing would move
@@ -48,7 +49,7 @@ def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Opt
     groups = [group for group in groups if group["params"]]
     betas = (params.beta1, params.beta2)
     if params.name == "adamw":
-        return torch.optim.AdamW(groups, lr=UNSET_LR, betas=betas, eps=params.eps, fused=True)
+        return AdamW(groups, lr=UNSET_LR, betas=betas, eps=params.eps, fused=True)
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError:

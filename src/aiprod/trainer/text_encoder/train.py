@@ -26,6 +26,7 @@ from aiprod.storage.ledger import write_ledger
 from aiprod.trainer.loop.accelerator import Engine, is_main_process, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
+from aiprod.trainer.loop.eager import AdamW
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.levels import Levels
 from aiprod.trainer.loop.loop import TrainingRun
@@ -284,7 +285,7 @@ def caption_run(
     return TrainingRun(
         strategy=strategy,
         model=model,
-        optimizer=torch.optim.AdamW(model.parameters(), lr=UNSET_LR, betas=(0.9, 0.95), fused=True),
+        optimizer=AdamW(model.parameters(), lr=UNSET_LR, betas=(0.9, 0.95), fused=True),
         phases=trainer.scheduler(PHASE, SECTION, lr, decay_from_start=True),
         samplers={PHASE: strategy.sampler(trainer.batch, seed)},
         store=store,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from aiprod.core.vae.posterior import Posterior
 from aiprod.trainer.loop.accelerator import Engine, Precision
+from aiprod.trainer.loop.eager import AdamW
 from aiprod.trainer.loop.muon import Muon, muon_groups
 from aiprod.trainer.loop.nan_guard import refuse_no_number
 from aiprod.trainer.loop.one_phase import OnePhaseParams
@@ -50,7 +51,7 @@ def make_vae_optimizer(vae: nn.Module, config: VAETrainerConfig) -> torch.optim.
         return Muon(groups, lr=UNSET_LR)
     plain = [{k: v for k, v in group.items() if k != "orthogonal"} for group in groups]
     plain[2]["lr_factor"] = 1.0
-    return torch.optim.AdamW(plain, lr=UNSET_LR, betas=(0.9, 0.95), fused=True)
+    return AdamW(plain, lr=UNSET_LR, betas=(0.9, 0.95), fused=True)
 
 
 class Autoencode(nn.Module):
@@ -141,7 +142,7 @@ class VAEStrategy(BaseStrategy):
         self.objective.to(engine.device)
         if self.discriminator is not None:
             self.discriminator.to(engine.device).train()
-            self._critic = torch.optim.AdamW(self.discriminator.parameters(), lr=self.lr, betas=(0.5, 0.9))
+            self._critic = AdamW(self.discriminator.parameters(), lr=self.lr, betas=(0.5, 0.9))
 
     def load(self, phase: str, draw: Draw, places: Sequence[int]) -> WindowBatch:
         """The whole global batch, which some terms of the loss compare with, whatever part of it a rank has."""
