@@ -52,7 +52,6 @@ _DISTRIBUTIONS = {
     "PyOpenColorIO": "opencolorio",
     "cv2": "opencv-python-headless",
     "ruamel": "ruamel-yaml",
-    "scenedetect": "scenedetect-headless",
     "c2pa": "c2pa-python",
     "pynvml": "nvidia-ml-py",
 }

@@ -112,6 +112,16 @@ def _noise(rng: np.random.Generator, tall: int, wide: int, cell: int) -> np.ndar
 
 def outline(shape: str, x: float, y: float, radius: float, angle_deg: float) -> np.ndarray:
     """Corners of a shape about (x, y), float64 [N, 2]; all shapes of one radius look about equally large."""
+    spin = math.radians(angle_deg if shape != "diamond" else angle_deg / 8)  # a turned diamond would be a square
+    if shape == "square":
+        spin /= 8  # and the reverse
+    rotation = np.array([[math.cos(spin), -math.sin(spin)], [math.sin(spin), math.cos(spin)]])
+    return _corners(shape, radius) @ rotation.T + (x, y)
+
+
+@functools.lru_cache(maxsize=64)
+def _corners(shape: str, radius: float) -> np.ndarray:
+    """Corners of an upright shape about the origin, float64 [N, 2]; not to be written to."""
     if shape == "circle":
         count, radii, first = 48, [1.0], 0.0
     elif shape == "star":
@@ -124,11 +134,8 @@ def outline(shape: str, x: float, y: float, radius: float, angle_deg: float) -> 
     points = np.stack([reach * np.cos(turn), reach * np.sin(turn)], axis=1)
     if shape == "diamond":
         points *= (0.72, 1.12)
-    spin = math.radians(angle_deg if shape != "diamond" else angle_deg / 8)  # a turned diamond would be a square
-    if shape == "square":
-        spin /= 8  # and the reverse
-    rotation = np.array([[math.cos(spin), -math.sin(spin)], [math.sin(spin), math.cos(spin)]])
-    return points @ rotation.T + (x, y)
+    points.flags.writeable = False
+    return points
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:

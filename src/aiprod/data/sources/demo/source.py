@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiprod.data.sources.base import Listing, Offer, Source
-from aiprod.data.sources.demo.plan import plan_corpus
+from aiprod.data.sources.demo.plan import DemoCorpusParams, FilmPlan, plan_corpus
 from aiprod.data.sources.scan_memory import FileDigests
 
 
@@ -31,5 +32,9 @@ class DemoSource(Source):
     def fetch(self, offer: Offer, part: Path, target: Path) -> dict[str, Any] | None:
         from aiprod.data.sources.demo.make import make_film
 
-        [plan] = [plan for plan in plan_corpus(self.params.demo) if plan.key == offer.key]
-        return make_film(plan, target)
+        return make_film(_plans(self.params.demo)[offer.key], target)
+
+
+@functools.lru_cache(maxsize=1)
+def _plans(params: DemoCorpusParams) -> dict[str, FilmPlan]:
+    return {plan.key: plan for plan in plan_corpus(params)}
