@@ -116,10 +116,10 @@ def test_features_do_not_depend_on_batch_mates(checkpoint: Path) -> None:
 
 
 def test_the_hidden_states_are_those_of_transformers(gemma3: Path) -> None:
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoTokenizer
 
     encoder = GemmaTextEncoder.from_pretrained(gemma3, layers="last")
-    ids = torch.tensor([encoder.tokenizer(WORDS[0])["input_ids"]])
+    ids = torch.tensor([AutoTokenizer.from_pretrained(gemma3)(WORDS[0])["input_ids"]])
     with torch.no_grad():
         theirs = AutoModel.from_pretrained(gemma3, dtype=torch.float32)(ids).last_hidden_state[0]
     wanted = theirs / theirs.square().mean(-1, keepdim=True).sqrt()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from aiprod.core.text_features import TextFeatures
 from aiprod.errors import CoreError
+from aiprod.models.adapters.gemma3_text import read_plain
 from aiprod.models.adapters.hugging_face import FrozenTextModel, Quantize, frozen, read_text_model, some_texts
 
 Layers = Literal["mean", "last"]
@@ -81,6 +82,7 @@ class GemmaTextEncoder(FrozenTextModel):
             quantize=quantize,
             device=torch.device(device),
             dtype=dtype,
+            first=read_plain,
         )
         decoder = getattr(loaded, "language_model", loaded)  # a multimodal Gemma keeps its text decoder there
         return cls(decoder, tokenizer, **options)

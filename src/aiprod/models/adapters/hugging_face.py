@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ from aiprod.models.checkpoint.folder import check_folder
 from aiprod.models.checkpoint.variants import refuse_unusual
 
 Quantize = Literal["int8"]
+Reader = Callable[[Path | str, torch.device, torch.dtype], tuple[Any, Any] | None]
+"""Model and tokenizer in a checked folder; None of a kind that it does not read."""
 
 
 class FrozenTextModel(nn.Module):
@@ -57,6 +59,7 @@ def read_text_model(
     device: torch.device,
     dtype: torch.dtype | None,
     tokenizer: Path | str | None = None,
+    first: Reader | None = None,
 ) -> tuple[Any, Any]:
     """A model on its device, and its tokenizer.
 
@@ -68,6 +71,7 @@ def read_text_model(
         quantize: ``int8`` stores linear layers in 8 bits through bitsandbytes, on CPU and CUDA.
         dtype: of what is not quantised; None means fp32 on CPU and bf16 elsewhere.
         tokenizer: where the tokenizer lies; None means beside the weights.
+        first: asked first, where nothing is quantised, so that transformers need not be loaded for what it reads.
 
     Raises:
         CheckpointError: missing, damaged, pickled, incomplete, or of another kind.
@@ -76,8 +80,10 @@ def read_text_model(
         if Path(place).is_dir():
             refuse_unusual(place)
             check_folder(place)
-    quiet_transformers()
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+    if first is not None and quantize is None and (read := first(folder, device, dtype)) is not None:
+        return read
+    quiet_transformers()
     import transformers
 
     try:

@@ -1,4 +1,4 @@
-"""Optimizers that leave torch's compiler unloaded: torch loads it (900 modules, about a second) to tell it to keep off."""
+"""Optimizers that leave torch's compiler unloaded, which torch loads (900 modules, about a second) to keep it off."""
 
 from __future__ import annotations
 
