@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sqlite3
@@ -25,6 +26,8 @@ from tests.projects import git
 from tests.warm import client as warm
 
 LIVE = """
+from aiprod.tracking import mlflow_runs
+mlflow_runs.LIVE_AFTER_S = 0.0
 from aiprod.tracking.runs import stage_run
 with stage_run("train_diffusion", {"lr": 0.1}) as logger:
     for phase in ("low", "high"):
@@ -81,6 +84,12 @@ def lock(outs: dict[str, str], **more: int) -> None:
         "track": {"cmd": "x", "deps": [{"path": "reports/dossier", "md5": uuid.uuid4().hex}]},
     }
     Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages are followed live from their first moment, as long trainings are."""
+    monkeypatch.setattr("aiprod.tracking.mlflow_runs.LIVE_AFTER_S", 0.0)
 
 
 def runs() -> list[Any]:
@@ -150,7 +159,7 @@ def test_new_results_under_the_same_name_do_not_overwrite(project: Path) -> None
     assert len(made) == 2 and len(set(made)) == 1, "the same bytes are one model, and an output of both runs"
 
 
-def test_a_live_stage_is_completed_not_doubled(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_stage_is_completed_not_doubled(project: Path, live: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "live-one")
     exec(LIVE)
     track(TrackParams())
@@ -161,7 +170,7 @@ def test_a_live_stage_is_completed_not_doubled(project: Path, monkeypatch: pytes
     assert named("live-one").data.metrics["diffusion/loss.final"] == 0.25
 
 
-def test_a_live_stage_that_had_nothing_left_to_train_shows_the_curves_of_its_steps(project: Path) -> None:
+def test_a_live_stage_that_had_nothing_left_to_train_shows_the_curves_of_its_steps(project: Path, live: None) -> None:
     with stage_run("train_diffusion", {"lr": 0.1}) as logger:
         logger.log(2, {"data_wait_share": 0.0})
     track(TrackParams())
@@ -171,7 +180,9 @@ def test_a_live_stage_that_had_nothing_left_to_train_shows_the_curves_of_its_ste
     assert named("low").data.metrics["loss"] == 1.0
 
 
-def test_a_failing_trainer_leaves_a_failed_run(project: Path) -> None:
+@pytest.mark.parametrize("after_s", [0.0, 120.0])
+def test_a_failing_trainer_leaves_a_failed_run(project: Path, monkeypatch: pytest.MonkeyPatch, after_s: float) -> None:
+    monkeypatch.setattr("aiprod.tracking.mlflow_runs.LIVE_AFTER_S", after_s)
     with pytest.raises(ZeroDivisionError), stage_run("train_x") as logger:
         logger.log(0, {"loss": 1.0})
         raise ZeroDivisionError
@@ -179,7 +190,7 @@ def test_a_failing_trainer_leaves_a_failed_run(project: Path) -> None:
     assert run.info.status == "FAILED" and run.data.metrics["loss"] == 1.0
 
 
-def test_runs_of_a_killed_process_are_closed_by_the_next(project: Path) -> None:
+def test_runs_of_a_killed_process_are_closed_by_the_next(project: Path, live: None) -> None:
     until = "for step in range(9):\n                step == 3 and (nested.flush(), os._exit(9))"
     killed = "import os\n" + LIVE.replace("for step in range(5):", until)
     assert run_elsewhere(project, killed, "killed").returncode == 9
@@ -190,7 +201,9 @@ def test_runs_of_a_killed_process_are_closed_by_the_next(project: Path) -> None:
     assert all(r.info.status != "RUNNING" for r in runs())
 
 
-def test_a_run_whose_pipeline_never_went_on_is_ended(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_pipeline_never_went_on_is_ended(
+    project: Path, live: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "left-alone")
     with pytest.raises(ZeroDivisionError), stage_run("train_diffusion"):
         raise ZeroDivisionError
@@ -212,7 +225,7 @@ def test_a_deleted_record_is_made_again(project: Path) -> None:
 
 
 def test_a_dead_server_costs_one_line_and_seconds(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    project: Path, live: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     done: list[int] = []
@@ -227,7 +240,7 @@ def test_a_dead_server_costs_one_line_and_seconds(
 
 
 def test_a_held_database_costs_one_line_and_the_record_is_made_when_it_is_free(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    project: Path, live: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     connect()
     place = state().mlflow_database
@@ -277,8 +290,9 @@ def test_two_experiments_at_once_on_a_missing_database(
 
 
 def test_a_run_is_named_and_described_by_what_was_changed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aiprod.tracking.identity import changes, run_name
+    from aiprod.tracking.identity import Origin, changes
 
+    run_name = lambda key: dataclasses.replace(Origin.present(), key=key).run_name()  # noqa: E731
     monkeypatch.setenv("DVC_EXP_NAME", "bold-newt")
     git("init", "-q")
     git("add", "params.yaml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,13 +74,42 @@ def changes() -> dict[str, tuple[Any, Any]]:
     }
 
 
-def run_name(key: str, number: int = 1) -> str:
-    """What the run of an experiment is called: its key, and what was changed as far as a line holds it."""
-    numbered = key if number == 1 else f"{key}-{number}"
+@dataclass(frozen=True)
+class Origin:
+    """The experiment that runs belong to, as it was when they were made.
+
+    Attributes:
+        key: its name.
+        changed: what was changed, as far as a line holds it.
+        note: the same as Markdown.
+        tags: say where it came from.
+    """
+
+    key: str
+    changed: str
+    note: str
+    tags: dict[str, str]
+
+    @classmethod
+    def present(cls) -> Origin:
+        """The present experiment."""
+        return cls(run_key(), _changed(), description(), experiment_tags())
+
+    def values(self) -> dict[str, Any]:
+        """As plain values, of which it can be made again."""
+        return asdict(self)
+
+    def run_name(self, number: int = 1) -> str:
+        """What its run is called: its key, and what was changed."""
+        numbered = self.key if number == 1 else f"{self.key}-{number}"
+        return f"{numbered}: {self.changed}"[:NAME_MAX] if self.changed else numbered
+
+
+def _changed() -> str:
     changed = [f"{name} {_short(new)}" for name, (_, new) in changes().items()]
     kept = changed[:_CHANGES_NAMED]
     rest = [f"+{len(changed) - len(kept)}"] if len(changed) > len(kept) else []
-    return f"{numbered}: {', '.join([*kept, *rest])}"[:NAME_MAX] if changed else numbered
+    return ", ".join([*kept, *rest])
 
 
 def description() -> str:
@@ -102,19 +132,19 @@ def _short(value: Any) -> str:
     return (text if len(text) <= _VALUE_MAX else f"{text[: _VALUE_MAX - 1]}…").replace("|", "/")
 
 
-def open_parent(client: MlflowClient, experiment: str, key: str) -> str:
+def open_parent(client: MlflowClient, experiment: str, origin: Origin) -> str:
     """Id of the experiment's parent run that is still open, made if there is none.
 
     A parent is open until ``track`` gives it the state it ended in. A later run under the same key with other results
     opens another parent, named ``key-2``, ``key-3`` and so on, so that no figures are overwritten.
     """
     with FileLock(state().lock("mlflow-parents"), timeout=120):
-        runs = runs_with(client, experiment, {KEY_TAG: key})
+        runs = runs_with(client, experiment, {KEY_TAG: origin.key})
         waiting = [run for run in runs if STATE_TAG not in run.data.tags]
         if waiting:
             return str(waiting[0].info.run_id)
-        tags = {KEY_TAG: key, NOTE_TAG: description(), **experiment_tags()}
-        run = client.create_run(experiment, run_name=run_name(key, len(runs) + 1), tags=tags)
+        tags = {KEY_TAG: origin.key, NOTE_TAG: origin.note, **origin.tags}
+        run = client.create_run(experiment, run_name=origin.run_name(len(runs) + 1), tags=tags)
         return str(run.info.run_id)
 
 

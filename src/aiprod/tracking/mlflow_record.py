@@ -63,7 +63,7 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
     for name, value in settings.items():
         if kind := secret_in(str(value)):
             raise AiprodError(f"params.yaml: {name} holds {kind}, which would be recorded", WHERE_SECRETS_GO)
-    parent = RunWriter(client, experiment, identity.open_parent(client, experiment, key))
+    parent = RunWriter(client, experiment, identity.open_parent(client, experiment, identity.Origin.present()))
     parent.params(settings)
     figures = metrics_of(Path())
     parent.figures({f"{f}/{k}": v for f, values in figures.items() for k, v in values.items()})

@@ -4,91 +4,81 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from aiprod.base.progress import log
 
+if TYPE_CHECKING:
+    from aiprod.tracking.journal import Entry, Journal, Replay
+
+LIVE_AFTER_S = 120.0
+"""A training that takes longer is followed live; a shorter one is written down, and passed on when it is over."""
 _FLUSH_SECONDS = 2.0
-_BATCH = 900  # MLflow takes at most 1000 metrics a call
 
 
 class Logger:
     """Logs to one run; ``phase`` opens a nested one. All methods are safe to call when tracking is broken or off."""
 
-    def __init__(self, session: _Session, run_id: str | None) -> None:
-        self._session, self._run = session, run_id
-        self._pending: list[Any] = []
-        self._flushed = time.monotonic()
+    def __init__(self, session: _Session, run: int) -> None:
+        self._session, self._run = session, run
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record figures at a step. Written to the store every two seconds and at the end, never once per step."""
-        if not self._session.alive or self._run is None:
-            return
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
-        self._pending += [Metric(name, float(value), now, int(step)) for name, value in values.items()]
-        if time.monotonic() - self._flushed >= _FLUSH_SECONDS or len(self._pending) >= _BATCH:
-            self.flush()
+        points = [[name, float(value), now, int(step)] for name, value in values.items()]
+        self._session.add({"do": "metrics", "run": self._run, "points": points})
 
     def params(self, values: Mapping[str, Any] | BaseModel) -> None:
         """Record parameters; nested ones get dotted names."""
         from aiprod.tracking.identity import flat
 
         plain = values.model_dump(mode="json") if isinstance(values, BaseModel) else values
-        self._session.attempt(self._run, lambda client, run: _log_params(client, run, flat(plain)))
+        kept = {name: str(value) for name, value in flat(plain).items()}
+        self._session.add({"do": "params", "run": self._run, "values": kept})
 
     def tag(self, name: str, value: str) -> None:
         """Set a tag."""
-        self._session.attempt(self._run, lambda client, run: client.set_tag(run, name, value))
+        self._session.add({"do": "tag", "run": self._run, "name": name, "value": value})
 
     def artifact(self, path: Path | str, folder: str | None = None) -> None:
         """Keep a file, or a folder's files, with the run."""
-
-        def send(client: Any, run: str) -> None:
-            keep = client.log_artifacts if Path(path).is_dir() else client.log_artifact
-            keep(run, str(path), folder)
-
-        self._session.attempt(self._run, send)
+        self._session.file(self._run, Path(path), folder)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[Logger]:
         """A nested run for one phase of a curriculum."""
-        with self._session.child(self._run, name, {"aiprod.phase": name}) as logger:
+        with self._session.run(name, {"aiprod.phase": name}, self._run) as logger:
             yield logger
 
     def flush(self) -> None:
-        """Write what is waiting."""
-        self._flushed = time.monotonic()
-        while self._pending:
-            batch, self._pending = self._pending[:_BATCH], self._pending[_BATCH:]
-            self._session.attempt(self._run, functools.partial(_log_batch, metrics=batch))
+        """Write what is waiting, where training is followed live."""
+        self._session.flush()
 
 
 class _Session:
-    """One connection to the store; the first failure ends it with one line of warning."""
+    """What one stage says, to its journal or to the store; the first failure ends it with one line of warning."""
 
-    def __init__(self) -> None:
-        self.alive, self._experiment = True, ""
-        self._client: Any = None
-        self.attempt("", self._connect)
+    def __init__(self, stage: str) -> None:
+        self.alive = True
+        self._began = self._flushed = time.monotonic()
+        self._numbers = itertools.count()
+        self._monitors: dict[int, Any] = {}
+        self._waiting: list[Entry] = []
+        self._live: Replay | None = None
+        self._journal: Journal | None = self.attempt(lambda: _journal(stage))
 
-    def _connect(self, _client: Any, _run: str) -> None:
-        from aiprod.tracking.store import connect
-
-        self._client, self._experiment = connect()
-
-    def attempt(self, run: str | None, call: Callable[[Any, str], Any]) -> Any:
-        """``call(client, run)``, or None when tracking is broken. Anything may go wrong here, training continues."""
-        if not self.alive or run is None:
+    def attempt(self, call: Callable[[], Any]) -> Any:
+        """``call()``, or None when tracking is broken. Anything may go wrong here, training continues."""
+        if not self.alive:
             return None
         try:
-            return call(self._client, run)
+            return call()
         except Exception as error:
             self.alive = False
             from aiprod.tracking.store import first_line
@@ -99,41 +89,61 @@ class _Session:
             )
             return None
 
-    def parent(self) -> str | None:
-        """The experiment's parent run."""
-        from aiprod.tracking.identity import open_parent, run_key
+    def add(self, entry: Entry) -> None:
+        """Say one thing, now or later."""
+        if not self.alive or self._journal is None:
+            return
+        (self._journal.entries if self._live is None else self._waiting).append(entry)
+        if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+            self.flush()
 
-        run_id: str | None = self.attempt("", lambda client, _: open_parent(client, self._experiment, run_key()))
-        return run_id
+    def file(self, run: int, path: Path, folder: str | None) -> None:
+        """Say that a run keeps a file: at once where training is followed live, a copy else."""
 
-    def close_killed(self, parent: str | None, stage: str) -> None:
-        """Runs of this stage that a killed process left open: they will never end by themselves."""
-        from aiprod.tracking.identity import PARENT_TAG, STAGE_TAG, runs_with
+        def keep() -> None:
+            assert self._journal is not None
+            kept = self._journal.keep(path) if self._live is None else str(path.resolve())
+            self.add({"do": "file", "run": run, "path": kept, "folder": folder})
 
-        def close(client: Any, above: str) -> None:
-            for run in runs_with(client, self._experiment, {PARENT_TAG: above, STAGE_TAG: stage}):
-                for nested in runs_with(client, self._experiment, {PARENT_TAG: str(run.info.run_id)}):
-                    if nested.info.status == "RUNNING":
-                        client.set_terminated(nested.info.run_id, "KILLED")
-                if run.info.status == "RUNNING":
-                    client.set_terminated(run.info.run_id, "KILLED")
+        self.attempt(keep)
+        if self._live is not None:
+            self.flush()
 
-        self.attempt(parent, close)
+    def flush(self) -> None:
+        """Say what is waiting, once training is followed live."""
+        self._flushed = time.monotonic()
+        if self._journal is not None and self._live is None and self._flushed - self._began >= LIVE_AFTER_S:
+            self._live = self.attempt(self._connect)
+        if (live := self._live) is not None:
+            waiting, self._waiting = self._waiting, []
+            self.attempt(lambda: live.say(waiting))
+            for number in [n for n, monitor in self._monitors.items() if monitor is None]:
+                self._monitors[number] = self.attempt(functools.partial(_watch_system, live.runs.get(number)))
+
+    def _connect(self) -> Replay:
+        from aiprod.tracking.store import connect
+
+        assert self._journal is not None
+        return self._journal.pass_on(*connect())
+
+    def end(self) -> None:
+        """Say the rest, or leave all of it to whoever connects next."""
+        self.flush()
+        if self._journal is not None:
+            if self._live is None and self.alive:
+                self.attempt(self._journal.write)
+            self._journal.drop()
 
     @contextlib.contextmanager
-    def child(self, parent: str | None, name: str, tags: Mapping[str, str]) -> Iterator[Logger]:
+    def run(self, name: str, tags: Mapping[str, str], under: int | None) -> Iterator[Logger]:
         """A nested run, with system metrics, whose status tells how the block ended."""
-        from aiprod.tracking.identity import PARENT_TAG
-
-        def create(client: Any, above: str) -> str:
-            every = {PARENT_TAG: above, **tags}
-            return str(client.create_run(self._experiment, run_name=name, tags=every).info.run_id)
-
-        logger = Logger(self, self.attempt(parent, create))
-        monitor = self.attempt(logger._run, lambda _client, run: _watch_system(run))
+        number = next(self._numbers)
+        self.add({"do": "begin", "run": number, "under": under, "name": name, "tags": dict(tags), "at": _now_ms()})
+        self._monitors[number] = None
+        self.flush()
         status = "FINISHED"
         try:
-            yield logger
+            yield Logger(self, number)
         except KeyboardInterrupt:
             status = "KILLED"
             raise
@@ -141,10 +151,10 @@ class _Session:
             status = "FAILED"
             raise
         finally:
-            logger.flush()
-            if monitor is not None:
-                self.attempt(logger._run, lambda _client, _run: monitor.finish())
-            self.attempt(logger._run, lambda client, run: client.set_terminated(run, status))
+            if (monitor := self._monitors.pop(number)) is not None:
+                self.attempt(monitor.finish)
+            self.add({"do": "end", "run": number, "status": status, "at": _now_ms()})
+            self.flush()
 
 
 @contextlib.contextmanager
@@ -152,24 +162,27 @@ def stage_run(stage: str, params: Mapping[str, Any] | BaseModel | None, tags: Ma
     """A run for one training stage, nested under the run of the present experiment."""
     from aiprod.tracking.identity import STAGE_TAG, experiment_tags
 
-    session = _Session()
-    parent = session.parent()
-    session.close_killed(parent, stage)
+    session = _Session(stage)
     every = {STAGE_TAG: stage, **experiment_tags(), **{f"aiprod.{name}": value for name, value in tags.items()}}
-    with session.child(parent, stage, every) as logger:
-        if params is not None:
-            logger.params(params)
-        yield logger
+    try:
+        with session.run(stage, every, None) as logger:
+            if params is not None:
+                logger.params(params)
+            yield logger
+    finally:
+        session.end()
 
 
-def _log_batch(client: Any, run: str, metrics: list[Any]) -> None:
-    client.log_batch(run, metrics=metrics)
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
-def _log_params(client: Any, run: str, values: Mapping[str, Any]) -> None:
-    from aiprod.tracking.writer import RunWriter
+def _journal(stage: str) -> Journal:
+    from aiprod.tracking.identity import Origin
+    from aiprod.tracking.journal import Journal, place
+    from aiprod.tracking.store import experiment_name, tracking_uri
 
-    RunWriter(client, "", run).params(values)
+    return Journal(stage, Origin.present(), place(tracking_uri(), experiment_name()))
 
 
 def _watch_system(run: str) -> Any:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from aiprod.base.progress import log
 from aiprod.base.state import state
+from aiprod.tracking.journal import pass_on, place
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +42,7 @@ def connect() -> tuple[MlflowClient, str]:
     """A client and the id of our experiment.
 
     Two processes that touch a missing database at once both try to create its tables and one fails, so the first
-    contact happens under a file lock.
+    contact happens under a file lock. What stages left to be passed on is passed on first.
     """
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
@@ -56,10 +59,20 @@ def connect() -> tuple[MlflowClient, str]:
         name = experiment_name()
         experiment = client.get_experiment_by_name(name)
         if experiment is not None:
-            return client, str(experiment.experiment_id)
-        local = uri.startswith("sqlite:")
-        place = state().mlflow_artifacts.as_uri() if local else None
-        return client, str(client.create_experiment(name, artifact_location=place))
+            number = str(experiment.experiment_id)
+        else:
+            local = uri.startswith("sqlite:")
+            artifacts = state().mlflow_artifacts.as_uri() if local else None
+            number = str(client.create_experiment(name, artifact_location=artifacts))
+        _pass_on(client, number, place(uri, name))
+        return client, number
+
+
+def _pass_on(client: MlflowClient, experiment: str, waiting: Path) -> None:
+    try:
+        pass_on(client, experiment, waiting)
+    except Exception as error:  # what waits is not what the caller came for
+        log(f"warning: what a stage said is not in MLflow yet ({first_line(error)}) → see `aiprod doctor`")
 
 
 def first_line(error: Exception) -> str:

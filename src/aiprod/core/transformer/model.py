@@ -144,6 +144,8 @@ class AVTransformer(nn.Module):
     def reset_parameters(self) -> None:
         """Draw the weights so that every block starts near the identity: gates at 1 and what they let through small,
         normal with deviation 0.02 / √(2 · depth) (GPT-2); the noise level has no effect yet and the output is 0."""
+        if next(self.parameters()).is_meta:  # nothing to draw into; torch would load its compiler to find that out
+            return
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
