@@ -89,7 +89,9 @@ class LappedTransform(nn.Module):
         self.reset_buffers()
 
     def reset_buffers(self, device: str | torch.device | None = None) -> None:
-        """Compute the sine window: its square sums to one at a hop of half its length."""
+        """Compute the sine window: its square sums to one at a hop of half its length. Not on the meta device."""
+        if device is None and self.window.is_meta:
+            return
         phase = (torch.arange(2 * self.hop, device=device or self.window.device) + 0.5) / (2 * self.hop)
         self.window = torch.sin(torch.pi * phase)
 
