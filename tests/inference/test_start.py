@@ -1,4 +1,4 @@
-"""What a command waits for before it generates: models of our own kinds load none of the large libraries beside torch."""
+"""What a command waits for before it generates: our own models load none of the large libraries beside torch."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchaudio.functional import amplitude_to_DB, spectrogram
 
-from aiprod.base.figures import INK, MUTED, new_figure, save_figure
+from aiprod.base.figures import INK, MUTED, add_picture, new_figure, save_figure
 from aiprod.media.encoding import encode
 
 _GAP = 4  # pixels between the films of a pair and under it
@@ -47,10 +47,8 @@ def draw_videos(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
             )
             for c, frame in enumerate(picks):
                 size = (0.985 * cell_w / total_w, 0.985 * cell_h / total_h)
-                axes = figure.add_axes(((left + c * cell_w) / total_w, bottom / total_h, *size))
                 picture = ((video[:, frame].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-                axes.imshow(picture, interpolation="nearest", aspect="auto")
-                axes.axis("off")
+                add_picture(figure, ((left + c * cell_w) / total_w, bottom / total_h, *size), picture)
     save_figure(figure, path)
 
 
