@@ -60,3 +60,15 @@ def test_cuts_are_those_of_pyscenedetect(pictures: list[np.ndarray], threshold: 
 def test_a_change_between_two_still_scenes_is_a_cut(beside: int) -> None:
     dark, light = np.zeros((36, 64, 3), np.uint8), np.full((36, 64, 3), 200, np.uint8)
     assert ours([dark] * 6 + [light] * (6 + beside), 3.0, 15.0) == [6]
+
+
+@given(pictures=st.builds(film, seed=st.integers(0, 1000), count=st.just(3), noise=st.just(60), stands=st.just(0.0)))
+def test_light_is_the_largest_channel_and_its_change_the_mean_of_all_pixels(pictures: list[np.ndarray]) -> None:
+    detector = AdaptiveCuts(3.0, 15.0, 3)
+    before = None
+    for picture in pictures:
+        detector.see(picture)
+        assert detector.light is not None and np.array_equal(detector.light, picture.max(axis=2))
+        if before is not None:
+            assert detector.change == np.abs(picture.max(axis=2).astype(int) - before).sum() / before.size
+        before = picture.max(axis=2).astype(int)

@@ -23,6 +23,7 @@ _FLAT = 4.0  # standard deviation of a picture in which nothing can be seen to m
 _FLASH = 4  # pictures after which the scene is back
 _RETURNED = 0.3  # of the change, by which the picture may differ from what was before
 _ALIKE = 0.6  # correlation of colours
+_VALUE = 2  # channel of HSV, the largest of the three colours
 _HSV = [0, 180, 0, 256, 0, 256]
 
 
@@ -41,10 +42,16 @@ class AdaptiveCuts:
     Args:
         least: score below which there is no cut.
         apart: pictures from the first of a film, or from one cut, to the next.
+
+    Attributes:
+        light: the largest channel of each pixel of the latest picture, uint8 [H, W].
+        change: by how much that has changed, in the mean, 0-255.
     """
 
     def __init__(self, threshold: float, least: float, apart: int) -> None:
         self._threshold, self._least, self._apart = threshold, least, apart
+        self.light: np.ndarray | None = None
+        self.change = 0.0
         self._before: np.ndarray | None = None
         self._scores: list[float] = []
         self._latest = 0
@@ -52,11 +59,12 @@ class AdaptiveCuts:
     def see(self, picture: np.ndarray) -> int | None:
         """The number of a picture that begins a scene, known ``_BESIDE`` pictures later; uint8 BGR [H, W, 3]."""
         colours = cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)
-        score = 0.0
+        score = self.change = 0.0
         if self._before is not None:
-            changes = cv2.sumElems(cv2.absdiff(colours, self._before))
-            score = sum(change / (picture.shape[0] * picture.shape[1]) for change in changes) / 3.0
-        self._before = colours
+            pixels = picture.shape[0] * picture.shape[1]
+            changes = [change / pixels for change in cv2.sumElems(cv2.absdiff(colours, self._before))]
+            score, self.change = sum(changes) / 3.0, changes[_VALUE]
+        self._before, self.light = colours, cv2.extractChannel(colours, _VALUE)
         self._scores.append(score)
         number = len(self._scores) - 1 - _BESIDE
         if number < _BESIDE or number - self._latest < self._apart or self._scores[number] < self._least:
@@ -89,16 +97,16 @@ class Detector:
         self._changed: set[int] = set()  # pictures that show another scene than what was before a torn stretch
         self._least_change = params.min_brightness_change
 
-    def see(self, picture: np.ndarray, torn: bool) -> None:
-        """Feed the next picture, uint8 BGR [H, W, 3]."""
+    def see(self, picture: np.ndarray, torn: bool) -> np.ndarray:
+        """Feed the next picture, uint8 BGR [H, W, 3]; returns the largest channel of each pixel."""
         number = len(self._dark)
         if (cut := self._adaptive.see(picture)) is not None:
             self._cuts.add(cut)
-        light = lightest(picture)
+        light, change = self._adaptive.light, self._adaptive.change
+        assert light is not None
         self._dark.append(bool(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size))
-        before = self._latest[-1] if self._latest else light
-        change = _difference(light, before)
-        if change >= _SUDDEN and change > _SUDDENLY * float(np.mean(self._changes[-4:])) and displaced(before, light):
+        sudden = change >= _SUDDEN and change > _SUDDENLY * float(np.mean(self._changes[-4:]))
+        if sudden and displaced(self._latest[-1], light):
             self._no_cuts.add(number)
         self._changes.append(change)
         for back in range(2, len(self._latest) + 1):
@@ -109,6 +117,7 @@ class Detector:
                 }
         self._latest.append(light)
         self._see_damage(picture, torn, number)
+        return light
 
     def _see_damage(self, picture: np.ndarray, torn: bool, number: int) -> None:
         """A torn stretch begins and ends with no cut, unless what lies behind it is another scene."""

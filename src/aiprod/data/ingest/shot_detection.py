@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aiprod.data.ingest.cuts import Detector, lightest
+from aiprod.data.ingest.cuts import Detector
 from aiprod.data.params import ShotParams
 from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.errors import MediaError
@@ -131,11 +131,11 @@ class _Stretch:
     def see(self, timed: TimedFrame) -> None:
         """Take the next picture."""
         picture = self._scaler.array(timed.frame)
+        light = self._detector.see(picture, timed.torn)
         if self._count % _BARS_EVERY == 0:
-            gray = upright(lightest(picture), self.video.orientation)
+            gray = upright(light, self.video.orientation)
             self._bars.append((self._count, gray.max(axis=1), gray.max(axis=0)))
             self._lightest = gray if self._lightest is None else np.maximum(self._lightest, gray)
-        self._detector.see(picture, timed.torn)
         self._count += 1
 
     def spans(self) -> Iterator[tuple[int, int, Crop, VideoFacts]]:
