@@ -78,7 +78,9 @@ def test_a_short_training_loads_no_mlflow_and_is_recorded_whole(project: Path) -
         assert begin - 1 <= run.info.start_time <= run.info.end_time <= end and run.info.status == "FINISHED"
     client, _ = connect()
     history = client.get_metric_history(low.info.run_id, "loss")
-    assert [point.step for point in history] == list(range(2000))
+    steps = [point.step for point in history]
+    assert steps[:200] == list(range(200)) and steps[-1] == 1999 and len(steps) < 600, "of a long curve, some points"
+    assert [point.value for point in history] == [1.0 / (step + 1) for step in steps]
     assert all(begin - 1 <= point.timestamp <= end for point in history)
     kept = client.download_artifacts(stage.info.run_id, "pictures/curve.png", str(project))
     assert Path(kept).read_text() == "first", "as it was when it was logged"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiprod.base.curves import AXES, read_curve
 from aiprod.tracking.identity import PARENT_TAG
+from aiprod.tracking.thinning import Thinning
 from aiprod.tracking.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ def log_curve(writer: RunWriter, path: Path) -> None:
     curve = read_curve(path)
     phases = [phase for phase in curve["phase"].unique() if phase is not None]
     points = _points(curve)
-    points += [
-        ("phase", phases.index(phase) + 1.0, step)
-        for phase, step in zip(curve["phase"], curve["step"].tolist(), strict=True)
-        if phase is not None
-    ]
+    points += _thinned(
+        [
+            ("phase", phases.index(phase) + 1.0, step)
+            for phase, step in zip(curve["phase"], curve["step"].tolist(), strict=True)
+            if phase is not None
+        ]
+    )
     writer.points(points)
     for phase in phases:
         tags = {PARENT_TAG: writer.run, "aiprod.phase": phase, "aiprod.restored": "true"}
@@ -49,7 +52,12 @@ def log_loss(writer: RunWriter, model: str, path: Path) -> None:
 
 
 def _points(curve: pd.DataFrame) -> list[tuple[str, float, int]]:
-    """(metric, value, step) of every value that a curve has, row by row."""
+    """(metric, value, step) of the values that a curve has, row by row; of long curves only some."""
     names = [name for name in curve.columns if name not in AXES]
     long = curve.melt("step", names, ignore_index=False).dropna(subset="value").sort_index(kind="stable")
-    return list(zip(long["variable"], long["value"].tolist(), long["step"].tolist(), strict=True))
+    return _thinned(list(zip(long["variable"], long["value"].tolist(), long["step"].tolist(), strict=True)))
+
+
+def _thinned(points: list[tuple[str, float, int]]) -> list[tuple[str, float, int]]:
+    thinning: Thinning[tuple[str, float, int]] = Thinning()
+    return [*(point for point in points if thinning.keeps(point[0], point)), *thinning.rest()]

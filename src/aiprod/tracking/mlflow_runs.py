@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from aiprod.base.progress import log
+from aiprod.tracking.thinning import Thinning
 
 if TYPE_CHECKING:
     from aiprod.tracking.journal import Entry, Journal, Replay
 
 LIVE_AFTER_S = 120.0
 """A training that takes longer is followed live; a shorter one is written down, and passed on when it is over."""
-_FLUSH_SECONDS = 2.0
+_FLUSH_SECONDS = 10.0
 
 
 class Logger:
@@ -27,12 +28,22 @@ class Logger:
 
     def __init__(self, session: _Session, run: int) -> None:
         self._session, self._run = session, run
+        self._thinning: Thinning[list[Any]] = Thinning()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Record figures at a step. Written to the store every two seconds and at the end, never once per step."""
-        now = int(time.time() * 1000)
+        """Record figures at a step, of long curves only some. Written every ten seconds and at the end."""
+        now = _now_ms()
         points = [[name, float(value), now, int(step)] for name, value in values.items()]
-        self._session.add({"do": "metrics", "run": self._run, "points": points})
+        self._points([point for point in points if self._thinning.keeps(point[0], point)])
+
+    def end(self, status: str) -> None:
+        """Record the last figures, and how it ended."""
+        self._points(self._thinning.rest())
+        self._session.add({"do": "end", "run": self._run, "status": status, "at": _now_ms()})
+
+    def _points(self, points: list[list[Any]]) -> None:
+        if points:
+            self._session.add({"do": "metrics", "run": self._run, "points": points})
 
     def params(self, values: Mapping[str, Any] | BaseModel) -> None:
         """Record parameters; nested ones get dotted names."""
@@ -142,8 +153,9 @@ class _Session:
         self._monitors[number] = None
         self.flush()
         status = "FINISHED"
+        logger = Logger(self, number)
         try:
-            yield Logger(self, number)
+            yield logger
         except KeyboardInterrupt:
             status = "KILLED"
             raise
@@ -153,7 +165,7 @@ class _Session:
         finally:
             if (monitor := self._monitors.pop(number)) is not None:
                 self.attempt(monitor.finish)
-            self.add({"do": "end", "run": number, "status": status, "at": _now_ms()})
+            logger.end(status)
             self.flush()
 
 
