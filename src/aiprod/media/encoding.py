@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.plane import VideoPlane
 
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
@@ -66,6 +67,7 @@ def encode(
             count = 0
             stream: Any = None
             scaler: Scaler | None = None
+            packed: _PackedRGB | None = None
             waiting: list[av.Packet] = []
             track: Any = None
             for picture in pictures:
@@ -82,12 +84,12 @@ def encode(
                     context.color_primaries = context.color_trc = _BT709
                     context.gop_size = max(1, round(float(rate) * keyframe_s))
                     context.options = _x264(crf, preset, video_options) if codec == "libx264" else video_options or {}
-                    scaler = Scaler(width, height, "yuv420p")
+                    scaler, packed = Scaler(width, height, "yuv420p"), _PackedRGB(width, height)
                     track = audio_track(container, sample_rate, sound, audio_bitrate_bps)
-                assert scaler is not None
+                assert scaler is not None and packed is not None
                 if (height, width) != (stream.height, stream.width):
                     raise AiprodError(f"picture {count} is {width}x{height}, the first was not", "scale all alike")
-                frame = _as_yuv(picture, scaler)
+                frame = _as_yuv(packed.of(picture) if isinstance(picture, np.ndarray) else picture, scaler)
                 frame.pts = count if times is None else round(next(times) * 240_000)
                 frame.time_base = base
                 waiting.extend(stream.encode(frame))
@@ -141,9 +143,21 @@ def _has_avx512() -> bool:
         return False
 
 
-def _as_yuv(picture: np.ndarray | av.VideoFrame, scaler: Scaler) -> av.VideoFrame:
-    if isinstance(picture, np.ndarray):
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+class _PackedRGB:
+    """One frame for all pictures of a film, each of which is scaled before the next is put there."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._frame = av.VideoFrame(width, height, "rgb24")
+        plane = VideoPlane(self._frame, 0)
+        self._pixels = np.ndarray((height, width, 3), np.uint8, plane, 0, (plane.line_size, 3, 1))  # type: ignore[arg-type]
+
+    def of(self, picture: np.ndarray) -> av.VideoFrame:
+        """A picture, uint8 RGB [H, W, 3], until the next one."""
+        np.copyto(self._pixels, picture, casting="equiv")
+        return self._frame
+
+
+def _as_yuv(picture: av.VideoFrame, scaler: Scaler) -> av.VideoFrame:
     if picture.format.name != "yuv420p":
         picture = scaler.frame(picture)
     picture.pict_type = 0  # the encoder chooses; a decoded picture carries its old type

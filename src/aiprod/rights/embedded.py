@@ -8,6 +8,7 @@ as a comment, only a Creative Commons licence and what speaks against training a
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -41,6 +42,7 @@ _LEAD = re.compile(
 )
 _ALLOWED = frozenset({"0", "false", "no", "dmi-allowed", "dmi-unspecified", "allowed", "unspecified"})
 _MAX_TAGS = 10_000
+_COMMON_CHARS = 200
 _REMEDY = "if it is yours, correct what it says of itself (docs/sources.md, Your own film)"
 
 
@@ -56,7 +58,8 @@ def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dic
             statements.append({"objections": [f"the file has more than {_MAX_TAGS} tags, which are read at most"]})
             break
         if value.strip():
-            statements.append(_from_tag(name, value, where))
+            read = _from_common_tag if len(value) <= _COMMON_CHARS else _from_tag
+            statements.append(read(name, value, where))
     return merged([statement for statement in statements if statement])
 
 
@@ -138,6 +141,9 @@ def _from_tag(name: str, value: str, where: str) -> dict[str, Any]:
     if (unread := unclear(value)) is not None:
         return {"objections": [f"{tag} says {unread}, which is not understood"]}
     return _creative_commons(tag, value)
+
+
+_from_common_tag = functools.lru_cache(maxsize=1024)(_from_tag)  # films of one program bear the same tags
 
 
 def _licence(tag: str, value: str, *, strict: bool) -> dict[str, Any]:
