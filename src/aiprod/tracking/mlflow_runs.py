@@ -128,8 +128,8 @@ class _Session:
         if (live := self._live) is not None:
             waiting, self._waiting = self._waiting, []
             self.attempt(lambda: live.say(waiting))
-            for number in [n for n, monitor in self._monitors.items() if monitor is None]:
-                self._monitors[number] = self.attempt(functools.partial(_watch_system, live.runs.get(number)))
+            for number in [n for n, monitor in self._monitors.items() if monitor is None and n in live.runs]:
+                self._monitors[number] = self.attempt(functools.partial(_watch_system, live.runs[number]))
 
     def _connect(self) -> Replay:
         from aiprod.tracking.store import connect

@@ -104,9 +104,9 @@ def read_text_model(
     except CheckpointError:
         raise
     except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
-            f"{folder} does not load as {what} ({first[:200]})",
+            f"{folder} does not load as {what} ({said[:200]})",
             "give a folder with config.json, safetensors and a tokenizer",
         ) from None
     lacking = sorted(report.get("missing_keys", ()))
