@@ -22,7 +22,7 @@ from aiprod.media.picture_order import NOTHING, Skip
 from aiprod.media.probing import aspect_of, check_size, is_full_range, orientation_of, video_facts
 from aiprod.media.scaling import matrix_of
 
-_EPSILON_S = 1e-6
+EPSILON_S = 1e-6
 _EARLIER_S = 1.0  # how much earlier reading begins where stamps are sorted: no picture is held back for longer
 _AHEAD = 16  # packets
 _INTRA = 1  # FFmpeg's number of a picture that is made of no other
@@ -62,6 +62,11 @@ class Damage:
     lost: int = 0
     missing: int = 0
     messages: list[str] = field(default_factory=list)
+
+    @property
+    def odd(self) -> bool:
+        """Whether anything at all went wrong."""
+        return bool(self.bad_packets or self.disordered or self.untimed or self.discarded or self.lost)
 
     @property
     def bad_fraction(self) -> float:
@@ -252,15 +257,15 @@ class VideoReader:
                 torn = self._is_torn(frame) if key or self._unsound or frame.is_corrupt else self._torn
                 if key or frame.width != self._form[0] or frame.height != self._form[1]:
                     self._look(frame, time_s)
-                if time_s < start_s - _EPSILON_S:
+                if time_s < start_s - EPSILON_S:
                     if on_screen:
                         before = TimedFrame(time_s, frame, torn)
                     continue
                 if before is not None:
-                    if time_s > start_s + _EPSILON_S:
+                    if time_s > start_s + EPSILON_S:
                         yield before
                     before = None
-                if end_s is not None and time_s >= end_s - _EPSILON_S:
+                if end_s is not None and time_s >= end_s - EPSILON_S:
                     return
                 self._last = time_s, frame.duration
                 yield TimedFrame(time_s, frame, torn)
@@ -307,7 +312,7 @@ class VideoReader:
             if first is None:
                 continue
             landed = self._time(first[1])
-            if landed is None or landed <= start_s + _EPSILON_S or attempt is None:
+            if landed is None or landed <= start_s + EPSILON_S or attempt is None:
                 yield first
                 yield from source
                 return

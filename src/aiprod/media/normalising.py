@@ -6,7 +6,8 @@ stereo AAC, picture and sound starting together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +22,7 @@ from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.deinterlacing import deinterlaced
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import TimedFrame, VideoReader
+from aiprod.media.frames import EPSILON_S, TimedFrame, VideoReader
 from aiprod.media.media_info import MediaFacts, Orientation, VideoFacts
 from aiprod.media.scaling import Scaler
 from aiprod.media.tone_mapping import ToneMapper
@@ -138,12 +139,14 @@ def normalise(
     form: Form,
     crop: Crop = Crop(),
     limits: Limits = DEFAULT,
+    decoded: Sequence[TimedFrame] | None = None,
 ) -> NormalisingResult:
     """Write the pictures and sound of ``[start_s, end_s)`` of a film to ``target``.
 
     Args:
         rate: constant rate of the result.
         constant: whether the source has that rate already.
+        decoded: all pictures of the film, where they are at hand.
 
     Raises:
         MediaError: nothing decodes in the stretch, or the film is HDR and the form refuses that.
@@ -155,10 +158,8 @@ def normalise(
     count = max(1, round((end_s - start_s) * rate))
     sound, heard = _sound(source, facts, start_s, Fraction(count) / rate, limits)
     tally = _Tally()
-    with VideoReader(source, limits) as reader:
-        timed: Iterator[TimedFrame] = reader.frames(start_s, end_s)
-        if video.interlaced:
-            timed = deinterlaced(timed)
+    with _pictures(source, start_s, end_s, limits, decoded) as shown:
+        timed = deinterlaced(shown) if video.interlaced else shown
         stored = (tall, wide) if video.orientation.transpose else (wide, tall)
         scaler = scaler_for(*stored, video)
         if isinstance(scaler, ToneMapper):
@@ -179,6 +180,17 @@ def normalise(
         steps.append(f"constant rate {float(rate):.3f} fps ({tally.repeated} repeated, {tally.dropped} dropped)")
     left, right, top, bottom = _edges(tall, wide, crop)
     return NormalisingResult(written, right - left, bottom - top, sound is not None, [*_streams(facts), *steps, *heard])
+
+
+@contextlib.contextmanager
+def _pictures(
+    source: Path | str, start_s: float, end_s: float, limits: Limits, decoded: Sequence[TimedFrame] | None
+) -> Iterator[Iterator[TimedFrame]]:
+    if decoded is not None:
+        yield (timed for timed in decoded if start_s - EPSILON_S <= timed.time_s < end_s - EPSILON_S)
+        return
+    with VideoReader(source, limits) as reader:
+        yield reader.frames(start_s, end_s)
 
 
 def _streams(facts: MediaFacts) -> list[str]:

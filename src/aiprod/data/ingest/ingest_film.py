@@ -43,6 +43,9 @@ RESERVED: Final = "reserved"  # the kind of error that is a refusal
 UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could not be had: nothing is known of the film
 
 
+_DECODED_BYTES = 256 << 20
+"""A film whose pictures are no larger together is decoded once, both to look for shots and to encode them."""
+
 FILM: Final = "film"
 """The role of a job's film among the files that go to another machine."""
 
@@ -250,7 +253,9 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     )
     check_hdr(video, form)
     check_cost(facts, params.max_gigapixels)
-    watched = analyse_video(work, params.shots, limits, params.max_film_s)
+    keeps = conforms(facts, True, form) or only_primed(facts, True, form)  # then no picture is encoded
+    most = 0 if keeps else _DECODED_BYTES
+    watched = analyse_video(work, params.shots, limits, params.max_film_s, keep_bytes=most)
     if watched.video.interlaced != video.interlaced:  # the first picture alone did not say so
         video = video.model_copy(update={"interlaced": watched.video.interlaced})
         facts = facts.model_copy(update={"video": video})
@@ -295,7 +300,8 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
             and _keep_pictures(work, folder, facts, shot, clip, form=form, limits=limits)
         ):
             own = facts.model_copy(update={"video": shot.video})
-            _normalise(work, folder, own, shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits)
+            how: dict[str, Any] = {"form": form, "crop": crop, "limits": limits, "decoded": watched.decoded}
+            _normalise(work, folder, own, shot, clip, rate=rate, constant=constant, **how)
 
 
 def _keep_pictures(

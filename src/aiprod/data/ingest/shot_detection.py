@@ -50,6 +50,7 @@ class VideoAnalysis:
         torn_s: begin and end of each stretch in which pictures are torn, for something before them did not decode.
         changes: where pictures take another form, in words.
         counts: whether the container counts pictures and does not say when they are shown.
+        decoded: all pictures, where they were to be kept and nothing is wrong with any.
     """
 
     video: VideoFacts
@@ -60,14 +61,23 @@ class VideoAnalysis:
     torn_s: list[tuple[float, float]]
     changes: list[str]
     counts: bool = False
+    decoded: list[TimedFrame] | None = None
 
 
 def analyse_video(
-    path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0
+    path: Path | str,
+    params: ShotParams,
+    limits: Limits = DEFAULT,
+    max_film_s: float = 7200.0,
+    *,
+    keep_bytes: int = 0,
 ) -> VideoAnalysis:
     """Decode every picture once, small.
 
     Where pictures take another size, shape or colour a shot begins, whatever they show.
+
+    Args:
+        keep_bytes: keep the pictures as they were decoded if they are no larger together.
 
     Raises:
         MediaError: nothing decodes, the film is longer than ``max_film_s``, or its clock starts anew.
@@ -75,6 +85,7 @@ def analyse_video(
     times: list[float] = []
     torn: list[bool] = []
     interlaced = False
+    kept = _Kept(keep_bytes)
     with VideoReader(path, limits) as reader:
         facts = reader.facts
         stretches = [_Stretch(facts, params, 0)]
@@ -88,6 +99,7 @@ def analyse_video(
                     stretches.clear()
                 stretches.append(_Stretch(reader.shown, params, len(times)))
             stretches[-1].see(timed)
+            kept.add(timed)
             times.append(timed.time_s)
             torn.append(timed.torn)
         runs_through, counts = reader.runs_through, reader.counts
@@ -113,7 +125,25 @@ def analyse_video(
         runs_s(times, torn, step),
         changes,
         counts,
+        None if changes or interlaced or any(torn) or damage.odd else kept.pictures,
     )
+
+
+class _Kept:
+    """Decoded pictures, as long as they fit."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.pictures: list[TimedFrame] | None = [] if most_bytes else None
+        self._left = most_bytes
+
+    def add(self, timed: TimedFrame) -> None:
+        """Keep one more, or none from now on."""
+        if self.pictures is None:
+            return
+        self._left -= sum(plane.buffer_size for plane in timed.frame.planes)
+        self.pictures.append(timed)
+        if self._left < 0:
+            self.pictures = None
 
 
 class _Stretch:
