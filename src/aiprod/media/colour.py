@@ -214,16 +214,26 @@ def limited_709(frame: av.VideoFrame, matrix: int, full: bool, bits: int) -> av.
     tables = _yuv_tables(matrix, full, bits, luma.dtype == np.uint16)
     converted = av.VideoFrame(frame.width, frame.height, "yuv420p")
     target = planes(converted)
-    bright = tables[0].take(luma)
+    bright = _looked_up(tables[0], luma)
     if matrix != SWS_709:
-        bright += _doubled(tables[1].take(cb) + tables[2].take(cr), bright.shape)
+        bright += _doubled(_looked_up(tables[1], cb) + _looked_up(tables[2], cr), bright.shape)
     _finish(bright, target[0])
     for own, other, first, plane in ((cb, cr, 3, target[1]), (cr, cb, 6, target[2])):
-        value = tables[first].take(own)
+        value = _looked_up(tables[first], own)
         if matrix != SWS_709:
-            value += tables[4 if first == 3 else 5].take(other)
+            value += _looked_up(tables[4 if first == 3 else 5], other)
         _finish(value, plane)
     return converted
+
+
+def _looked_up(table: NDArray[np.int16], codes: Codes) -> NDArray[np.int16]:
+    """What a table holds for each code; of 8 bits in less than half of NumPy's time."""
+    if codes.dtype != np.uint8 or table.size != 256:
+        return table.take(codes)
+    import cv2  # here: few films need it
+
+    found: NDArray[np.int16] = cv2.LUT(codes, table)  # type: ignore[assignment]
+    return found
 
 
 def _finish(value: NDArray[np.int16], plane: Codes) -> None:
