@@ -43,7 +43,7 @@ RESERVED: Final = "reserved"  # the kind of error that is a refusal
 UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could not be had: nothing is known of the film
 
 
-_DECODED_BYTES = 256 << 20
+_DECODED_BYTES = 512 << 20
 """A film whose pictures are no larger together is decoded once, both to look for shots and to encode them."""
 
 FILM: Final = "film"
