@@ -198,10 +198,7 @@ class ColumnRecords(Records):
         begins[1:] = to_numpy(pc.not_equal(of[1:], of[:-1]), True)
         starts = np.flatnonzero(begins)
         runs = of.filter(from_numpy(begins))
-        if runs.equals(films):
-            places = np.arange(len(films))
-        else:
-            places = to_numpy(pc.index_in(runs, value_set=films), -1)
+        places = np.arange(len(films)) if runs.equals(films) else to_numpy(pc.index_in(runs, value_set=films), -1)
         known = places >= 0
         per_run = (np.diff(starts, append=len(of)), np.add.reduceat(self._seen_by_any(models), starts))
         clips, shown = (
@@ -263,11 +260,9 @@ def _groups(
     rows, sums = np.bincount(of), np.bincount(of, weights=clips[which])
     found = []
     for code, n_rows, n_clips in zip(different.tolist(), rows.tolist(), sums.tolist(), strict=True):
-        values = []
-        for one in reversed(encoded):
-            code, place = divmod(code, len(one.dictionary))
-            values.append(one.dictionary[place].as_py())
-        found.append((values[::-1], n_rows, int(n_clips)))
+        places = np.unravel_index(code, [len(one.dictionary) for one in encoded])
+        values = [one.dictionary[int(place)].as_py() for one, place in zip(encoded, places, strict=True)]
+        found.append((values, n_rows, int(n_clips)))
     return found
 
 
