@@ -20,8 +20,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP_PROGRESS := $(if $(CI),--quiet)
 # Spinning OpenMP threads on a busy machine can cost tens of times the work itself.
 export OMP_WAIT_POLICY ?= PASSIVE
-# Processes that run tests.
-WORKERS ?= 2
+# Processes that run tests: one more than the smallest machine has cores, since many tests wait for a process of their own.
+WORKERS ?= 3
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'

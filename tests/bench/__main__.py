@@ -10,13 +10,17 @@ from pathlib import Path
 from tests.bench import (
     cluster,
     compare,
+    decide_many,
+    erase_scale,
     governance_scale,
     growth,
     ingest_cost,
     latent_read,
     montage,
     qc_cost,
+    scan_again,
     shards,
+    shards_scale,
     speech_stream,
 )
 
@@ -71,6 +75,14 @@ if __name__ == "__main__":
     speech_stream.main()
     print("== DVC over one file for each object, and over shards")
     shards.main()
+    print("== objects in shards: list, verify, read at random, erase one")
+    shards_scale.main()
+    print("== erasing a film of very many, with manifests, caches and models")
+    erase_scale.main(20_000)
+    print("== scan of very many films")
+    scan_again.main()
+    print("== verdicts of very many clips")
+    decide_many.main()
     print("== growth of processor time with clips")
     growth.main(sizes=(10_000, 30_000))
     print("== how much of a Ray cluster's time its workers work")

@@ -36,7 +36,7 @@ def printed_lineage_of_many(folder: Path, clips: int) -> tuple[str, float, float
     with open(folder / "said", "wb+") as said:
         process, peak = subprocess.Popen(command, cwd=root, env=environment, stdout=said), 0.0
         while True:
-            peak = max(peak, _peak_mib(process.pid))
+            peak = max(peak, peak_mib(process.pid))
             ended, status, used = os.wait4(process.pid, os.WNOHANG)
             if ended:
                 break
@@ -46,7 +46,7 @@ def printed_lineage_of_many(folder: Path, clips: int) -> tuple[str, float, float
         return said.read().decode(), used.ru_utime + used.ru_stime, peak
 
 
-def _peak_mib(pid: int) -> float:
+def peak_mib(pid: int) -> float:
     """Peak of resident memory since the program began; ``ru_maxrss`` also holds that of whoever it was forked from."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), default=0.0)

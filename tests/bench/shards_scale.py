@@ -43,40 +43,45 @@ def measured(what: str) -> Iterator[None]:
     print(f"{what:60} {took:8.2f} s of processor {on_the_clock:8.2f} s {peak:6d} MiB peak", flush=True)
 
 
-def main() -> None:
+def main(count: int = 20_000, shards: int | None = None) -> None:
     """Print the figures."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    number = int(sys.argv[2]) if len(sys.argv) > 2 else count // 100
+    number, here = shards or count // 100, os.getcwd()
     with tempfile.TemporaryDirectory() as place:
-        root = Path(place)
-        os.chdir(root)
-        (root / "dvc.yaml").touch()
-        folder = root / "datasets" / "v1" / "processed"
-        (folder / SHARDS).mkdir(parents=True)
-        vault = Vault()
-        private = {}
-        for film in (vault.private_film_id("inbox", str(n), "0" * 64) for n in range(max(1, count // PRIVATE))):
-            clip = f"c{film[1:]}-000"
-            private[f"{clip}.mp4"] = vault.seal(f"processed:{clip}", random.Random(film).randbytes(SIZE))
-        sizes = {name_of(n): SIZE for n in range(count - len(private))} | {n: len(d) for n, d in private.items()}
-        seeds = {name: n for n, name in enumerate(sizes)}
+        os.chdir(place)
+        try:
+            _measure(Path(place), count, number)
+        finally:
+            os.chdir(here)
 
-        def made(name: str) -> bytes:
-            return private.get(name) or random.Random(seeds[name]).randbytes(SIZE)
 
-        with measured(f"placing {count} objects"):
-            plan = partition(sizes, int(1.4 * count * room("x" * 26, SIZE) / number))
-        with measured(f"writing {len(plan)} shards"):
-            _write(folder, plan, made)
-        packed = Shards(folder)
-        with measured("listing every object"):
-            assert sum(1 for _ in packed.members()) == count
-        with measured("verifying every byte"):
-            assert not any(packed.faults())
-        names = random.Random(1).sample(sorted(sizes), 2_000)
-        with measured("2000 random reads"):
-            assert all(packed.read(name) == made(name) for name in names)
-        _erase(vault, packed, sorted(private)[0], random.Random(2).sample(sorted(sizes), 200))
+def _measure(root: Path, count: int, number: int) -> None:
+    (root / "dvc.yaml").touch()
+    folder = root / "datasets" / "v1" / "processed"
+    (folder / SHARDS).mkdir(parents=True)
+    vault = Vault()
+    private = {}
+    for film in (vault.private_film_id("inbox", str(n), "0" * 64) for n in range(max(1, count // PRIVATE))):
+        clip = f"c{film[1:]}-000"
+        private[f"{clip}.mp4"] = vault.seal(f"processed:{clip}", random.Random(film).randbytes(SIZE))
+    sizes = {name_of(n): SIZE for n in range(count - len(private))} | {n: len(d) for n, d in private.items()}
+    seeds = {name: n for n, name in enumerate(sizes)}
+
+    def made(name: str) -> bytes:
+        return private.get(name) or random.Random(seeds[name]).randbytes(SIZE)
+
+    with measured(f"placing {count} objects"):
+        plan = partition(sizes, int(1.4 * count * room("x" * 26, SIZE) / number))
+    with measured(f"writing {len(plan)} shards"):
+        _write(folder, plan, made)
+    packed = Shards(folder)
+    with measured("listing every object"):
+        assert sum(1 for _ in packed.members()) == count
+    with measured("verifying every byte"):
+        assert not any(packed.faults())
+    names = random.Random(1).sample(sorted(sizes), 2_000)
+    with measured("2000 random reads"):
+        assert all(packed.read(name) == made(name) for name in names)
+    _erase(vault, packed, sorted(private)[0], random.Random(2).sample(sorted(sizes), 200))
 
 
 def _write(folder: Path, plan: dict[str, list[str]], made: Callable[[str], bytes]) -> None:
@@ -110,4 +115,4 @@ def _erase(vault: Vault, packed: Shards, name: str, others: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*(int(word) for word in sys.argv[1:3]))

@@ -399,12 +399,12 @@ def test_an_untrained_model_with_input_skip_is_the_best_linear_one() -> None:
     """Its error is the variance of the velocity that a noised Gaussian token leaves open, channel by channel."""
     torch.manual_seed(0)
     variance = torch.tensor([4.0, 1.0, 0.25, 0.1, 2.0, 1.0])
-    clean, noise = torch.randn(4, 2000, 6) * variance.sqrt(), torch.randn(4, 2000, 6)
+    clean, noise = torch.randn(80, 100, 6) * variance.sqrt(), torch.randn(80, 100, 6)
     made = AVTransformer(WITH_SKIP).eval()
     made.video_ends.measure(clean.flatten(0, 1))
     for sigma in (0.1, 0.5, 0.9):
-        times = torch.full((4, 1), sigma)
-        given = ModalityInput((1 - sigma) * clean + sigma * noise, times, torch.zeros(4, 2000, 3))
+        times = torch.full((80, 1), sigma)
+        given = ModalityInput((1 - sigma) * clean + sigma * noise, times, torch.zeros(80, 100, 3))
         with torch.no_grad():
             predicted = made(given, None).video
         error = (predicted - (noise - clean)).square().mean(dim=(0, 1))
@@ -417,12 +417,12 @@ def test_what_the_skip_leaves_to_the_network_has_unit_variance_whatever_its_shar
     """Measured on Gaussian tokens, for noise levels from nearly clean to nearly noise, channel by channel."""
     torch.manual_seed(0)
     variance = torch.tensor([4.0, 1.0, 0.25, 0.1, 2.0, 1.0])
-    clean, noise = torch.randn(4, 4000, 6) * variance.sqrt(), torch.randn(4, 4000, 6)
+    clean, noise = torch.randn(160, 100, 6) * variance.sqrt(), torch.randn(160, 100, 6)
     made = AVTransformer(WITH_SKIP.model_copy(update={"video_skip_share": share})).eval()
     made.video_ends.measure(clean.flatten(0, 1))
     for sigma in (0.02, 0.3, 0.6, 0.95):
         noised = (1 - sigma) * clean + sigma * noise
-        given = ModalityInput(noised, torch.full((4, 1), sigma), torch.zeros(4, 4000, 3))
+        given = ModalityInput(noised, torch.full((160, 1), sigma), torch.zeros(160, 100, 3))
         answers = []
         for constant in (0.0, 1.0):  # of the network, for every token
             torch.nn.init.constant_(made.video_ends.leave.bias, constant)
@@ -436,12 +436,12 @@ def test_what_the_skip_leaves_to_the_network_has_unit_variance_whatever_its_shar
 def test_with_a_small_skip_share_the_network_is_asked_for_the_clean_token() -> None:
     """Down to a noise level of about the root of the share: its target there is the clean token, without noise."""
     torch.manual_seed(0)
-    clean, noise = torch.randn(1, 4000, 6), torch.randn(1, 4000, 6)
+    clean, noise = torch.randn(40, 100, 6), torch.randn(40, 100, 6)
     made = AVTransformer(WITH_SKIP.model_copy(update={"video_skip_share": 0.01})).eval()
     for sigma, least in ((0.9, 0.99), (0.5, 0.99), (0.3, 0.95)):
         noised = (1 - sigma) * clean + sigma * noise
         with torch.no_grad():
-            skipped = made(ModalityInput(noised, torch.full((1, 1), sigma), torch.zeros(1, 4000, 3)), None).video
+            skipped = made(ModalityInput(noised, torch.full((40, 1), sigma), torch.zeros(40, 100, 3)), None).video
         assert skipped is not None
         asked = (noise - clean - skipped).flatten()
         assert -torch.corrcoef(torch.stack([asked, clean.flatten()]))[0, 1] > least

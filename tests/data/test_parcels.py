@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import pickle
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,21 @@ LOADERS = (
     "aiprod.trainer.latents.encode.load_text_encoder",
     "aiprod.trainer.latents.encode.load_video_vae",
 )
+
+
+# What workers import to load models, several seconds of processor time for each of them otherwise.
+OF_MODELS = ("torch", "safetensors.torch", "transformers.modeling_utils", "aiprod.trainer.latents.encode_job")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers_have_imported_what_models_need() -> Iterator[None]:
+    """The server that workers are forked from is another one for this file."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        chosen = forkserver.set_forkserver_preload
+        patch.setattr(forkserver, "set_forkserver_preload", lambda names: chosen([*names, *OF_MODELS]))
+        yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 def _refuse_to_load(*_: Any, **__: Any) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiprod.commands import lineage as printing
+from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.sparse_rows import SparseTable
 from aiprod.governance.lineage import at_revision
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.lineage.node import Node
@@ -187,6 +192,44 @@ def test_obligations_that_came_with_a_near_duplicate_count_in_the_short_form(fin
     assert "credit: (c) The Other" in brief.obligations
     assert (brief.rights, brief.obligations) == (whole.rights, whole.obligations)
     assert ColumnRecords(finished).films[film].obligations == Records(finished).films[film].obligations
+
+
+@given(st.lists(st.sampled_from([None, "[]", '["credit"]']), min_size=1, max_size=12))
+def test_only_row_groups_that_may_hold_another_value_are_read(cells: list[str | None]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "manifest.parquet"
+        pq.write_table(pa.table({"obligations": pa.array(cells, pa.string())}), path, row_group_size=3)
+        table = SparseTable(path, VerdictRow)
+        groups = table.groups_beside("obligations", "[]")
+        other = {n // 3 for n, cell in enumerate(cells) if cell not in (None, "[]")}
+        assert other <= set(groups)
+        assert all(set(cells[3 * n : 3 * n + 3]) != {"[]"} for n in groups), "statistics say that of the others"
+        read = table.arrow("obligations", groups).to_pylist() if groups else []
+        assert read == [cell for n in groups for cell in cells[3 * n : 3 * n + 3]]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["", "one", "two", "one two"])), max_size=20))
+def test_clips_count_for_their_films_in_whatever_order_they_stand(rows: list[tuple[str, str]]) -> None:
+    """Also of a film that no row tells about, and by which of two models a clip was seen."""
+    films, ids = ["a", "b", "c", "d"], [f"clip {n:02d}" for n in range(len(rows))]
+    with tempfile.TemporaryDirectory() as folder:
+        tables = {
+            where.FILMS: ({"film_id": films}, FilmRow),
+            where.CLIPS: ({"clip_id": ids, "film_id": [film for film, _ in rows]}, ClipRow),
+        }
+        known: dict[str, SparseTable] = {}
+        for name, (columns, model) in tables.items():
+            path = Path(folder) / f"{model.__name__}.parquet"
+            pq.write_table(pa.table({key: pa.array(cells, pa.string()) for key, cells in columns.items()}), path)
+            known[name] = SparseTable(path, model)
+        records = ColumnRecords(Path(folder), strict=False)
+        vars(records)["_tables"] = known
+        for model in ("one", "two"):
+            seen = [clip for clip, (_, models) in zip(ids, rows, strict=True) if model in models]
+            records._by_model[model] = pa.table({"clip_id": pa.array(seen, pa.string())})
+        clips, shown = records._clips_of_films(known[where.FILMS].arrow("film_id"), ["one", "two"])
+        assert clips.tolist() == [sum(film == of for of, _ in rows) for film in films]
+        assert shown.tolist() == [sum(film == of and bool(models) for of, models in rows) for film in films]
 
 
 def test_a_manifest_that_is_not_as_recorded_is_read_in_full(finished: Path) -> None:

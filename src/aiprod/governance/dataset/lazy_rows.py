@@ -7,6 +7,7 @@ be those that dvc.lock records; everything else goes through ``aiprod.storage.ma
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,13 @@ class LazyTable:
         columns = {n: values.chunk(0) for n, values in zip(names, table.columns, strict=True) if values.num_chunks}
         return list(measurements_of(columns, self.count))
 
-    def _columns(self, names: list[str]) -> pa.Table:
+    def _columns(self, names: list[str], groups: Sequence[int] | None = None) -> pa.Table:
+        """These columns, of all rows or of those of some row groups."""
         with readable(self._path):
-            table = self._file.read(columns=names)
+            if groups is None:
+                table = self._file.read(columns=names)
+            else:
+                table = self._file.read_row_groups(groups, columns=names)
             table.validate(full=True)  # Parquet does not ask whether a text is UTF-8
         return table
 

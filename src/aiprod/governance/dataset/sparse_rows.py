@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -20,14 +20,32 @@ from aiprod.storage.manifest.row_columns import is_nested
 class SparseTable(LazyTable):
     """The same table. A cell is read with its row group, and no column is made into a list."""
 
-    def arrow(self, name: str) -> pa.Array:
-        """A whole column; JSON as its text. One that an older file lacks has its default in every row."""
+    def arrow(self, name: str, groups: Sequence[int] | None = None) -> pa.Array:
+        """A whole column; JSON as its text. One that an older file lacks has its default in every row.
+
+        Args:
+            groups: the row groups of which it is wanted; None: all.
+        """
         if name in self._present:
-            return _plain(self._columns([name]))
+            return _plain(self._columns([name], groups))
         about = self._model.model_fields[name]
         default = None if about.is_required() else about.get_default(call_default_factory=True)
         text = json.dumps(default) if is_nested(about.annotation) and default is not None else default
-        return pa.repeat(pa.scalar(text, pa.string() if text is None else None), self.count)
+        sizes = [self._file.metadata.row_group(group).num_rows for group in groups] if groups is not None else []
+        count = self.count if groups is None else sum(sizes)
+        return pa.repeat(pa.scalar(text, pa.string() if text is None else None), count)
+
+    def groups_beside(self, name: str, value: str) -> list[int]:
+        """Row groups in which, by what the file says of the least and greatest, a column may hold another value."""
+        about = self._file.metadata
+        if name not in self._present:
+            return list(range(about.num_row_groups))
+        place, found = self._file.schema_arrow.names.index(name), []
+        for group in range(about.num_row_groups):
+            said = about.row_group(group).column(place).statistics
+            if said is None or not said.has_min_max or {said.min, said.max} != {value}:
+                found.append(group)
+        return found
 
     def place(self, key: str, name: str) -> int | None:
         """The row with this id, by what the file says of the first and last id of each row group."""

@@ -14,8 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from aiprod.captions.rows import CaptionRow
 from aiprod.data.rows import ClipRow, FilmRow
@@ -26,7 +28,7 @@ from aiprod.governance.lineage.lineage import Lineage, Walker, resolve
 from aiprod.qc.rows import VerdictRow
 from aiprod.repo.dvc_lock import Lock
 from aiprod.storage.ledger import read_table, table_of
-from aiprod.storage.manifest.arrow import column
+from aiprod.storage.manifest.arrow import column, from_numpy, to_numpy
 from aiprod.storage.manifest.manifest import HEAD, ROWS, Row
 
 _TABLES: dict[str, type[Row]] = {
@@ -57,8 +59,7 @@ def brief_lineage(root: Path, target: str, shown: int) -> Lineage | None:
     walker = replace(_BriefWalker.of(facts, root, lock), columns=facts, shown=shown)
     stage = lock.stage_of(f"{where.SAMPLES}/{name}" if kind == "sample" else f"models/{name}")
     models = [model for model in facts.models if model in where.OF_FILM] if kind == "sample" else [name]
-    behind = pa.concat_tables([facts.seen(model).select(["clip_id"]) for model in models]) if models else None
-    rights, obligations = facts.rights(behind["clip_id"]) if behind is not None else ([], [])
+    rights, obligations = facts.rights(models) if models else ([], [])
     return Lineage(
         subject=walker.node(kind, name),
         used_by=walker.used_by(kind, name),
@@ -111,14 +112,15 @@ class ColumnRecords(Records):
     def _more_obligations(self) -> dict[str, Any]:
         """Films that took obligations over, by id."""
         table = self._table(where.VERDICTS)
-        stated = table.arrow("obligations")
-        some = pc.fill_null(pc.not_equal(stated, _text("[]")), _false())
-        if not pc.any(some).as_py():
+        groups = table.groups_beside("obligations", "[]")
+        if not groups:
             return {}
+        stated = table.arrow("obligations", groups)
+        some = pc.fill_null(pc.not_equal(stated, _text("[]")), _false())
         films = ById(self._table(where.FILMS), "film_id")
         obligations: dict[str, Any] = {}
         for film_id, text in zip(
-            table.arrow("film_id").filter(some).to_pylist(), stated.filter(some).to_pylist(), strict=True
+            table.arrow("film_id", groups).filter(some).to_pylist(), stated.filter(some).to_pylist(), strict=True
         ):
             film = obligations.get(film_id) or films.get(film_id)
             if film is not None and (changed := with_obligations(film, json.loads(text))) is not None:
@@ -144,48 +146,77 @@ class ColumnRecords(Records):
             counted = self.ledger(model)
             times = column([one.times for one in counted.values()], pa.int64())
             return pa.table({"clip_id": column(list(counted), pa.string()), "times": times})
-        ids = self._admitted()
-        return pa.table({"clip_id": ids, "times": pa.nulls(len(ids), pa.int64())})
+        return self._admitted
 
-    def _admitted(self) -> pa.Array:
-        """Ids of the clips that may be trained on, as ``admitted`` says it of one."""
+    @cached_property
+    def _admitted(self) -> pa.Table:
+        """The clips that may be trained on, as ``admitted`` says it of one; how often is not known."""
         clips, verdicts, films = (self._table(name) for name in (where.CLIPS, where.VERDICTS, where.FILMS))
         approved = verdicts.arrow("clip_id").filter(pc.equal(verdicts.arrow("status"), _text("APPROVED")))
         usable = films.arrow("film_id").filter(pc.not_equal(films.arrow("effective_right"), _text("deny")))
         train = pc.equal(clips.arrow("split"), _text("train"))
         known = pc.is_in(clips.arrow("clip_id"), value_set=approved)
         ours = pc.is_in(clips.arrow("film_id"), value_set=usable)
-        return clips.arrow("clip_id").filter(pc.and_(pc.and_(pc.fill_null(train, _false()), known), ours))
+        ids = clips.arrow("clip_id").filter(pc.and_(pc.and_(pc.fill_null(train, _false()), known), ours))
+        return pa.table({"clip_id": ids, "times": pa.nulls(len(ids), pa.int64())})
 
-    def rights(self, seen: pa.ChunkedArray) -> tuple[list[dict[str, Any]], list[str]]:
-        """Films and clips under each source, licence and right, and all obligations, of the films of these clips."""
-        clips, films = self._table(where.CLIPS), self._table(where.FILMS)
-        of = clips.arrow("film_id")
-        behind = pc.unique(of.filter(pc.is_in(clips.arrow("clip_id"), value_set=seen)))
-        per_film = pc.value_counts(of)
+    def rights(self, models: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Films and clips under each source, licence and right, and all obligations, of what these models saw."""
+        films, other = self._table(where.FILMS), self._more_obligations
         ids = films.arrow("film_id")
-        other = column(list(self._more_obligations), pa.string())
-        mine = pc.is_in(ids, value_set=behind)
-        plain = pc.and_(mine, pc.invert(pc.is_in(ids, value_set=other)))
-        table = pa.table({name: films.arrow(name).filter(plain) for name in _RIGHT})
-        places = pc.index_in(ids.filter(plain), value_set=per_film.field("values"))
-        table = table.append_column("clips", per_film.field("counts").take(places))
+        clips, shown = self._clips_of_films(ids, models)
+        plain = shown > 0
+        for film_id in other:
+            plain[pc.index(ids, _text(film_id)).as_py()] = False
         groups: dict[tuple[str, str, str], list[int]] = {}
-        counted = table.group_by(list(_RIGHT)).aggregate([("clips", "sum"), ("clips", "count")])
-        for row in counted.to_pylist():
-            _add(groups, [row[name] for name in _RIGHT], row["clips_count"], row["clips_sum"])
-        texts = set(pc.unique(films.arrow("obligations").filter(plain)).to_pylist())
-        obligations = {one for text in texts for one in json.loads(text or "[]")}
-        for film_id in set(pc.unique(ids.filter(mine)).to_pylist()) & set(self._more_obligations) if len(other) else ():
-            film = self._more_obligations[film_id]
-            clips_of = pc.sum(pc.equal(of, _text(film_id))).as_py()
-            _add(groups, [film.source_id, film.media_license, film.effective_right], 1, clips_of)
-            obligations |= set(film.obligations)
+        counted = _groups([films.arrow(name) for name in _RIGHT], plain, clips)
+        for values, n_films, n_clips in counted:
+            _add(groups, values, n_films, n_clips)
+        texts = _groups([films.arrow("obligations")], plain, clips)
+        obligations = {one for (text,), _, _ in texts for one in json.loads(text or "[]")}
+        for film_id, film in other.items():
+            place = pc.index(ids, _text(film_id)).as_py()
+            if shown[place]:
+                right = [film.source_id, film.media_license, film.effective_right]
+                _add(groups, right, 1, int(clips[place]))
+                obligations |= set(film.obligations)
         rights = [
             {"source": s, "license": lic, "right": r, "films": n, "clips": m}
             for (s, lic, r), (n, m) in sorted(groups.items())
         ]
         return rights, sorted(obligations)
+
+    def _clips_of_films(self, films: pa.Array, models: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many clips each film has, and how many of them one of the models saw.
+
+        Clips of a film mostly follow each other, so that a film is looked up once for such a run of clips.
+        """
+        of = self._table(where.CLIPS).arrow("film_id")
+        if not len(of):
+            return np.zeros(len(films), np.int64), np.zeros(len(films), np.int64)
+        begins = np.ones(len(of), np.bool_)
+        begins[1:] = to_numpy(pc.not_equal(of[1:], of[:-1]), True)
+        starts = np.flatnonzero(begins)
+        runs = of.filter(from_numpy(begins))
+        places = np.arange(len(films)) if runs.equals(films) else to_numpy(pc.index_in(runs, value_set=films), -1)
+        known = places >= 0
+        per_run = (np.diff(starts, append=len(of)), np.add.reduceat(self._seen_by_any(models), starts))
+        clips, shown = (
+            np.bincount(places[known], weights=counts[known], minlength=len(films)).astype(np.int64)
+            for counts in per_run
+        )
+        return clips, shown
+
+    def _seen_by_any(self, models: Sequence[str]) -> NDArray[np.int64]:
+        """1 for each clip that a model saw, else 0. Mostly all models saw the same."""
+        ids, seen = self._table(where.CLIPS).arrow("clip_id"), np.zeros(self._table(where.CLIPS).count, np.int64)
+        known: list[pa.Array] = []
+        for model in models:
+            mine = _whole(self.seen(model)["clip_id"])
+            if not any(mine.equals(one) for one in known):
+                known.append(mine)
+                seen |= 1 if mine.equals(ids) else to_numpy(pc.is_in(ids, value_set=mine), False)
+        return seen
 
 
 @dataclass(frozen=True)
@@ -215,6 +246,29 @@ def _add(groups: dict[tuple[str, str, str], list[int]], right: Sequence[str | No
     counts = groups.setdefault((str(right[0]), right[1] or "unknown", str(right[2])), [0, 0])
     counts[0] += films
     counts[1] += clips
+
+
+def _groups(
+    columns: Sequence[pa.Array], which: NDArray[np.bool_], clips: NDArray[np.int64]
+) -> list[tuple[list[Any], int, int]]:
+    """Values that stand together in rows, in how many of these rows, and the sum of their clips."""
+    codes = np.zeros(int(which.sum()), np.int64)
+    encoded = [one.dictionary_encode("encode") for one in columns]  # also null, which is a value here
+    for one in encoded:
+        codes = codes * len(one.dictionary) + to_numpy(one.indices, 0)[which]
+    different, of = np.unique(codes, return_inverse=True)
+    rows, sums = np.bincount(of), np.bincount(of, weights=clips[which])
+    found = []
+    for code, n_rows, n_clips in zip(different.tolist(), rows.tolist(), sums.tolist(), strict=True):
+        places = np.unravel_index(code, [len(one.dictionary) for one in encoded])
+        values = [one.dictionary[int(place)].as_py() for one, place in zip(encoded, places, strict=True)]
+        found.append((values, n_rows, int(n_clips)))
+    return found
+
+
+def _whole(values: pa.ChunkedArray) -> pa.Array:
+    whole = values.combine_chunks()
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
 
 
 def _text(value: str) -> pa.Scalar:

@@ -1,0 +1,63 @@
+"""What `scan` costs with very many films, first and when nothing changed: ``python -m tests.bench.scan_again [FILMS]``.
+
+Films of a KiB with a table of their rights, written an hour ago. Printed are processor seconds and peak memory of the
+stage, process start included.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.governance_scale import peak_mib
+from tests.bench.one_more_film import workspace
+from tests.bench.shards import content_of
+
+
+def fill(inbox: Path, count: int) -> None:
+    """Files that look like films, and the table; a file written just now is looked at again, so all are old."""
+    inbox.mkdir(parents=True)
+    then = time.time() - 3600
+    for number in range(count):
+        path = inbox / f"{number:06d}.mp4"
+        path.write_bytes(b"\0\0\0\x18ftypisom" + content_of(number))
+        os.utime(path, (then, then))
+    table = inbox / "SOURCES.csv"
+    rows = "".join(f"{number:06d}.mp4,CC0-1.0,none\n" for number in range(count))
+    table.write_text("file,licence,personal_data_basis\n" + rows)
+    for path in (table, inbox):
+        os.utime(path, (then, then))
+
+
+def scan(folder: Path) -> tuple[float, float]:
+    """Processor seconds and peak resident MiB of one run of the stage."""
+    environment = {**os.environ, "CI": "true", "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
+    environment.pop("AIPROD_HOME", None)
+    command, peak = [sys.executable, "-m", "pipeline.scan"], 0.0
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    while True:
+        peak = max(peak, peak_mib(process.pid))
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.02)
+    assert status == 0
+    return used.ru_utime + used.ru_stime, peak
+
+
+def main(count: int = 100_000) -> None:
+    """Print the figures beside the bounds of the second run: 3 s, 150 MiB."""
+    with tempfile.TemporaryDirectory(prefix="aiprod-bench-") as place:
+        folder = workspace(Path(place) / "project")
+        fill(folder / "datasets/inbox", count)
+        for what, bound in (("first", ""), ("nothing changed", " (3 s, 150 MiB)")):
+            seconds, peak = scan(folder)
+            print(f"scan of {count:,} films, {what}: {seconds:.1f} s of processor time, {peak:.0f} MiB{bound}")
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in sys.argv[1:2]))
