@@ -124,7 +124,7 @@ def test_negative_numbers_pass_only_where_they_mean_something() -> None:
         (("train_diffusion", "optimizer", "name"), "muom", "→ did you mean 'muon'"),
         (("train_diffusion", "transformer", "preset"), "dmeo", r"transformer\.preset.* → did you mean 'demo'"),
         (("train_diffusion", "transformer", "changes", "pooled_txt"), True, "→ did you mean 'pooled_text'"),
-        (("train_diffusion", "transformer", "changes", "video_heads"), 7, r"changes.*video_width 128 over 7 heads"),
+        (("train_diffusion", "transformer", "changes", "video_heads"), 7, r"changes.*video_width 176 over 7 heads"),
         (("train_diffusion", "lora"), {"targets": "("}, r"lora\.targets.*not a regular expression"),
         (("train_text_encoder", "model", "width"), 130, r"model.*width is 130.* → give 128"),
         (("train_text_encoder", "model", "heads"), 5, r"heads is 5 → give 4 or 6"),
