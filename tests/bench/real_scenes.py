@@ -159,8 +159,14 @@ def moving_scene(rng: np.random.Generator, plate: np.ndarray) -> list[np.ndarray
     return made
 
 
-def joined_shots(rng: np.random.Generator, films: list[Path], target: Path, count: int = 16) -> list[int]:
-    """Write shots of 0.8 to 2 s of different films behind each other; the pictures at which a new one begins."""
+def joined_shots(
+    rng: np.random.Generator, films: list[Path], target: Path, count: int = 16, over: int = 0
+) -> list[int]:
+    """Write shots of 0.8 to 2 s of different films behind each other; the pictures at which a new one begins.
+
+    Args:
+        over: pictures for which one turns into the next; the first of them is where that one begins.
+    """
     pictures: list[np.ndarray] = []
     cuts: list[int] = []
     last = -1
@@ -169,9 +175,13 @@ def joined_shots(rng: np.random.Generator, films: list[Path], target: Path, coun
         length_s = require_video(probe(films[which])).duration_s or 2.0
         start, frames = float(rng.uniform(0, max(0.0, length_s - 2.1))), int(rng.integers(20, 50))
         shot = stills(films[which], [start + n / 25 for n in range(frames)], 320, 180)
-        if len(shot) >= 15:
-            cuts += [len(pictures)] if pictures else []
-            pictures, last = pictures + shot, which
+        if len(shot) >= max(15, 2 * over):
+            if pictures:
+                cuts.append(len(pictures) - over)
+                for n in range(over):
+                    share = (n + 1) / (over + 1)
+                    pictures[n - over] = cv2.addWeighted(pictures[n - over], 1 - share, shot[n], share, 0)
+            pictures, last = pictures + shot[over:], which
     write(target, pictures, fps=25)
     return cuts
 

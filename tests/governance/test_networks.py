@@ -15,7 +15,15 @@ from aiprod.governance.exports.model_card import model_card
 from aiprod.qc.bundled.catalogue import BUNDLED, USES, missing
 from aiprod.qc.bundled.usage import PLACE, record_used
 
-NAMES = {"text": "text", "faces": "faces", "persons": "persons", "speech": "voices", "nsfw": "nsfw", "lips": "lip_sync"}
+NAMES = {
+    "text": "text",
+    "faces": "faces",
+    "persons": "persons",
+    "speech": "voices",
+    "nsfw": "nsfw",
+    "lips": "lip_sync",
+    "shots": "shots",
+}
 
 
 def measured(*uses: str, status: str = "ok") -> dict[str, dict[str, str]]:

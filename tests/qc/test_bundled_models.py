@@ -24,7 +24,7 @@ from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe
 from aiprod.media.scaling import upright
 from aiprod.qc.bundled import blazeface, catalogue
-from aiprod.qc.bundled.catalogue import BUNDLED, USES, Use, missing
+from aiprod.qc.bundled.catalogue import BUNDLED, BY_ALL, USES, Use, missing
 from aiprod.qc.checks import opennsfw, personal_data, text_reader, voices
 from aiprod.qc.checks.ocr import judge as judged_text
 from aiprod.qc.measure.measure_clip import measure_clip
@@ -74,7 +74,7 @@ def test_nothing_is_used_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert "Haar" in found["faces"]["method"]
     assert not QcMeasureParams().uses
     assert QcMeasureParams(models=["faces"]).uses == {"faces"}
-    assert ALL.uses == set(USES)
+    assert ALL.uses == set(BY_ALL)
     with pytest.raises(ValidationError, match="models"):
         QcMeasureParams(models=["smell"])  # type: ignore[list-item]
 
@@ -405,9 +405,9 @@ def test_outside_of_a_project_what_is_installed_is_used_and_one_option_turns_it_
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     measure, _ = params_here()
-    assert measure.uses == set(USES)
+    assert measure.uses == set(BY_ALL)
     said = networks_line(measure)
-    assert all(use in said and (missing(use) or use) in said for use in USES)
+    assert all(use in said and (missing(use) or use) in said for use in BY_ALL)
     off, _ = params_here("none")
     assert not off.uses and networks_line(off) == "bundled networks: none"
     some, _ = params_here("faces, text")

@@ -18,7 +18,7 @@ import pytest
 
 from aiprod.executors.executor import ordered_map
 from aiprod.media.probing import probe
-from aiprod.qc.bundled.catalogue import USES, missing
+from aiprod.qc.bundled.catalogue import BY_ALL, missing
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.params import QcMeasureParams
 
@@ -65,7 +65,7 @@ def matched(boxes: list[Face], faces: list[Face]) -> tuple[list[Face], int]:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(any(missing(use) for use in USES), reason="needs every bundled model")
+@pytest.mark.skipif(any(missing(use) for use in BY_ALL), reason="needs every bundled model")
 def test_precision_and_recall_on_film_that_no_threshold_was_chosen_on(shared_clips: Path) -> None:
     rows = [row for row in csv.DictReader(TRUTH.open(encoding="utf-8")) if (shared_clips / row["file"]).is_file()]
     outcomes = list(ordered_map(measured, [shared_clips / row["file"] for row in rows]))

@@ -15,7 +15,7 @@ from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
-from aiprod.qc.bundled.catalogue import BUNDLED, USES, Use, missing
+from aiprod.qc.bundled.catalogue import BUNDLED, BY_ALL, Use, missing
 
 
 class NsfwParams(Params):
@@ -48,7 +48,8 @@ class QcMeasureParams(Params):
     nsfw: NsfwParams = NsfwParams()
     models: Literal["none", "all"] | list[Use] = Field(
         default="none",
-        description="uses of bundled networks: none, all, or a list of text, faces, persons, speech, nsfw, lips",
+        description="uses of bundled networks: none, all (but shots), or a list of text, faces, persons, speech, nsfw, "
+        "lips, shots",
     )
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(
@@ -60,7 +61,7 @@ class QcMeasureParams(Params):
     def uses(self) -> frozenset[Use]:
         """What bundled networks are asked for."""
         if isinstance(self.models, str):
-            return frozenset(USES if self.models == "all" else ())
+            return frozenset(BY_ALL if self.models == "all" else ())
         return frozenset(self.models)
 
     @property

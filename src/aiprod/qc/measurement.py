@@ -84,6 +84,27 @@ class OfStills(Measurement):
         """Take that frame into account, luma [H, W]."""
 
 
+class OfColours(Measurement):
+    """A measurement that sees every frame once (at most 60 a second) as a tiny picture in colour, where it asks for it.
+
+    Attributes:
+        size: width and height of the pictures, pixels.
+        asks: whether it does; else no frame is scaled for it.
+    """
+
+    size: ClassVar[tuple[int, int]]
+    asks: bool = False
+
+    @abstractmethod
+    def take(self, time_s: float, rgb: Plane, torn: bool) -> None:
+        """Take one frame into account.
+
+        Args:
+            rgb: uint8 [h, w, 3], upright, squeezed to ``size``.
+            torn: whether something that it was to be made of did not decode.
+        """
+
+
 class OfSound(Measurement):
     """A measurement of sound; where there is none, the figures say why."""
 

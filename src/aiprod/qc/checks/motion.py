@@ -92,7 +92,8 @@ class Motion(OfFrames):
 
     def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """The figures, and for other measurements the series that they are of."""
-        return {**self.figures(), "_energy": self.energy, "_reversal": self.reversal, "_times": self.times}
+        series = {"_energy": self.energy, "_reversal": self.reversal, "_times": self.times}
+        return {**self.figures(), **series, "_cuts_s": self.cuts_s()}
 
     def figures(self) -> dict[str, Any]:
         """Energy statistics (share of the signalled range), brightness course, cuts."""

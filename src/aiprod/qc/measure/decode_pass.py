@@ -19,9 +19,9 @@ from aiprod.media.packets import PacketSizes
 from aiprod.media.rgb_frames import rgb_frames
 from aiprod.media.scaling import Scaler, first_plane
 from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, Still
-from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
+from aiprod.qc.measure.thumbnail_colour import StillColour, TinyColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams
-from aiprod.qc.measurement import SOME_HZ, OfFrames, OfSomeFrames, OfStills
+from aiprod.qc.measurement import SOME_HZ, OfColours, OfFrames, OfSomeFrames, OfStills
 from aiprod.qc.planes import coarse_factor, scattered, shrink
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def observe(
     *,
     of_frames: Sequence[OfFrames],
     of_stills: Sequence[OfStills],
+    of_colours: Sequence[OfColours] = (),
     sampled_s: float | None = None,
 ) -> ClipContext:
     """Decode [start_s, end_s) once, up to the bound on pixels, and feed the measurements.
@@ -187,6 +188,7 @@ def observe(
         video = reader.facts
         colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
         luma_of = LumaTaker(video)
+        coloured = [(each, TinyColour(each.size, facts.video or video)) for each in of_colours if each.asks]
         factor = max(1, -(-video.width // params.plane_width_px))
         coarse = coarse_factor(video.width, params.plane_width_px)
         for time_s, frame, is_torn in reader.frames(start_s, end_s):
@@ -217,6 +219,8 @@ def observe(
             )
             if seen:
                 together.feed(small)
+                for each, tiny in coloured:
+                    each.take(small.time_s, tiny.take(frame), was_torn)
                 next_s, was_torn = time_s + _APART_S, False
             slot = int(small.time_s * SOME_HZ + 1e-6)
             if coarse == factor:

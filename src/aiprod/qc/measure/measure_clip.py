@@ -20,7 +20,7 @@ from aiprod.qc.clip_context import ClipContext
 from aiprod.qc.image_classifier import load_classifier
 from aiprod.qc.measure.decode_pass import observe
 from aiprod.qc.measure_params import QcMeasureParams
-from aiprod.qc.measurement import Measurement, OfFrames, OfStills
+from aiprod.qc.measurement import Measurement, OfColours, OfFrames, OfStills
 
 _SHOWN = 0.9  # of the stated length: the last still is looked for at eleven twelfths of it
 _HIGHEST_FPS = 240.0  # headers that state more are taken for wrong where samples are spread
@@ -83,6 +83,7 @@ def measure_clip(
         params,
         of_frames=[each for each in running.values() if isinstance(each, OfFrames)],
         of_stills=[each for each in running.values() if isinstance(each, OfStills)],
+        of_colours=[each for each in running.values() if isinstance(each, OfColours)],
         sampled_s=params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate),
     )
     seen.asked_end_s = asked_end_s

@@ -37,6 +37,24 @@ class StillColour:
         return self._scaler.array(frame if self._mapper is None else self._mapper.frame(frame))
 
 
+class TinyColour:
+    """Squeezes decoded pictures to tiny RGB ones of one shape, upright, by the same bytes on every processor.
+
+    Args:
+        size: width and height, pixels.
+        video: facts of the film.
+    """
+
+    def __init__(self, size: tuple[int, int], video: VideoFacts) -> None:
+        self._orientation = video.orientation
+        width, height = size
+        self._scaler = Scaler(*((height, width) if self._orientation.transpose else size), "rgb24", exact=True)
+
+    def take(self, frame: VideoFrame) -> np.ndarray:
+        """The picture as uint8 [h, w, 3]."""
+        return upright(self._scaler.array(frame), self._orientation)
+
+
 class UprightColour:
     """Scales decoded pictures to RGB ones that are upright and in square pixels.
 
