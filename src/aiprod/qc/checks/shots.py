@@ -24,9 +24,9 @@ VERSION = "1"
 METHOD = "none: no network for shots is configured"
 _BY_NETWORK = (
     "TransNet V2 on every frame (at most 60 a second) at 48x27, windows of 100 frames of which the middle 50 count: a "
-    "transition where the probability of its middle reaches 0.5; gradual where more than 3 frames on end are part of it"
+    "transition where the probability of its middle reaches 0.4; gradual where more than 3 frames on end are part of it"
 )
-LEAST = 0.5  # probability of a transition's middle
+LEAST = 0.4  # probability of a transition's middle, chosen on half A of the open films
 _PART_LEAST = 0.5  # probability that a frame is part of one
 _CUT_FRAMES = 3  # that a cut may seem to last
 _FRAMES_APART = 1.5  # between two that are one
