@@ -19,6 +19,7 @@ from aiprod.errors import AiprodError
 from aiprod.media.probing import probe
 from aiprod.qc.bundled import catalogue, shot_network
 from aiprod.qc.bundled.catalogue import BY_ALL, missing
+from aiprod.qc.checks import shots
 from aiprod.qc.checks.shots import LEAST, Shots, Transition, transitions
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.params import QcMeasureParams
@@ -103,6 +104,18 @@ def test_one_shot_has_none_and_a_film_on_its_side_shows_the_same_cut(tmp_path: P
 
 
 @needed
+def test_of_a_long_clip_the_beginning_is_searched_and_the_row_says_how_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shots, "_FRAMES_MAX", 30)
+    film = write(tmp_path / "film.mp4", scene(1, 20) + scene(2, 20) + scene(3, 10), fps=25)
+    figures = found(film)
+    assert figures["searched_s"] == pytest.approx(29 / 25, abs=1e-3)
+    assert figures["times_s"] == [0.8] and figures["agree"] == 1
+    assert figures["only_classical_s"] == [], "what was not searched is no disagreement"
+
+
+@needed
 @pytest.mark.parametrize("count", [1, 50, 127])
 def test_the_package_itself_says_the_same(tmp_path: Path, count: int) -> None:
     """In a process of its own, for its module seeds every generator."""
@@ -177,11 +190,11 @@ def test_each_frame_is_told_once_from_the_middle_of_a_window(count: int) -> None
 
 
 @given(st.lists(st.tuples(st.integers(4, 30), st.integers(0, 25)), max_size=6))
-def test_what_the_network_is_sure_of_is_told_once_with_its_place(shots: list[tuple[int, int]]) -> None:
+def test_what_the_network_is_sure_of_is_told_once_with_its_place(lengths: list[tuple[int, int]]) -> None:
     """Shots of so many frames, each followed by a cut (0 frames) or a transition of so many."""
     answers: list[tuple[float, float]] = []
     wanted = []
-    for length, between in shots:
+    for length, between in lengths:
         answers += [(0.0, 0.0)] * (length - 1)
         inside = 1 + between
         part = 1.0 if inside > 3 else 0.0

@@ -89,7 +89,7 @@ class OfColours(Measurement):
 
     Attributes:
         size: width and height of the pictures, pixels.
-        asks: whether it does; else no frame is scaled for it.
+        asks: whether it does, which may end within a clip; then no frame is scaled for it.
     """
 
     size: ClassVar[tuple[int, int]]

@@ -32,6 +32,7 @@ _CUT_FRAMES = 3  # that a cut may seem to last
 _FRAMES_APART = 1.5  # between two that are one
 _DIGITS = 3
 _MOST = 256  # of each list in a row
+_FRAMES_MAX = 5000  # shown of one clip, 90 s of processor time: a clip that takes too long gets no figures at all
 
 
 class Transition(NamedTuple):
@@ -83,6 +84,7 @@ class Shots(OfColours):
         self._times_s.append(time_s)
         self._torn.append(torn)
         self._windows.feed(rgb)
+        self.asks = len(self._times_s) < _FRAMES_MAX
 
     def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Cuts and gradual transitions, and where the other detector of cuts says something else."""
@@ -94,13 +96,14 @@ class Shots(OfColours):
         times = np.array(self._times_s)
         found = transitions(self._windows.finish(), self._torn)
         cuts, gradual = [t for t in found if not t.gradual], [t for t in found if t.gradual]
-        other_s = measurements["motion"].get("_cuts_s", [])
+        other_s = [cut_s for cut_s in measurements["motion"].get("_cuts_s", []) if cut_s <= times[-1]]
         apart_s = _FRAMES_APART * float(np.median(np.diff(times)))
         ours = [(float(times[t.first if t.gradual else t.last]), float(times[t.last])) for t in found]
         only_network = [a for a, b in ours if not any(a - apart_s < o < b + apart_s for o in other_s)]
         only_classical = [o for o in other_s if not any(a - apart_s < o < b + apart_s for a, b in ours)]
         return {
             "status": "ok",
+            "searched_s": round(float(times[-1]), 4),
             "cuts": len(cuts),
             "times_s": _rounded(float(times[t.last]) for t in cuts[:_MOST]),
             "probabilities": [round(t.probability, _DIGITS) for t in cuts[:_MOST]],

@@ -220,7 +220,8 @@ def observe(
             if seen:
                 together.feed(small)
                 for each, tiny in coloured:
-                    each.take(small.time_s, tiny.take(frame), was_torn)
+                    if each.asks:
+                        each.take(small.time_s, tiny.take(frame), was_torn)
                 next_s, was_torn = time_s + _APART_S, False
             slot = int(small.time_s * SOME_HZ + 1e-6)
             if coarse == factor:
