@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aiprod.errors import AiprodError
 from aiprod.media.probing import probe
-from aiprod.qc.bundled import catalogue, shot_network
+from aiprod.qc.bundled import catalogue, shot_network, shot_windows
 from aiprod.qc.bundled.catalogue import BY_ALL, missing
 from aiprod.qc.checks import shots
 from aiprod.qc.checks.shots import LEAST, Shots, Transition, transitions
@@ -128,7 +128,7 @@ def test_the_package_itself_says_the_same(tmp_path: Path, count: int) -> None:
     command = [sys.executable, "-c", THEIRS, str(tmp_path / "frames.npy")]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-800:]
-    windows = shot_network.Windows(shot_network.load())
+    windows = shot_windows.Windows(shot_network.load())
     for frame in frames:
         windows.feed(frame)
     ours = windows.finish()
@@ -180,7 +180,7 @@ def test_each_frame_is_told_once_from_the_middle_of_a_window(count: int) -> None
         numbers = frames[:, 0, 0, 0].astype(np.float32) + 256 * frames[:, 0, 0, 1].astype(np.float32)
         return np.stack([numbers, numbers], 1)
 
-    windows = shot_network.Windows(network)
+    windows = shot_windows.Windows(network)
     for number in range(count):
         frame = np.zeros((27, 48, 3), np.uint8)
         frame[..., 0], frame[..., 1] = number % 256, number // 256

@@ -7,11 +7,12 @@ saw into figures. It knows no threshold: what figures mean is for the rules, ``q
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import AudioFacts, VideoFacts
+    from aiprod.qc.bundled.shot_windows import Network as ShotNetwork
     from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, Still
     from aiprod.qc.measure_params import QcMeasureParams
 
@@ -90,10 +91,12 @@ class OfColours(Measurement):
     Attributes:
         size: width and height of the pictures, pixels.
         asks: whether it does, which may end within a clip; then no frame is scaled for it.
+        network: loads what it shows them to; whoever measures gives it, for those who only decide have no PyTorch.
     """
 
     size: ClassVar[tuple[int, int]]
     asks: bool = False
+    network: Callable[[], ShotNetwork]
 
     @abstractmethod
     def take(self, time_s: float, rgb: Plane, torn: bool) -> None:

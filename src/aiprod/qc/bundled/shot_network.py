@@ -6,7 +6,6 @@ arXiv:2008.04838. The package with the weights is not imported: its module seeds
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,6 @@ from aiprod.qc.bundled.catalogue import BUNDLED
 if TYPE_CHECKING:
     import torch
 
-WIDTH, HEIGHT = 48, 27
-WINDOW, MARGIN = 100, 25
-"""Frames that it is shown together, and how many of them at either end only show what is around."""
-STEP = WINDOW - 2 * MARGIN
 _REACHES = (1, 2, 4, 8)  # frames between the three that a branch compares
 _BLOCKS, _LAYERS = 3, 2
 _AROUND = 50  # frames before and after, which each is compared with
@@ -79,6 +74,16 @@ class ShotNetwork:
         """
         import torch
 
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the engine runs clips side by side, and sums keep their order
+        try:
+            return self._answers(frames)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _answers(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
         with torch.inference_mode():
             shown = torch.from_numpy(np.ascontiguousarray(frames))
             x = (shown.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
@@ -101,39 +106,6 @@ class ShotNetwork:
         import torch
 
         return torch.nn.functional.linear(x, self._state[f"{name}.weight"], self._state[f"{name}.bias"])
-
-
-class Windows:
-    """Shows a film to the network as it was published: 100 frames at a time, of which the middle 50 are told.
-
-    Before the first frame and after the last stand copies of it, so that each is once among the middle ones.
-    """
-
-    def __init__(self, network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> None:
-        self._network = network
-        self._waiting: list[NDArray[np.uint8]] = []
-        self._told: list[NDArray[np.float32]] = []
-        self._count = 0
-
-    def feed(self, frame: NDArray[np.uint8]) -> None:
-        """Take one frame, uint8 [27, 48, 3] RGB."""
-        if not self._count:
-            self._waiting = [frame] * MARGIN
-        self._count += 1
-        self._waiting.append(frame)
-        if len(self._waiting) == WINDOW:
-            self._show()
-
-    def finish(self) -> NDArray[np.float32]:
-        """Probabilities of all frames that were fed [N, 2], as :class:`ShotNetwork` gives them."""
-        while self._count > STEP * len(self._told):
-            self._waiting += self._waiting[-1:] * (WINDOW - len(self._waiting))
-            self._show()
-        return np.concatenate(self._told)[: self._count] if self._told else np.zeros((0, 2), np.float32)
-
-    def _show(self) -> None:
-        self._told.append(self._network(np.stack(self._waiting))[MARGIN : MARGIN + STEP])
-        self._waiting = self._waiting[STEP:]
 
 
 def _histograms(frames: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.bundled import shot_network
+from aiprod.qc.bundled import shot_windows
 from aiprod.qc.bundled.catalogue import BUNDLED, missing
 from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, OfColours
@@ -65,11 +65,11 @@ class Shots(OfColours):
     version = VERSION
     method = METHOD
     needs = ("motion",)
-    size = (shot_network.WIDTH, shot_network.HEIGHT)
+    size = (shot_windows.WIDTH, shot_windows.HEIGHT)
 
     def __init__(self, why_not: str | None) -> None:
         self._why_not, self.asks = why_not, why_not is None
-        self._windows = shot_network.Windows(shot_network.load()) if self.asks else None
+        self._windows = shot_windows.Windows(self._answers)
         self._times_s: list[float] = []
         self._torn: list[bool] = []
 
@@ -80,15 +80,17 @@ class Shots(OfColours):
 
     def take(self, time_s: float, rgb: Plane, torn: bool) -> None:
         """Show one frame."""
-        assert self._windows is not None, "nothing is shown to it that it does not ask for"
         self._times_s.append(time_s)
         self._torn.append(torn)
         self._windows.feed(rgb)
         self.asks = len(self._times_s) < _FRAMES_MAX
 
+    def _answers(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self.network()(frames)  # it is kept for the process, and loaded once a film has frames
+
     def measure(self, seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[str, Any]:
         """Cuts and gradual transitions, and where the other detector of cuts says something else."""
-        if self._windows is None:
+        if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
         identity = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['shots'].identity()}"}
         if len(self._times_s) < 2:
@@ -131,7 +133,7 @@ def transitions(probabilities: NDArray[np.float32], torn: Sequence[bool], least:
         least: probability from which on it counts.
     """
     middle, part = probabilities[:, 0], probabilities[:, 1] >= _PART_LEAST
-    found = []
+    found: list[Transition] = []
     for first, end in _runs(middle >= least):
         peak = first + int(middle[first:end].argmax())
         begin, close = first, end

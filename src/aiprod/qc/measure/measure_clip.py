@@ -15,6 +15,7 @@ from aiprod.media.media_info import MediaFacts
 from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.media.truncation import ending
+from aiprod.qc.bundled import shot_network
 from aiprod.qc.checks import MEASUREMENTS
 from aiprod.qc.clip_context import ClipContext
 from aiprod.qc.image_classifier import load_classifier
@@ -75,6 +76,9 @@ def measure_clip(
         end_s = start_s + 3600.0  # sampling needs a length; a header without one is rare and such films are short
     rate = min(max(video.fps, 1.0), _HIGHEST_FPS)
     running = {name: MEASUREMENTS[name].begin(params, video) for name in with_needs(only)}
+    coloured = [each for each in running.values() if isinstance(each, OfColours)]
+    for each in coloured:
+        each.network = shot_network.load
     seen = observe(
         path,
         facts,
@@ -83,7 +87,7 @@ def measure_clip(
         params,
         of_frames=[each for each in running.values() if isinstance(each, OfFrames)],
         of_stills=[each for each in running.values() if isinstance(each, OfStills)],
-        of_colours=[each for each in running.values() if isinstance(each, OfColours)],
+        of_colours=coloured,
         sampled_s=params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate),
     )
     seen.asked_end_s = asked_end_s
