@@ -202,7 +202,7 @@ def test_what_the_network_is_sure_of_is_told_once_with_its_place(lengths: list[t
         answers += [(0.0, part)] * inside
         answers[middle] = (0.9, part)
         first = middle if inside <= 3 else len(answers) - inside
-        wanted.append(Transition(first, middle + 1 if inside <= 3 else len(answers), pytest.approx(0.9)))
+        wanted.append(Transition(first, middle + 1 if inside <= 3 else len(answers), float(np.float32(0.9))))
     answers += [(0.0, 0.0)] * 5
     table = np.array(answers, np.float32)
     assert transitions(table, [False] * len(table)) == wanted
