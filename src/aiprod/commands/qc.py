@@ -19,7 +19,8 @@ def qc(
     """Judge the quality of media files. Exit code 1 if one of them is rejected.
 
     Inside a project, parameters come from params.yaml. Elsewhere the defaults of the policy apply, and every network
-    bundled with an installed package is used (`--models none` turns this off). The output begins with a list of them.
+    bundled with an installed package is used but `shots` (`--models none` turns this off). The output begins with a
+    list of them.
 
     Example: aiprod qc film.mp4 --json
     """

@@ -68,7 +68,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def params_here(models: str | None = None) -> tuple[QcMeasureParams, QcDecideParams]:
-    """The project's parameters; outside of a project the defaults, with every bundled network.
+    """The project's parameters; outside of a project the defaults, with every bundled network that `all` names.
 
     A project's results may depend on nothing but its parameters, so there networks are named. A file that somebody asks
     about is looked at with what is installed.
