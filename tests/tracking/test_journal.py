@@ -86,6 +86,20 @@ def test_a_short_training_loads_no_mlflow_and_is_recorded_whole(project: Path) -
     assert Path(kept).read_text() == "first", "as it was when it was logged"
 
 
+def test_a_short_training_tells_what_the_machine_did(project: Path) -> None:
+    with stage_run("train_x") as logger, logger.phase("low") as nested:
+        nested.log(0, {"loss": 1.0})
+        end = time.monotonic() + 0.7
+        while time.monotonic() < end:  # one core is busy
+            pass
+    for name, run in runs().items():
+        if name in ("train_x", "low"):
+            figures = run.data.metrics
+            assert 0 < figures["system/cpu_utilization_percentage"] <= 100
+            assert figures["system/system_memory_usage_megabytes"] > 50
+            assert 0 < figures["system/system_memory_usage_percentage"] < 100
+
+
 def test_a_training_that_goes_on_is_followed_live_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow_runs, "_FLUSH_SECONDS", 0.0)
     with stage_run("train_x", {"a": 1}) as logger, logger.phase("low") as phase:
@@ -116,7 +130,7 @@ def test_what_was_said_in_part_is_said_anew(monkeypatch: pytest.MonkeyPatch, cap
         connect()
     assert "not in MLflow yet" in capfd.readouterr().err and len(waiting()) == 1
     made = runs()
-    assert made["train_y"].data.metrics == {"loss": 1.0} and made["train_y"].info.status == "FINISHED"
+    assert made["train_y"].data.metrics["loss"] == 1.0 and made["train_y"].info.status == "FINISHED"
     assert made["train_x"].info.run_id == first and waiting() == []
 
 

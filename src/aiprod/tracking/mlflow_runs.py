@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from aiprod.base.progress import log
+from aiprod.tracking.machine import Machine
 from aiprod.tracking.thinning import Thinning
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class _Session:
         self._began = self._flushed = time.monotonic()
         self._numbers = itertools.count()
         self._monitors: dict[int, Any] = {}
+        self._machine, self._observed = Machine(), itertools.count()
         self._waiting: list[Entry] = []
         self._live: Replay | None = None
         self._journal: Journal | None = self.attempt(lambda: _journal(stage))
@@ -106,7 +108,16 @@ class _Session:
             return
         (self._journal.entries if self._live is None else self._waiting).append(entry)
         if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+            self._observe()
             self.flush()
+
+    def _observe(self) -> None:
+        """Write down what the machine does, until MLflow's own monitor does."""
+        if not self.alive or self._journal is None or self._live is not None:
+            return
+        now, step = _now_ms(), next(self._observed)
+        points = [[name, value, now, step] for name, value in self._machine.figures().items()]
+        self._journal.entries.extend({"do": "metrics", "run": run, "points": points} for run in self._monitors)
 
     def file(self, run: int, path: Path, folder: str | None) -> None:
         """Say that a run keeps a file: at once where training is followed live, a copy else."""
@@ -163,6 +174,7 @@ class _Session:
             status = "FAILED"
             raise
         finally:
+            self._observe()
             if (monitor := self._monitors.pop(number)) is not None:
                 self.attempt(monitor.finish)
             logger.end(status)
