@@ -54,7 +54,8 @@ def depthwise(
     On a CPU, oneDNN's backward pass of it takes fifteen times as long as its forward pass; written out as a forward
     pass with the kernel turned round and 27 sums of products, it takes a fifth of that.
     """
-    if volume.device.type == "cpu" and not torch.compiler.is_compiling():
+    cast = volume.dtype != kernel.dtype or torch.is_autocast_enabled("cpu")  # which the function below does not do
+    if volume.device.type == "cpu" and not cast and not torch.compiler.is_compiling():
         result: Tensor = _Depthwise.apply(volume, kernel, bias)  # type: ignore[no-untyped-call]
         return result
     return F.conv3d(volume, kernel, bias, padding=1, groups=len(bias))
