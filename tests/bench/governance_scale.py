@@ -12,6 +12,7 @@ from typing import Any
 
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.verify import proof, verify
+from tests.bench.processor_time import watch
 from tests.governance.scale import REPOSITORY, build, multiply
 
 CLIPS, PRINTED, ENTRIES = 100_000, 1_000_000, 1_000_000
@@ -34,22 +35,9 @@ def printed_lineage_of_many(folder: Path, clips: int) -> tuple[str, float, float
     command = [sys.executable, "-m", "aiprod.cli", "lineage", "reports/samples/000.mp4", "--no-rehash"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
     with open(folder / "said", "wb+") as said:
-        process, peak = subprocess.Popen(command, cwd=root, env=environment, stdout=said), 0.0
-        while True:
-            peak = max(peak, peak_mib(process.pid))
-            ended, status, used = os.wait4(process.pid, os.WNOHANG)
-            if ended:
-                break
-            time.sleep(0.02)
-        assert status == 0
+        seconds, peak = watch(subprocess.Popen(command, cwd=root, env=environment, stdout=said))
         said.seek(0)
-        return said.read().decode(), used.ru_utime + used.ru_stime, peak
-
-
-def peak_mib(pid: int) -> float:
-    """Peak of resident memory since the program began; ``ru_maxrss`` also holds that of whoever it was forked from."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), default=0.0)
+        return said.read().decode(), seconds, peak
 
 
 def log_of_many(folder: Path) -> tuple[Any, float, list[float]]:

@@ -10,6 +10,9 @@ import contextlib
 import ctypes
 import os
 import resource
+import subprocess
+import time
+from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -31,3 +34,30 @@ def children_cpu_s() -> float:
             os.waitpid(-1, 0)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def watch(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    """Processor seconds and peak resident MiB of a process until it ends.
+
+    The peak is looked at every 20 ms: ``ru_maxrss`` also holds that of whoever the process was forked from.
+
+    Raises:
+        CalledProcessError: it ended with another status than 0.
+    """
+    peak = 0.0
+    while True:
+        peak = max(peak, _peak_mib(process.pid))
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.02)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return used.ru_utime + used.ru_stime, peak
+
+
+def _peak_mib(pid: int) -> float:
+    """Peak of resident memory since the program began."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), default=0.0)

@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.governance_scale import peak_mib
 from tests.bench.one_more_film import workspace
+from tests.bench.processor_time import watch
 from tests.bench.shards import content_of
 
 
@@ -37,16 +37,8 @@ def scan(folder: Path) -> tuple[float, float]:
     """Processor seconds and peak resident MiB of one run of the stage."""
     environment = {**os.environ, "CI": "true", "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
     environment.pop("AIPROD_HOME", None)
-    command, peak = [sys.executable, "-m", "pipeline.scan"], 0.0
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    while True:
-        peak = max(peak, peak_mib(process.pid))
-        ended, status, used = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(0.02)
-    assert status == 0
-    return used.ru_utime + used.ru_stime, peak
+    command = [sys.executable, "-m", "pipeline.scan"]
+    return watch(subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL))
 
 
 def main(count: int = 100_000) -> None:
