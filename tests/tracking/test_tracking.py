@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -168,6 +169,17 @@ def test_a_live_stage_is_completed_not_doubled(project: Path, live: None, monkey
     assert named("low").data.metrics["loss"] == pytest.approx(0.2), "from the live run, not from the curve"
     assert "aiprod.restored" not in stage.data.tags
     assert named("live-one").data.metrics["diffusion/loss.final"] == 0.25
+
+
+def test_a_stage_that_ran_keeps_its_own_times(project: Path) -> None:
+    with stage_run("train_diffusion", {"lr": 0.1}) as logger:
+        logger.log(0, {"loss": 1.0})
+    time.sleep(0.3)
+    track(TrackParams())
+    stage = named("train_diffusion")
+    (parent,) = [run for run in runs() if PARENT_TAG not in run.data.tags]
+    assert stage.info.end_time - stage.info.start_time < 300
+    assert parent.info.start_time == stage.info.start_time and parent.info.end_time >= stage.info.end_time + 300
 
 
 def test_a_live_stage_that_had_nothing_left_to_train_shows_the_curves_of_its_steps(project: Path, live: None) -> None:

@@ -132,8 +132,8 @@ def _short(value: Any) -> str:
     return (text if len(text) <= _VALUE_MAX else f"{text[: _VALUE_MAX - 1]}…").replace("|", "/")
 
 
-def open_parent(client: MlflowClient, experiment: str, origin: Origin) -> str:
-    """Id of the experiment's parent run that is still open, made if there is none.
+def open_parent(client: MlflowClient, experiment: str, origin: Origin, began: int | None = None) -> str:
+    """Id of the experiment's parent run that is still open, made if there is none, with this start in milliseconds.
 
     A parent is open until ``track`` gives it the state it ended in. A later run under the same key with other results
     opens another parent, named ``key-2``, ``key-3`` and so on, so that no figures are overwritten.
@@ -144,7 +144,8 @@ def open_parent(client: MlflowClient, experiment: str, origin: Origin) -> str:
         if waiting:
             return str(waiting[0].info.run_id)
         tags = {KEY_TAG: origin.key, NOTE_TAG: origin.note, **origin.tags}
-        run = client.create_run(experiment, run_name=origin.run_name(len(runs) + 1), tags=tags)
+        name = origin.run_name(len(runs) + 1)
+        run = client.create_run(experiment, start_time=began, run_name=name, tags=tags)
         return str(run.info.run_id)
 
 

@@ -81,7 +81,8 @@ class Journal:
 
     def pass_on(self, client: MlflowClient, experiment: str) -> Replay:
         """Say all of it now, and go on with what comes back."""
-        replay = Replay.begin(client, experiment, self.stage, self.origin, self._files or self.folder)
+        files, began = self._files or self.folder, _began(self.entries)
+        replay = Replay.begin(client, experiment, self.stage, self.origin, files, began=began)
         replay.say(self.entries)
         self.entries = []
         self.drop()
@@ -112,10 +113,18 @@ class Replay:
 
     @classmethod
     def begin(
-        cls, client: MlflowClient, experiment: str, stage: str, origin: Origin, files: Path, **tags: str
+        cls,
+        client: MlflowClient,
+        experiment: str,
+        stage: str,
+        origin: Origin,
+        files: Path,
+        *,
+        began: int | None,
+        **tags: str,
     ) -> Replay:
         """Under the experiment's open run; runs of this stage that a killed process left open are closed."""
-        parent = open_parent(client, experiment, origin)
+        parent = open_parent(client, experiment, origin, began)
         for run in runs_with(client, experiment, {PARENT_TAG: parent, STAGE_TAG: stage}):
             for nested in runs_with(client, experiment, {PARENT_TAG: str(run.info.run_id)}):
                 if nested.info.status == "RUNNING":
@@ -177,11 +186,15 @@ def pass_on(client: MlflowClient, experiment: str, folder: Path) -> None:
         for run in runs_with(client, experiment, {_JOURNAL_TAG: name}):
             client.delete_run(run.info.run_id)
         origin = Origin(**kept["origin"])
-        replay = Replay.begin(
-            client, experiment, kept["stage"], origin, folder / name / "files", **{_JOURNAL_TAG: name}
-        )
+        files, began, tags = folder / name / "files", _began(kept["entries"]), {_JOURNAL_TAG: name}
+        replay = Replay.begin(client, experiment, kept["stage"], origin, files, began=began, **tags)
         replay.say(kept["entries"])
         shutil.rmtree(folder / name)
+
+
+def _began(entries: Sequence[Entry]) -> int | None:
+    """Milliseconds at which the first of the runs began."""
+    return next((int(entry["at"]) for entry in entries if entry["do"] == "begin"), None)
 
 
 def _waiting(folder: Path) -> Iterator[str]:

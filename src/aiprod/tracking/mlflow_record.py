@@ -178,7 +178,8 @@ def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figure
         curves.log_curve(writer, curve)
     client.set_tag(writer.run, _OUTS_TAG, outs)
     writer.figures({f"final/{k}": v for k, v in figures.items()})
-    client.set_terminated(writer.run, "FINISHED")
+    if not live or live[0].info.status != "FINISHED":  # what ran has its own end
+        client.set_terminated(writer.run, "FINISHED")
     return writer.run
 
 
