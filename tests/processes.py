@@ -9,23 +9,34 @@ import time
 import psutil
 
 _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")  # stay until this process ends
-_ENDING_S = 0.3  # a killed process has let go of its pipe some time before it is gone
+_ENDING_S = 5.0  # a killed process has let go of its pipe some time before it is gone, and longer on a busy machine
 
 
 def running() -> set[int]:
-    """Processes below this one that stay, without the two that multiprocessing keeps."""
-    found = _seen()
-    if found:
-        time.sleep(_ENDING_S)
-        found &= _seen()
-    return found
+    """Processes below this one, without the two that multiprocessing keeps."""
+    return _below(set())
 
 
-def _seen() -> set[int]:
+def left_running(before: set[int]) -> set[int]:
+    """Processes below this one that stay and that neither ran ``before`` nor are below one that did.
+
+    A server that another test keeps may begin and end processes of its own meanwhile.
+    """
+    until = time.monotonic() + _ENDING_S
+    while (left := _below(before)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
+def _below(without: set[int]) -> set[int]:
     found = set()
-    for process in psutil.Process().children(recursive=True):
+    waiting = psutil.Process().children()
+    while waiting:
+        process = waiting.pop()
         with contextlib.suppress(psutil.NoSuchProcess):
-            helper = process.ppid() == os.getpid() and any(name in " ".join(process.cmdline()) for name in _HELPERS)
-            if not helper and process.status() != psutil.STATUS_ZOMBIE:
+            if process.pid in without or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            waiting += process.children()
+            if process.ppid() != os.getpid() or all(name not in " ".join(process.cmdline()) for name in _HELPERS):
                 found.add(process.pid)
     return found
