@@ -46,7 +46,7 @@ def watch(process: subprocess.Popen[bytes]) -> tuple[float, float]:
     """
     peak = 0.0
     while True:
-        peak = max(peak, _peak_mib(process.pid))
+        peak = max(peak, peak_mib(process.pid))
         ended, status, used = os.wait4(process.pid, os.WNOHANG)
         if ended:
             break
@@ -57,7 +57,10 @@ def watch(process: subprocess.Popen[bytes]) -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, peak
 
 
-def _peak_mib(pid: int) -> float:
-    """Peak of resident memory since the program began."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+def peak_mib(pid: int) -> float:
+    """Peak of resident memory since the program began, MiB; 0 once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
     return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), default=0.0)
