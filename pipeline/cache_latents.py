@@ -21,7 +21,7 @@ from aiprod.trainer.latents.cache import cache_latents, geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams, UnloadedModels
 from aiprod.trainer.loop.accelerator import default_device
 from aiprod.trainer.loop.curriculum import CurriculumConfig
-from aiprod.trainer.stage import read_selection
+from aiprod.trainer.stage import read_selection, use_threads
 from pipeline.running import run
 
 DATA, OUT = Path("datasets/v1"), Path("datasets/v1/latents")
@@ -31,6 +31,7 @@ REPORT = Path("reports/latents/metrics.json")
 def main() -> None:
     """Read manifests and models, encode, write latents, their manifest and the decode check."""
     params = load_params(CacheLatentsParams, "cache_latents")
+    use_threads(params.threads)
     phases = load_params(CurriculumConfig, "curriculum").geometry()
     selection, inputs = read_selection(DATA)
     if selection.left_out:

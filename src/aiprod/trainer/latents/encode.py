@@ -40,6 +40,7 @@ class CacheLatentsParams(Params):
     min_psnr_db: float = Field(default=10.0, ge=0, description="clips whose decoded latent is worse are left out")
     text_quantize: Literal["int8"] | None = Field(default=None, description="precision of the text encoder's weights")
     readers: int = Field(default=2, ge=1, le=64, description="threads that decode film ahead of the encoder")
+    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one per core")
 
 
 @dataclass(frozen=True)
