@@ -23,7 +23,7 @@ from aiprod.media.audio import hear
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe
 from aiprod.media.scaling import upright
-from aiprod.qc.bundled import blazeface, catalogue
+from aiprod.qc.bundled import blazeface, catalogue, fitting
 from aiprod.qc.bundled.catalogue import BUNDLED, BY_ALL, USES, Use, missing
 from aiprod.qc.checks import opennsfw, personal_data, text_reader, voices
 from aiprod.qc.checks.ocr import judge as judged_text
@@ -242,7 +242,8 @@ def test_titles_numbers_and_timecodes_are_no_personal_data(line: str) -> None:
 # faces
 
 
-def test_faces_large_and_small_are_found_where_they_are(portrait: np.ndarray) -> None:
+@pytest.mark.parametrize("quick", [False, True])
+def test_faces_large_and_small_are_found_where_they_are(portrait: np.ndarray, quick: bool) -> None:
     (whole,) = blazeface.find(portrait)
     left, top, width, height = whole["box"]
     assert 0.3 < left + width / 2 < 0.7
@@ -254,7 +255,7 @@ def test_faces_large_and_small_are_found_where_they_are(portrait: np.ndarray) ->
         picture = np.repeat(texture(854, 480, seed=7)[..., None], 3, axis=2)
         for x in (30, 500):
             picture[100 : 100 + small.shape[0], x : x + small.shape[1]] = small
-        found = sorted(face["box"] for face in blazeface.find(picture))
+        found = sorted(face["box"] for face in blazeface.find(picture, quick=quick))
         assert len(found) == 2, size_px
         for (x, _, w, _), start in zip(found, (30, 500), strict=True):
             middle = start + small.shape[1] * (left + width / 2)
@@ -294,6 +295,15 @@ def test_no_face_in_textures_and_in_pictures_of_any_shape() -> None:
     for height, width, seed in ((480, 854, 1), (854, 480, 2), (64, 64, 3), (20, 900, 4), (2, 2, 5)):
         picture = np.repeat(texture(width, height, seed=seed)[..., None], 3, axis=2)
         assert blazeface.find(picture) == []
+        assert blazeface.find(picture, quick=True) == []
+
+
+def test_networks_are_given_what_arithmetic_says() -> None:
+    """Tables of all codes stand for it: every code of every channel is compared."""
+    codes = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
+    assert np.array_equal(fitting.signed(codes), codes.astype(np.float32) / np.float32(127.5) - np.float32(1))
+    assert np.array_equal(fitting.unit(codes), codes.astype(np.float32) / np.float32(255))
+    assert fitting.signed(codes).dtype == fitting.unit(codes).dtype == np.float32
 
 
 # sound

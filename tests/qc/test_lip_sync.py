@@ -20,11 +20,13 @@ from aiprod.media.rgb_frames import rgb_frames
 from aiprod.qc.bundled.catalogue import missing
 from aiprod.qc.checks import lip_sync, phone_recognition
 from aiprod.qc.checks.lip_sync import judge, spoken
-from aiprod.qc.clip_context import ClipContext
+from aiprod.qc.clip_context import ClipContext, ClipSound
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
-from aiprod.speech.voice import RATE
+from aiprod.speech.phones import ENGLISH
+from aiprod.speech.visemes import mouth_at
+from aiprod.speech.voice import RATE, TimedUnit
 from tests.lips.talking import clip, faces
 
 pytestmark = pytest.mark.skipif(
@@ -97,9 +99,44 @@ def test_stretches_of_speech_that_lie_together_are_read_at_one_go(monkeypatch: p
         yield from ((time_s, np.zeros((2, 2, 3), np.uint8)) for time_s in np.arange(start_s, end_s, 0.04))
 
     seen = SimpleNamespace(times_s=np.arange(0, 10, 0.04), frame_s=0.04, start_s=0.0, rgb=rgb)
-    mouth = lip_sync._mouth(cast(ClipContext, seen), [(0.3, 1.0), (1.5, 2.0), (6.0, 9.9)])
+    times = [time_s for time_s, _ in lip_sync._pictures(cast(ClipContext, seen), [(0.3, 1.0), (1.5, 2.0), (6.0, 9.9)])]
     assert read == [(0.0, 2.6), (5.4, pytest.approx(9.98))]
-    assert (np.diff(mouth.times_s) > 0.039).all(), "no picture twice"
+    assert (np.diff(times) > 0.039).all(), "no picture twice"
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_mouth_that_does_not_do_what_is_heard_is_given_up_after_its_first_pictures(
+    monkeypatch: pytest.MonkeyPatch, follows: bool
+) -> None:
+    rate, length_s = 25.0, 12.0
+    names = np.random.default_rng(3).choice(["AA", "M", "IY", "B", "AE", "P"], round(length_s / 0.16))
+    spoken_phones = [TimedUnit(str(name), 0.16 * n, 0.16 * (n + 1)) for n, name in enumerate(names)]
+    times = np.arange(0, length_s, 1 / rate)
+    other = np.random.default_rng(4).uniform(size=times.size)
+    opened = mouth_at(spoken_phones, ENGLISH, times + 0.5 / rate)[:, 0] if follows else other
+    looked = iter(opened)
+    monkeypatch.setattr(
+        lip_sync.face_mesh,
+        "follow",
+        lambda pictures, **_: (SimpleNamespace(aperture=float(next(looked))) for _ in pictures),
+    )
+    monkeypatch.setattr(
+        lip_sync, "_phones", lambda _, spans: [p for p in spoken_phones if any(a <= p.start_s < b for a, b in spans)]
+    )
+
+    def rgb(side: int, start_s: float, end_s: float, every: int) -> Iterator[tuple[float, np.ndarray]]:
+        yield from ((time_s, np.zeros((2, 2, 3), np.uint8)) for time_s in times if start_s <= time_s < end_s)
+
+    seen = SimpleNamespace(times_s=times, frame_s=1 / rate, start_s=0.0, rgb=rgb)
+    sound = SimpleNamespace(mono=np.zeros(16_000, np.float32), rate_hz=16_000)
+    spans = [(0.0, 6.0), (7.5, 10.0)]
+    mouth, phones = lip_sync._followed(cast(ClipContext, seen), cast(ClipSound, sound), spans)
+    if follows:
+        assert mouth.times_s[-1] > 10
+        assert [p.start_s for p in phones] == [p.start_s for p in spoken_phones if p.start_s < 6 or 7.5 <= p.start_s < 10]
+    else:
+        assert mouth.times_s[-1] < 3.1
+        assert phones[-1].start_s < 6
 
 
 def test_pictures_in_quick_colours_are_the_same_to_a_few_codes() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.bundled import blazeface
 from aiprod.qc.bundled.catalogue import BundledNetwork
-from aiprod.qc.bundled.fitting import Runtime, by_opencv
+from aiprod.qc.bundled.fitting import Runtime, by_opencv, unit
 
 MESH = BundledNetwork(
     "Face Mesh: 468 landmarks of a face (MediaPipe)",
@@ -138,8 +138,8 @@ def _mesh(runtime: Runtime, picture: Picture, centre: tuple[float, float], side:
     x, y = map(float, centre)
     matrix = cv2.getRotationMatrix2D((x, y), float(np.rad2deg(angle)), _SIDE / max(side, 1.0))
     matrix[:, 2] = matrix[:, 2] + _SIDE / 2 - np.array([x, y])
-    crop = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    points, present = runtime(MESH.file("face_landmark.tflite"))(crop / np.float32(255), ("conv2d_20", "conv2d_30"))
+    crop = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE)
+    points, present = runtime(MESH.file("face_landmark.tflite"))(unit(crop), ("conv2d_20", "conv2d_30"))
     if 1 / (1 + np.exp(-np.clip(float(present.reshape(-1)[0]), -50, 50))) < _PRESENT_MIN:
         return None
     back = cv2.invertAffineTransform(matrix)

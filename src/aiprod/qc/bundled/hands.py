@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from aiprod.qc.bundled.catalogue import BUNDLED
-from aiprod.qc.bundled.fitting import box_of, fastest, fitted
+from aiprod.qc.bundled.fitting import box_of, fastest, fitted, unit
 from aiprod.qc.clip_context import Plane
 
 PALM_MIN, HAND_MIN = 0.7, 0.8
@@ -53,7 +53,7 @@ def _palms(rgb: Plane) -> list[_Palm]:
     """The surest palms, each once."""
     fitted_image = fitted(rgb, _PALM_PX)
     network = fastest(BUNDLED["persons"].file("palm_detection_full.tflite"))
-    logits, offsets = network(fitted_image.square / np.float32(255), ("Identity_1", "Identity"))
+    logits, offsets = network(unit(fitted_image.square), ("Identity_1", "Identity"))
     scores = 1 / (1 + np.exp(-np.clip(logits.ravel(), -50, 50)))
     palms: list[_Palm] = []
     for i in np.argsort(-scores, kind="stable").tolist():
@@ -84,7 +84,7 @@ def _is_hand(rgb: Plane, palm: _Palm) -> float:
     soft = max(1, round(1 / scale))  # what would alias in the smaller picture
     seen = cv2.warpAffine(cv2.blur(rgb, (soft, soft)) if soft > 1 else rgb, place, (_HAND_PX, _HAND_PX))
     network = fastest(BUNDLED["persons"].file("hand_landmark_full.tflite"))
-    return float(network(seen / np.float32(255), ("Identity_1",))[0].ravel()[0])
+    return float(network(unit(seen), ("Identity_1",))[0].ravel()[0])
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.bundled.catalogue import BUNDLED
-from aiprod.qc.bundled.fitting import LiteRTNetwork, OpenCVNetwork, fastest, fitted
+from aiprod.qc.bundled.fitting import LiteRTNetwork, OpenCVNetwork, fastest, fitted, signed
 from aiprod.qc.clip_context import Plane
 
 LABELS = (
@@ -37,7 +37,7 @@ def answers(rgb: Plane) -> tuple[np.ndarray, np.ndarray]:
     """
     fitted_image = fitted(rgb, SIDE_PX)
     network = fastest(BUNDLED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
-    raw, logits = _outputs(network, fitted_image.square / np.float32(127.5) - np.float32(1))
+    raw, logits = _outputs(network, signed(fitted_image.square))
     middles = _anchors()
     scores = 1 / (1 + np.exp(-np.clip(logits.reshape(len(middles), -1), -50, 50)))
     size = np.exp(raw[:, [3, 2]] / _SIZE) * middles[:, 2:]

@@ -7,7 +7,7 @@ then decoded once more, and the face is followed through them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -29,21 +29,24 @@ from aiprod.speech.voice import TimedUnit
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts
-    from aiprod.qc.clip_context import ClipContext
+    from aiprod.qc.clip_context import ClipContext, ClipSound
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = "none: no recogniser of phones is configured"
 _BY_NETWORKS = (
     "largest face followed by Face Mesh through up to 8 s of speech, in 24 to 48 pictures a second where there are "
     "more; its aperture correlated with the mouth that phones heard by PocketSphinx ask for, at offsets up to 0.6 s; "
-    "counted where the greatest correlation is 0.55 or more and none beyond 0.12 s of it comes to 0.7 of it"
+    "given up after 3 s in which the correlation does not come to 0.35; counted where the greatest correlation is 0.55 or more and none beyond 0.12 s of it comes to 0.7 of it"
 )
 _SPEECH_MAX_S = 8.0
 _PICTURES_HZ = 24.0  # which is enough for lips: of films with twice as many or more, every second one, third one, …
 _ROOM_S = 0.25  # before and behind a stretch of speech: windows of half a second say where it is
 _SIDE_PX = 720
+# Over few pictures the greatest correlation is rather too great. Where it stays below what strange sounds seldom reach,
+# more pictures would not bring it to what counts.
+_FIRST_S, _FIRST_MIN = 3.0, 0.35
 _FACE_MIN = 0.5  # of the pictures
 _FOLLOWS_MIN, _RIVAL_MAX = 0.55, 0.7
 _Spans = Sequence[tuple[float, float]]
@@ -93,14 +96,13 @@ def _measured(seen: ClipContext, measurements: Mapping[str, Figures]) -> dict[st
     if not faces["found"]:
         return {"status": "unmeasurable", "reason": "no face is seen in the stills"}
     spans = spoken(voices["spans"])
-    mouth = _mouth(seen, spans)
+    mouth, phones = _followed(seen, seen.sound, spans)
     counts: dict[str, float] = {
         "pictures": int(mouth.aperture.size),
         "pictures_with_face": int(np.isfinite(mouth.aperture).sum()),
     }
-    if counts["pictures_with_face"] < max(1.0, _FACE_MIN * counts["pictures"]):
+    if not _is_seen(mouth):
         return {"status": "unmeasurable", "reason": "the face is seen in too few of the pictures", **counts}
-    phones = _phones(resampled(seen.sound.mono, seen.sound.rate_hz), spans)
     counts["phones"] = len(phones)
     offset = offset_of(mouth, phones, ENGLISH)
     if offset is None:
@@ -148,10 +150,40 @@ def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:
     return phones
 
 
-def _mouth(seen: ClipContext, spans: _Spans) -> MouthTrack:
-    """How far the lips are apart in the pictures of the stretches and of what offsets reach, on the clip's clock."""
-    times: list[float] = []
-    aperture: list[float] = []
+def _followed(seen: ClipContext, sound: ClipSound, spans: _Spans) -> tuple[MouthTrack, list[TimedUnit]]:
+    """The mouth and the phones of the stretches, or of the first of them where these speak against the mouth.
+
+    Where the face is seen in too few pictures no phones are looked for.
+    """
+    pictures = _pictures(seen, spans)
+    watched = list(itertools.islice(pictures, round(_FIRST_S / max(_step_s(seen), 1e-3))))
+    mouth, samples, phones = _track(seen, watched), resampled(sound.mono, sound.rate_hz), list[TimedUnit]()
+    begun = [span for span in spans if watched and span[0] < watched[-1][0]]
+    if _is_seen(mouth):
+        phones = _phones(samples, begun)
+        offset = offset_of(mouth, phones, ENGLISH)
+        if offset is not None and offset.correlation < _FIRST_MIN:
+            return mouth, phones
+    else:
+        begun = []
+    mouth = _track(seen, [*watched, *pictures])
+    if _is_seen(mouth):
+        phones += _phones(samples, spans[len(begun) :])
+    return mouth, phones
+
+
+def _is_seen(mouth: MouthTrack) -> bool:
+    """Whether there is a face in enough of the pictures."""
+    return bool(np.isfinite(mouth.aperture).sum() >= max(1.0, _FACE_MIN * mouth.aperture.size))
+
+
+def _track(seen: ClipContext, pictures: Sequence[tuple[float, float]]) -> MouthTrack:
+    times, aperture = (np.array([picture[i] for picture in pictures], np.float64) for i in (0, 1))
+    return MouthTrack(times + seen.frame_s / 2, aperture, _step_s(seen))
+
+
+def _pictures(seen: ClipContext, spans: _Spans) -> Iterator[tuple[float, float]]:
+    """Time on the clip's clock, and how far the lips are apart: in the stretches and in what offsets reach."""
     last_s = float(seen.times_s[-1]) + seen.frame_s / 2
     reached = [(max(0.0, start - REACH_S), min(end + REACH_S, last_s)) for start, end in spans]
     for low, high in _joined([(low, high) for low, high in reached if low < high]):  # each is opened and sought anew
@@ -159,9 +191,12 @@ def _mouth(seen: ClipContext, spans: _Spans) -> MouthTrack:
         shown, pictures = itertools.tee(film)
         faces = face_mesh.follow((picture for _, picture in pictures), runtime=fastest)
         for (time_s, _), face in zip(shown, faces, strict=True):
-            times.append(time_s - seen.start_s)
-            aperture.append(np.nan if face is None else face.aperture)
-    return MouthTrack(np.array(times) + seen.frame_s / 2, np.array(aperture), seen.frame_s * _every(seen))
+            yield time_s - seen.start_s, np.nan if face is None else face.aperture
+
+
+def _step_s(seen: ClipContext) -> float:
+    """Between two of the pictures that lips are looked for in."""
+    return seen.frame_s * _every(seen)
 
 
 def _every(seen: ClipContext) -> int:

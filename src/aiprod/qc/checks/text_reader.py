@@ -36,6 +36,7 @@ _TEXT_MAX = 200  # characters that a row keeps of a line
 _WORD = re.compile(r"[^\W_]")
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 _SPREAD = np.array((0.229, 0.224, 0.225), np.float32)
+_CODES = (np.arange(256, dtype=np.float32) / np.float32(255) - _MEAN[:, None]) / _SPREAD[:, None]
 _UPRIGHT_MIN = 1.5  # what is this much taller than wide is a line that runs downwards
 
 
@@ -135,12 +136,8 @@ def _text_map(rgb: Plane, side_px: int) -> NDArray[np.float32]:
     h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
     small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)
     planes = np.empty((1, 3, h, w), np.float32)
-    for channel, mean, spread in zip(range(3), _MEAN, _SPREAD, strict=True):  # plane by plane, as it wants them: BGR
-        plane = planes[0, channel]
-        plane[:] = small[:, :, 2 - channel]
-        plane /= np.float32(255)
-        plane -= mean
-        plane /= spread
+    for channel in range(3):  # plane by plane, as it wants them: BGR
+        cv2.LUT(cv2.extractChannel(small, 2 - channel), _CODES[channel], planes[0, channel])
     (scores,) = load(BUNDLED["text"].file("det.onnx"))(planes)
     text_map: NDArray[np.float32] = scores[0, 0]
     return text_map
