@@ -7,12 +7,15 @@ import gc
 import multiprocessing
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import typer.main
+import typer.testing
 
 from aiprod.base.denials import denial_log, log_to
 from aiprod.governance.audit.denials import append
@@ -90,6 +93,26 @@ def workers_import_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         chosen = forkserver.set_forkserver_preload
         patch.setattr(forkserver, "set_forkserver_preload", lambda names: chosen([*names, *_OF_WORKERS]))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def the_command_line_is_put_together_once() -> Iterator[None]:
+    """Typer makes all commands anew for each call, which takes longer than most calls; a user's process makes one."""
+    make = typer.main.get_command
+    made: dict[int, Any] = {}
+
+    def once(app: typer.Typer) -> Any:
+        whole = vars(sys.modules["aiprod.cli"]).get("app") if "aiprod.cli" in sys.modules else None
+        if app is not whole:
+            return make(app)
+        if id(app) not in made:
+            made[id(app)] = make(app)
+        return made[id(app)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", once)
+        patch.setattr(typer.testing, "_get_command", once)
         yield
 
 

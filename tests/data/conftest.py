@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,23 @@ from tests.data.web_server import films, web  # noqa: F401 - fixtures
 
 def short_film(path: Path, seed: int = 0, seconds: float = 1.0) -> Path:
     """A moving grain film with a tone, 128x96 at 24 fps."""
+    path.write_bytes(_encoded(seed, seconds))
+    return path
+
+
+@functools.cache
+def _encoded(seed: int, seconds: float) -> bytes:
+    """To encode such a film takes most of the time of many tests."""
     rng = np.random.default_rng(seed)
     ground = rng.integers(60, 200, (96, 400, 3), np.uint8)
     count = round(24 * seconds)
     time = np.arange(round(48_000 * seconds)) / 48_000
     tone = (0.3 * np.sin(2 * np.pi * (300 + 50 * seed) * time)).astype(np.float32)
-    encode(path, [ground[:, 2 * n : 2 * n + 128] for n in range(count)], 24, np.stack([tone, tone]), preset="ultrafast")
-    return path
+    pictures = [ground[:, 2 * n : 2 * n + 128] for n in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        encode(path, pictures, 24, np.stack([tone, tone]), preset="ultrafast")
+        return path.read_bytes()
 
 
 @pytest.fixture(scope="session")

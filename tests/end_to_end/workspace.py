@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from aiprod.base.code_identity import CodeIdentity
@@ -149,41 +150,58 @@ def _syntax_trees() -> bytes:
         return kept.read_bytes()
 
 
+# What no stage and no command reads: tests, and what stands in pages. Each DVC and git command looks at every file.
+_LEFT_OUT = ("tests/", "findings/", "docs/images/", "docs/samples/")
+
+
 def make_workspace(root: Path, warm: bool = True) -> Workspace:
-    """Copy what git tracks (as it is in the working tree) and commit it."""
+    """Copy what git tracks of the product (as it is in the working tree) and commit it."""
     root.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["tar", "-xf", "-", "-C", str(root)], input=_committed(), check=True)
+    subprocess.run(["tar", "-xf", _committed(), "-C", str(root)], check=True)
     return Workspace(root, warm)
 
 
 @cache
-def _committed() -> bytes:
-    """An archive of what a workspace begins with: reading and committing a thousand files takes seconds each time."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "project"
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            capture_output=True,
-            check=True,
-        ).stdout.decode()
-        for name in filter(None, listed.split("\0")):
-            source = ROOT / name
-            if source.is_file() and name != "dvc.lock":
-                target = root / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read_bytes())
-        (root / ".aiprod/cache/code").mkdir(parents=True)
-        (root / ".aiprod/cache/code/syntax_trees.json").write_bytes(_syntax_trees())
-        for command in (
-            ["git", "init", "-q", "-b", "main"],
-            ["git", "add", "-A"],
-            ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"],
-            ["git", "config", "user.name", "t"],
-            ["git", "config", "user.email", "t@example.org"],
-        ):
-            Workspace(root, warm=False).run(*command)
-        return subprocess.run(["tar", "-cf", "-", "-C", str(root), "."], capture_output=True, check=True).stdout
+def _committed() -> str:
+    """An archive of what a workspace begins with, made once for all workers of a session.
+
+    Reading and committing a thousand files takes seconds each time.
+    """
+    archive = Path(warm.server()[0]).with_name("project.tar")  # removed with the server's folder
+    with FileLock(f"{archive}.lock", timeout=300):
+        if not archive.is_file():
+            with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+                made = Path(folder) / "project.tar"
+                _commit(Path(folder) / "project")
+                subprocess.run(["tar", "-cf", made, "-C", str(Path(folder) / "project"), "."], check=True)
+                made.rename(archive)
+    return str(archive)
+
+
+def _commit(root: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        source = ROOT / name
+        if source.is_file() and name != "dvc.lock" and not name.startswith(_LEFT_OUT):
+            target = root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+    (root / ".aiprod/cache/code").mkdir(parents=True)
+    (root / ".aiprod/cache/code/syntax_trees.json").write_bytes(_syntax_trees())
+    for command in (
+        ["git", "init", "-q", "-b", "main"],
+        ["git", "-c", "core.compression=1", "add", "-A"],
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"],
+        ["git", "-c", "pack.window=0", "repack", "-adq"],  # a file of objects is copied sooner than a thousand
+        ["git", "config", "user.name", "t"],
+        ["git", "config", "user.email", "t@example.org"],
+    ):
+        Workspace(root, warm=False).run(*command)
 
 
 def small(workspace: Workspace) -> Workspace:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,21 @@ PNG = bytes.fromhex(
 
 def build_workspace(root: Path, films: int = 6) -> Path:
     """``films`` demo films, one CC-BY film, one refused film; verdicts, latents, a model, two samples, dvc.lock."""
+    for name, data in _files(films).items():
+        _put(root / name, data)
+    return root
+
+
+@functools.cache
+def _files(films: int) -> dict[str, bytes]:
+    """Every file of such a workspace: hundreds of tests begin with one, and to compute it takes a tenth of a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        _build(root, films)
+        return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def _build(root: Path, films: int) -> None:
     (root / "datasets").mkdir(parents=True)
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "params.yaml").write_text("lr: 0.001\ntrack: {}\ndossier: {}\n")
@@ -162,7 +179,6 @@ def build_workspace(root: Path, films: int = 6) -> Path:
     _models_and_samples(root, clip_rows, verdicts, heads["datasets/v1/latents"].merkle_root)
     _captions(root, clip_rows)
     write_lock(root)
-    return root
 
 
 def _captions(root: Path, clips: list[ClipRow]) -> None:

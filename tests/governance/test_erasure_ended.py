@@ -132,7 +132,6 @@ def _stopped(_work: object) -> None:
     raise Killed
 
 
-EVERY = 6  # changes of the file system between two kills; with 1 it takes a minute
 WRITES = ("replace", "unlink", "rename", "rmdir", "fsync", "link")
 
 
@@ -167,15 +166,16 @@ def _ended_at(write: int, how: signal.Signals, act: Callable[[], object]) -> boo
     return code != 0
 
 
-@pytest.mark.slow
-def test_an_erasure_that_is_killed_at_any_write_ends_whole(anew: Callable[[], Project]) -> None:
+@pytest.mark.parametrize("every", [pytest.param(11, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
+def test_an_erasure_that_is_killed_at_any_write_ends_whole(every: int, anew: Callable[[], Project]) -> None:
+    """``every`` changes of the file system lie between two kills."""
     write = 1
     while _ended_at(write, signal.SIGKILL, partial(_erase, project := anew())):
         if Vault().keys.secret(project.films[NAME]) is None:
             assert traces(project.root / "datasets", needles_of(project.bytes[NAME], [NAME, URL])) == [], write
         _finish(project)
         _is_whole(project, write)
-        write += EVERY
+        write += every
     assert write > 20
     _is_whole(project, "not killed")
 

@@ -5,6 +5,7 @@ Thresholds were chosen on scenes made of every other film; these are made of the
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,17 @@ def plates(shared_clips: Path) -> list[np.ndarray]:
     return [picture[:height] for picture in found if picture.std() > 20]
 
 
+@cache
+def bare_plates(name: str, clips: Path) -> list[np.ndarray]:
+    """Pictures of a half of the films, without faces and lettering, which nobody changes."""
+    from tests.bench.real_scenes import half, plates
+
+    found = plates(half(name, clips))
+    for plate in found:
+        plate.setflags(write=False)
+    return found
+
+
 @pytest.mark.slow
 def test_no_overlay_and_no_movement_is_claimed_before_a_still_camera(plates: list[np.ndarray]) -> None:
     """An earlier search claimed an overlay in a third of such scenes, on up to 96 % of the picture."""
@@ -84,10 +96,7 @@ def test_a_mark_on_film_of_a_moving_camera_is_found(shared_clips: Path) -> None:
 @pytest.mark.parametrize("seed", [103, 114, 133])
 def test_a_striped_table_before_which_things_pass_is_no_lettering(seed: int, shared_clips: Path) -> None:
     """Each was once called an overlay on more than nine tenths of the picture."""
-    from tests.bench.real_scenes import half
-    from tests.bench.real_scenes import plates as bare_plates
-
-    gray = [plate[:, :, 1] for plate in bare_plates(half("B", shared_clips))]
+    gray = [plate[:, :, 1] for plate in bare_plates("B", shared_clips)]
     striped = [np.ascontiguousarray(plate[::2, ::2][:180, :320]) for plate in gray if plate.std() > 20]
     _, overlay = judged(still_scene(seed, striped))
     assert not (overlay["status"] == "ok" and overlay["area_fraction"] > 0)
@@ -99,10 +108,9 @@ def test_a_corner_of_the_scene_that_keeps_its_place_by_chance_is_no_overlay(
     which: int, half_name: str, shared_clips: Path
 ) -> None:
     """Each was once claimed, on some thousandths of the picture: faint edges, and no light that stays."""
-    from tests.bench.real_scenes import half, moving_scene
-    from tests.bench.real_scenes import plates as bare_plates
+    from tests.bench.real_scenes import moving_scene
 
-    rng, bare = np.random.default_rng(13), bare_plates(half(half_name, shared_clips))
+    rng, bare = np.random.default_rng(13), bare_plates(half_name, shared_clips)
     for n in range(which):
         moving_scene(rng, bare[n % len(bare)])
     pictures = moving_scene(rng, bare[which % len(bare)])

@@ -168,12 +168,7 @@ class Server:
         """End what still runs and remove the folder; who connects meanwhile is told by the end of this process."""
         for process in self._running:
             kill(process, signal.SIGKILL)
-        folder = Path(self._address).parent
-        shutil.rmtree(folder / "bin", ignore_errors=True)
-        for name in ("log", "socket"):
-            (folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        shutil.rmtree(Path(self._address).parent, ignore_errors=True)
 
     def _gone(self, caller: socket.socket) -> None:
         self._ready.unregister(caller)
