@@ -13,6 +13,7 @@ from tests.faults.trial import Result, a_series, run_trial
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_stage_a_clock_that_is_set_and_a_damaged_memo_end_in_the_undisturbed_run(tmp_path: Path) -> None:
     few = ("SIGKILL of a stage", "clock set in a run", "memo object emptied")
     with a_series(tmp_path, "qc_measure", films=1) as series:

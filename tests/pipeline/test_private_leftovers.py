@@ -64,7 +64,7 @@ def _clear(root: Path) -> list[Path]:
     return [p for p in (root / ".aiprod/private").glob("*/work/*") if p.stat().st_size]
 
 
-def _until(holds: object, seconds: float = 60.0) -> None:
+def _until(holds: object, seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not holds() and time.monotonic() < end:  # type: ignore[operator]
         time.sleep(0.002)
