@@ -31,6 +31,15 @@ class Format:
     read: Callable[[Path], Any]
 
 
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _folder() -> Path:
+    """A folder that lasts as long as this process."""
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="aiprod-fuzz-"))
+    return Path(_FOLDERS[-1].name)
+
+
 _TABLE = (
     "file,title,licence,attribution,author,do_not_train,personal_data_basis,consent_ref,url\n"
     'a.mp4,"Bees, and more",CC-BY-4.0,(c) Ada,Ada,no,none,,https://example.com/a\n'
@@ -120,7 +129,7 @@ def _workspace() -> Path:
     """A finished workspace of generated manifests."""
     from tests.governance.conftest import build_workspace
 
-    return build_workspace(Path(tempfile.mkdtemp(prefix="aiprod-fuzz-")) / "work")
+    return build_workspace(_folder() / "work")
 
 
 def _manifests() -> list[tuple[str, bytes]]:
@@ -149,7 +158,7 @@ def _checkpoint_folder() -> Path:
 
     from aiprod.models.checkpoint.folder import save_checkpoint
 
-    folder = Path(tempfile.mkdtemp(prefix="aiprod-fuzz-")) / "model"
+    folder = _folder() / "model"
     tensors = {f"layer{n}.weight": torch.arange(12.0).reshape(3, 4) + n for n in range(4)}
     save_checkpoint(folder, {"width": 4, "layers": [1, 2]}, tensors, "Tiny", max_shard_bytes=100)
     return folder
@@ -179,7 +188,7 @@ def _log_files() -> dict[str, bytes]:
     from aiprod.governance.audit.log import AuditLog, Event
     from aiprod.governance.audit.publishing import write_checkpoint
 
-    root = Path(tempfile.mkdtemp(prefix="aiprod-fuzz-"))
+    root = _folder()
     (root / "dvc.yaml").write_text("stages: {}\n")
     with _in(root):
         log = AuditLog()
@@ -246,7 +255,7 @@ def _timelines() -> list[tuple[str, bytes]]:
 def _film() -> Path:
     from tests.qc.fuzz import make_films
 
-    return make_films(Path(tempfile.mkdtemp(prefix="aiprod-fuzz-")))[0]
+    return make_films(_folder())[0]
 
 
 def _timeline(path: Path) -> None:
