@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 VERSION = "4"
 METHOD = (
-    "BlazeFace on the stills at a shorter side of 480 px: the short-range network on the whole and on squares of 0.6 of "
-    "the shorter side; each hit confirmed by the full-range network on a cut-out of four times its size; "
+    "BlazeFace on the stills at a shorter side of 480 px: the short-range network on the whole and on squares of 0.6 "
+    "of the shorter side; each hit confirmed by the full-range network on a cut-out of four times its size; "
     "less is asked of the first where faces are small; what the second does not confirm may be confirmed by a Haar "
     "cascade for profiles in 15 looks"
 )

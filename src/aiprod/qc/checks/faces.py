@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "7"
+VERSION = "8"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the upright stills, coarsely (of the smallest size in every second still), "
     "then finely where it answers; each hit confirmed by a second cascade (default) and an eye cascade on a cut-out "

@@ -38,7 +38,8 @@ METHOD = "none: no recogniser of phones is configured"
 _BY_NETWORKS = (
     "largest face followed by Face Mesh through up to 8 s of speech, in 24 to 48 pictures a second where there are "
     "more; its aperture correlated with the mouth that phones heard by PocketSphinx ask for, at offsets up to 0.6 s; "
-    "given up after 3 s in which the correlation does not come to 0.35; counted where the greatest correlation is 0.55 or more and none beyond 0.12 s of it comes to 0.7 of it"
+    "given up after 3 s in which the correlation does not come to 0.35; "
+    "counted where the greatest correlation is 0.55 or more and none beyond 0.12 s of it comes to 0.7 of it"
 )
 _SPEECH_MAX_S = 8.0
 _PICTURES_HZ = 24.0  # which is enough for lips: of films with twice as many or more, every second one, third one, …
