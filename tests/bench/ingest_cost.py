@@ -4,8 +4,8 @@
 rights and for damage, and all digests) and has ``ffmpeg`` write the same pictures and sound with the same settings, one
 thread each, in turn: once with the colours as they are, and, where ingest turns them to BT.709, once with FFmpeg's
 quickest filter that does so too, which is the same work. ``ffmpeg`` counts with its start (0.06 s), a worker, which
-takes in many films, without. Films whose packets are kept as they are, and those that FFmpeg would need other filters for, are
-named and left out of the ratio.
+takes in many films, without. Films whose packets are kept as they are, and those that FFmpeg would need other filters
+for, are named and left out of the ratio.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def by_ffmpeg(film: Path, clip: dict[str, Any], target: Path, turned: str = "") 
         "-map",
         "0:a:0?",
     ]
-    command += ["-filter_threads", "1", "-vf", f"scale={clip['width']}:{clip['height']}{turned}", "-r", f"{clip['fps']:.6g}"]
+    filters = f"scale={clip['width']}:{clip['height']}{turned}"
+    command += ["-filter_threads", "1", "-vf", filters, "-r", f"{clip['fps']:.6g}"]
     command += ["-c:v", "libx264", "-preset", form.preset, "-crf", f"{form.crf:g}", "-g", str(round(clip["fps"])), *asm]
     command += ["-pix_fmt", "yuv420p", "-threads", "1", "-c:a", "aac", "-b:a", str(form.audio_bitrate_bps)]
     command += ["-ar", str(SAMPLE_RATE), "-ac", "2", "-movflags", "+faststart", str(target)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -75,7 +75,13 @@ def test_shots_that_fit_are_decoded_once_and_those_behind_them_again(
         whole = taken(path, tmp_path / "once", params)
     first, second, _ = kept.shots
     monkeypatch.setattr(ingest_film, "_DECODED_BYTES", sum(sizes[: second.first + second.pictures // 2]))
-    again, reader = [], normalising.VideoReader
-    monkeypatch.setattr(normalising, "VideoReader", lambda *how: again.append(how) or reader(*how))
+    again = []
+
+    class Counted(normalising.VideoReader):
+        def __enter__(self) -> Self:
+            again.append(self.path)
+            return super().__enter__()
+
+    monkeypatch.setattr(normalising, "VideoReader", Counted)
     assert taken(path, tmp_path / "some", params) == whole
     assert len(again) == 2 and first.first == 0

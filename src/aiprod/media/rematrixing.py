@@ -7,6 +7,7 @@ can hold are kept. Sums and tables of whole numbers only: the same bytes on ever
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import av
 import cv2
@@ -93,7 +94,8 @@ def _turned(source: list[Codes], target: list[Codes], matrix: int, full: bool) -
         above, below = max(0, first - 1), min(tall, behind + 1)  # the lines beside them are mixed in
         lanes = cv2.LUT(cb[above:below], of_cb).view(np.int16)  # type: ignore[call-overload]
         lanes += cv2.LUT(cr[above:below], of_cr).view(np.int16)  # type: ignore[call-overload]
-        difference, *chroma, _ = cv2.split(lanes.reshape(below - above, wide, 4))
+        split: Any = cv2.split(lanes.reshape(below - above, wide, 4))
+        difference, *chroma, _ = split
         for plane, value in zip(target[1:], chroma, strict=True):
             own = value[first - above : behind - above]
             own >>= _FINE
@@ -101,7 +103,7 @@ def _turned(source: list[Codes], target: list[Codes], matrix: int, full: bool) -
         even, odd = _doubled(difference.view(np.uint16), first - above, below - behind)
         lines = slice(2 * first, min(2 * behind, luma.shape[0]))
         if full:
-            bright = cv2.LUT(luma[lines], _tables(matrix, full, 8, False)[0])
+            bright: Any = cv2.LUT(luma[lines], _tables(matrix, full, 8, False)[0])
             bright += _side_by_side(even, odd)[: bright.shape[0], :width].view(np.int16)
             bright >>= _FINE
             bright -= _MIDDLE
@@ -121,11 +123,9 @@ def _middles(height: int, width: int) -> NDArray[np.uint8]:
     return np.full((height, width), _MIDDLE, np.uint8)
 
 
-def _doubled(
-    small: NDArray[np.uint16], before: int, behind: int
-) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Even and odd columns of twice the size as 4:2:0 is placed (H.264 annex E, type 0): columns on the even ones, lines
-    between two.
+def _doubled(small: NDArray[np.uint16], before: int, behind: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Even and odd columns of twice the size as 4:2:0 is placed (H.264 annex E, type 0): columns on the even ones,
+    lines between two.
 
     Args:
         before: lines at the top, 0 or 1, that are only mixed into the next; without it the first line is its own
@@ -152,7 +152,7 @@ def _doubled(
     return even, odd
 
 
-def _side_by_side(even: NDArray[np.generic], odd: NDArray[np.generic]) -> NDArray[np.generic]:
+def _side_by_side(even: NDArray[Any], odd: NDArray[Any]) -> NDArray[Any]:
     """Columns that take turns."""
     return np.asarray(cv2.merge([even, odd])).reshape(even.shape[0], 2 * even.shape[1])
 
