@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -59,23 +59,29 @@ def test_clips_are_those_of_a_film_that_is_decoded_twice(
 def test_a_film_that_does_not_fit_is_decoded_again(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4")
     pictures = 20 * 96 * 128 * 3 // 2
-    kept = analyse_video(path, ShotParams(), keep_bytes=2 * pictures).decoded
-    assert kept is not None and len(kept) == 20
-    assert analyse_video(path, ShotParams(), keep_bytes=pictures // 2).decoded is None
-    assert analyse_video(path, ShotParams()).decoded is None
+    assert len(analyse_video(path, ShotParams(), keep_bytes=2 * pictures).decoded) == 20
+    assert analyse_video(path, ShotParams(), keep_bytes=pictures // 2).decoded == []
+    assert analyse_video(path, ShotParams()).decoded == []
 
 
-def test_a_film_whose_pictures_are_kept_as_they_are_is_not_held(
+def test_shots_that_fit_are_decoded_once_and_those_behind_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "film.mp4"
-    encode(path, (np.full((96, 128, 3), n, np.uint8) for n in range(40)), Fraction(25))
-    asked: list[int] = []
+    path, params = film(tmp_path / "film.mp4", scenes=3), IngestParams()
+    kept = analyse_video(path, ShotParams(), keep_bytes=1 << 40)
+    sizes = [sum(plane.buffer_size for plane in timed.frame.planes) for timed in kept.decoded]
+    with monkeypatch.context() as once:
+        once.setattr(normalising, "VideoReader", None)
+        whole = taken(path, tmp_path / "once", params)
+    first, second, _ = kept.shots
+    monkeypatch.setattr(ingest_film, "_DECODED_BYTES", sum(sizes[: second.first + second.pictures // 2]))
+    again = []
 
-    def watched(*arguments: Any, keep_bytes: int, **more: Any) -> Any:
-        asked.append(keep_bytes)
-        return analyse_video(*arguments, keep_bytes=keep_bytes, **more)
+    class Counted(normalising.VideoReader):
+        def __enter__(self) -> Self:
+            again.append(self.path)
+            return super().__enter__()
 
-    monkeypatch.setattr(ingest_film, "analyse_video", watched)
-    clips, _ = taken(path, tmp_path / "clips", IngestParams())
-    assert clips[0]["steps"] == ["as is"] and asked == [0]
+    monkeypatch.setattr(normalising, "VideoReader", Counted)
+    assert taken(path, tmp_path / "some", params) == whole
+    assert len(again) == 2 and first.first == 0

@@ -21,7 +21,6 @@ _WEIGHTS = {
     SWS_240M: (0.212, 0.087),
 }
 _BAND = 32  # lines that are worked on at once, so that they stay in the processor's cache
-_FINE = 6  # bits behind the point
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -53,7 +52,7 @@ def planes(frame: av.VideoFrame) -> list[Codes]:
 
 
 @functools.cache
-def _values(full: bool, bits: int, wide: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def values(full: bool, bits: int, wide: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the codes of luma and of chroma mean, of 8 bits or (``wide``) of ``bits`` moved up to 16."""
     codes = np.arange(65_536 if wide else 256, dtype=np.float64)
     unit = 2.0 ** ((16 if wide else 8) - bits)  # one step of the source
@@ -66,7 +65,7 @@ def _values(full: bool, bits: int, wide: bool) -> tuple[NDArray[np.float64], NDA
 
 @functools.cache
 def _to_gray(full: bool, bits: int, wide: bool) -> NDArray[np.uint8]:
-    return np.clip(np.rint(_values(full, bits, wide)[0] * 255), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(values(full, bits, wide)[0] * 255), 0, 255).astype(np.uint8)
 
 
 def gray(luma: Codes, full: bool, bits: int) -> NDArray[np.uint8]:
@@ -81,7 +80,7 @@ def gray(luma: Codes, full: bool, bits: int) -> NDArray[np.uint8]:
 
 @functools.cache
 def _rgb_tables(matrix: int, full: bool, bits: int, wide: bool) -> tuple[NDArray[np.float32], ...]:
-    luma, chroma = _values(full, bits, wide)
+    luma, chroma = values(full, bits, wide)
     return luma.astype(np.float32), chroma.astype(np.float32), to_rgb(matrix).astype(np.float32)
 
 
@@ -184,73 +183,3 @@ def luma_of(channels: list[Codes]) -> NDArray[np.uint8]:
     value += channels[1] * weights[1]
     value += channels[2] * weights[2]
     return np.rint(value).astype(np.uint8)
-
-
-@functools.cache
-def _yuv_tables(matrix: int, full: bool, bits: int, wide: bool) -> tuple[NDArray[np.int16], ...]:
-    """Tables over codes that give limited-range BT.709 with ``_FINE`` bits behind the point: luma of luma, of Cb, of
-    Cr; Cb of Cb, of Cr; Cr of Cb, of Cr."""
-    luma, chroma = _values(full, bits, wide)
-    turn = np.linalg.inv(to_rgb(SWS_709)) @ to_rgb(matrix)
-    unit = 2.0**_FINE
-
-    def table(scale: float, values: NDArray[np.float64], offset: float = 0.0) -> NDArray[np.int16]:
-        return np.clip(np.rint((scale * values + offset) * unit), -32_768, 32_767).astype(np.int16)
-
-    return (
-        table(219.0, luma, 16.0),
-        *(table(219 * turn[0, n], chroma) for n in (1, 2)),
-        *(table(224 * turn[m, n], chroma, 128.0 if m == n else 0.0) for m in (1, 2) for n in (1, 2)),
-    )
-
-
-def limited_709(frame: av.VideoFrame, matrix: int, full: bool, bits: int) -> av.VideoFrame:
-    """A yuv420p or yuv420p16le picture of another matrix or range as limited-range BT.709, yuv420p.
-
-    The turn from one matrix to another is linear, so chroma stays at its own resolution, and colours outside of what
-    R'G'B' can hold are kept.
-    """
-    luma, cb, cr = planes(frame)
-    tables = _yuv_tables(matrix, full, bits, luma.dtype == np.uint16)
-    converted = av.VideoFrame(frame.width, frame.height, "yuv420p")
-    target = planes(converted)
-    bright = _looked_up(tables[0], luma)
-    if matrix != SWS_709:
-        bright += _doubled(_looked_up(tables[1], cb) + _looked_up(tables[2], cr), bright.shape)
-    _finish(bright, target[0])
-    for own, other, first, plane in ((cb, cr, 3, target[1]), (cr, cb, 6, target[2])):
-        value = _looked_up(tables[first], own)
-        if matrix != SWS_709:
-            value += _looked_up(tables[4 if first == 3 else 5], other)
-        _finish(value, plane)
-    return converted
-
-
-def _looked_up(table: NDArray[np.int16], codes: Codes) -> NDArray[np.int16]:
-    """What a table holds for each code; of 8 bits in less than half of NumPy's time."""
-    if codes.dtype != np.uint8 or table.size != 256:
-        return table.take(codes)
-    import cv2  # here: few films need it
-
-    found: NDArray[np.int16] = cv2.LUT(codes, table)  # type: ignore[assignment]
-    return found
-
-
-def _finish(value: NDArray[np.int16], plane: Codes) -> None:
-    """Round to whole codes."""
-    value += 1 << (_FINE - 1)
-    value >>= _FINE
-    plane[:] = np.clip(value, 0, 255, out=value)
-
-
-def _doubled(small: NDArray[np.int16], shape: tuple[int, ...]) -> NDArray[np.int16]:
-    """Twice the size as 4:2:0 is placed (H.264 annex E, type 0): columns on the even ones, lines between two."""
-    tall = np.empty((2 * small.shape[0], small.shape[1]), np.int16)
-    above, below = np.concatenate([small[:1], small[:-1]]), np.concatenate([small[1:], small[-1:]])
-    tall[0::2] = (3 * small + above + 2) >> 2
-    tall[1::2] = (3 * small + below + 2) >> 2
-    wide = np.empty((tall.shape[0], 2 * tall.shape[1]), np.int16)
-    wide[:, 0::2] = tall
-    wide[:, 1:-1:2] = (tall[:, :-1] + tall[:, 1:] + 1) >> 1
-    wide[:, -1] = tall[:, -1]
-    return wide[: shape[0], : shape[1]]

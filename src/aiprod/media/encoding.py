@@ -18,6 +18,7 @@ from aiprod.errors import AiprodError
 from aiprod.media.scaling import Scaler
 
 _AAC_FRAME = 1024  # samples an AAC-LC packet holds
+_SOUND_PIECE = 96 * _AAC_FRAME  # what is handed over at once; the encoder divides it
 _BT709 = 1
 
 
@@ -184,8 +185,8 @@ def write_sound(container: Any, stream: Any, sound: np.ndarray, rate: int, first
     """Encode sound into a stream of :func:`audio_track`; its first sample is number ``first`` of the film."""
     layout = "stereo" if sound.shape[0] == 2 else "mono"
     samples = np.ascontiguousarray(np.clip(sound, -1.0, 1.0), dtype=np.float32)
-    for at in range(0, samples.shape[1], _AAC_FRAME):
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, at : at + _AAC_FRAME]), "fltp", layout)
+    for at in range(0, samples.shape[1], _SOUND_PIECE):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, at : at + _SOUND_PIECE]), "fltp", layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, first + at, Fraction(1, rate)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))

@@ -7,6 +7,7 @@ stereo AAC, picture and sound starting together.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ import numpy as np
 
 from aiprod.media.audio import read_sound
 from aiprod.media.audio_mixing import mixing_words
+from aiprod.media.colour import Codes, planes
 from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.deinterlacing import deinterlaced
 from aiprod.media.encoding import encode
@@ -31,6 +33,8 @@ VERSION = 6
 """Of how films are read and rewritten; to be raised where a stored clip may come out another. Clips say by which
 version they were made (``data.affected`` names those that an earlier one may have stored damaged)."""
 SAMPLE_RATE = 48_000
+_MOST_TOGETHER = 16  # pictures that are made before they are encoded
+_TOGETHER_BYTES = 8 << 20
 _OFFSET_S = 0.005  # picture and sound that start nearer together than this start together
 
 
@@ -165,10 +169,10 @@ def normalise(
         if isinstance(scaler, ToneMapper):
             steps.append(scaler.step)
         chosen = on_grid(timed, start_s, rate, count, tally)
-        pictures = (finished(picture, scaler, video.orientation, crop) for picture in chosen)
+        made = (finished(picture, scaler, video.orientation, crop) for picture in chosen)
         written = encode(
             target,
-            pictures,
+            _in_turns(made, wide, tall),
             rate,
             sound,
             sample_rate=SAMPLE_RATE,
@@ -191,6 +195,14 @@ def _pictures(
         return
     with VideoReader(source, limits) as reader:
         yield reader.frames(start_s, end_s)
+
+
+def _in_turns(pictures: Iterator[av.VideoFrame], width: int, height: int) -> Iterator[av.VideoFrame]:
+    """The same pictures, some of which are made before the first of them is encoded: an encoder drives the code and the
+    tables that make them out of a processor's caches."""
+    together = max(1, min(_MOST_TOGETHER, _TOGETHER_BYTES // (width * height * 3 // 2)))
+    while some := list(itertools.islice(pictures, together)):
+        yield from some
 
 
 def _streams(facts: MediaFacts) -> list[str]:
@@ -289,22 +301,19 @@ def finished(
     frame = scaler.frame(picture)
     if orientation.upright and crop.nothing:
         return frame
-    packed = frame.to_ndarray()  # rows: luma, then both chroma planes, each of half width
-    height, width = frame.height, frame.width
-    half = (height // 2, width // 2)
-    size = half[0] * half[1]
-    chroma = packed[height:].reshape(-1)
-    planes = [packed[:height], chroma[:size].reshape(half), chroma[size : 2 * size].reshape(half)]
-    for n, plane in enumerate(planes):
-        turned = plane.swapaxes(0, 1) if orientation.transpose else plane
-        turned = turned[:, ::-1] if orientation.flip_x else turned
-        turned = turned[::-1] if orientation.flip_y else turned
-        share = 1 if n == 0 else 2  # chroma has half the lines and columns
-        left, right, top, bottom = _edges(turned.shape[0] * share, turned.shape[1] * share, crop)
-        planes[n] = turned[top // share : bottom // share, left // share : right // share]
-    tall, wide = planes[0].shape
-    joined = np.concatenate([np.ascontiguousarray(p).reshape(-1) for p in planes]).reshape(tall * 3 // 2, wide)
-    return av.VideoFrame.from_ndarray(joined, "yuv420p")
+    turned = [_upright(plane, orientation) for plane in planes(frame)]
+    tall, wide = turned[0].shape
+    left, right, top, bottom = _edges(tall, wide, crop)
+    cut = av.VideoFrame(right - left, bottom - top, "yuv420p")
+    for share, source, target in zip((1, 2, 2), turned, planes(cut), strict=True):  # chroma has half the lines, columns
+        target[:] = source[top // share : bottom // share, left // share : right // share]
+    return cut
+
+
+def _upright(plane: Codes, orientation: Orientation) -> Codes:
+    turned = plane.swapaxes(0, 1) if orientation.transpose else plane
+    turned = turned[:, ::-1] if orientation.flip_x else turned
+    return turned[::-1] if orientation.flip_y else turned
 
 
 def _sound(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aiprod.media import colour
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import is_full_range
+from aiprod.media.rematrixing import limited_709
 
 _WHOLE_RGB = {"gbrp10le": 1023, "gbrp16le": 65_535}  # formats that hold R'G'B' as it is, and their white
 
@@ -62,7 +63,7 @@ class Scaler:
                 return av.VideoFrame.from_ndarray(self._deep_rgb(frame, source), "rgb24")
             if self.pixel_format == "yuv420p" and (source.full or source.jpeg or source.matrix != colour.SWS_709):
                 same = self._scaled(frame, source, "yuv420p16le" if source.deep else "yuv420p")
-                return colour.limited_709(same, *source.meaning)
+                return limited_709(same, *source.meaning)
         if source.rgb and not self.colour_managed:
             if self.pixel_format == "gray":
                 return av.VideoFrame.from_ndarray(self._gray(frame, source), "gray")

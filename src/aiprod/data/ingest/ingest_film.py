@@ -43,8 +43,8 @@ RESERVED: Final = "reserved"  # the kind of error that is a refusal
 UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could not be had: nothing is known of the film
 
 
-_DECODED_BYTES = 512 << 20
-"""A film whose pictures are no larger together is decoded once, both to look for shots and to encode them."""
+_DECODED_BYTES = 704 << 20
+"""Shots are decoded once, both to be found and to be encoded, as far as a film's pictures are no larger together."""
 
 FILM: Final = "film"
 """The role of a job's film among the files that go to another machine."""
@@ -300,7 +300,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
             and _keep_pictures(work, folder, facts, shot, clip, form=form, limits=limits)
         ):
             own = facts.model_copy(update={"video": shot.video})
-            how: dict[str, Any] = {"form": form, "crop": crop, "limits": limits, "decoded": watched.decoded}
+            how: dict[str, Any] = {"form": form, "crop": crop, "limits": limits, "decoded": watched.decoded_of(shot)}
             _normalise(work, folder, own, shot, clip, rate=rate, constant=constant, **how)
 
 

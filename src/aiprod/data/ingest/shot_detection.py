@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from aiprod.media.scaling import Scaler, upright
 
 _DARK = 18  # 0-255: a row whose brightest pixel never passes this is a bar
 _BARS_EVERY = 3  # pictures
+_TOGETHER = 16  # pictures
 _SMALLEST_BAR = 0.02  # share of the side; thinner edges are left alone
 _GAP_S = 10.0  # in a transport stream, behind which a shot begins
 _LARGEST_BAR = 0.35
@@ -50,7 +51,7 @@ class VideoAnalysis:
         torn_s: begin and end of each stretch in which pictures are torn, for something before them did not decode.
         changes: where pictures take another form, in words.
         counts: whether the container counts pictures and does not say when they are shown.
-        decoded: all pictures, where they were to be kept and nothing is wrong with any.
+        decoded: the first pictures, as many as were to be kept, where nothing is wrong with any of the film.
     """
 
     video: VideoFacts
@@ -61,7 +62,12 @@ class VideoAnalysis:
     torn_s: list[tuple[float, float]]
     changes: list[str]
     counts: bool = False
-    decoded: list[TimedFrame] | None = None
+    decoded: list[TimedFrame] = field(default_factory=list)
+
+    def decoded_of(self, shot: Shot) -> list[TimedFrame] | None:
+        """The pictures of a shot, where all of them were kept."""
+        end = shot.first + shot.pictures
+        return self.decoded[shot.first : end] if end <= len(self.decoded) else None
 
 
 def analyse_video(
@@ -125,25 +131,28 @@ def analyse_video(
         runs_s(times, torn, step),
         changes,
         counts,
-        None if changes or interlaced or any(torn) or damage.odd else kept.pictures,
+        [] if changes or interlaced or any(torn) or damage.odd else kept.of(shots),
     )
 
 
 class _Kept:
-    """Decoded pictures, as long as they fit."""
+    """Decoded pictures from the first on, as long as they fit."""
 
     def __init__(self, most_bytes: int) -> None:
-        self.pictures: list[TimedFrame] | None = [] if most_bytes else None
+        self._pictures: list[TimedFrame] = []
         self._left = most_bytes
 
     def add(self, timed: TimedFrame) -> None:
         """Keep one more, or none from now on."""
-        if self.pictures is None:
-            return
-        self._left -= sum(plane.buffer_size for plane in timed.frame.planes)
-        self.pictures.append(timed)
-        if self._left < 0:
-            self.pictures = None
+        if self._left > 0:
+            self._left -= sum(plane.buffer_size for plane in timed.frame.planes)
+        if self._left > 0:
+            self._pictures.append(timed)
+
+    def of(self, shots: list[Shot]) -> list[TimedFrame]:
+        """Those of the shots of which all were kept."""
+        ends = [shot.first + shot.pictures for shot in shots]
+        return self._pictures[: max((end for end in ends if end <= len(self._pictures)), default=0)]
 
 
 class _Stretch:
@@ -157,11 +166,22 @@ class _Stretch:
         self._count = 0
         self._bars: list[tuple[int, np.ndarray, np.ndarray]] = []
         self._lightest: np.ndarray | None = None
+        self._waiting: list[tuple[np.ndarray, bool]] = []
 
     def see(self, timed: TimedFrame) -> None:
-        """Take the next picture."""
-        picture = self._scaler.array(timed.frame)
-        light = self._detector.see(picture, timed.torn)
+        """Take the next picture; some are looked at together, for between two that are decoded a processor's caches
+        lose the code that looks at them."""
+        self._waiting.append((self._scaler.array(timed.frame), timed.torn))
+        if len(self._waiting) == _TOGETHER:
+            self._look()
+
+    def _look(self) -> None:
+        for picture, torn in self._waiting:
+            self._look_at(picture, torn)
+        self._waiting.clear()
+
+    def _look_at(self, picture: np.ndarray, torn: bool) -> None:
+        light = self._detector.see(picture, torn)
         if self._count % _BARS_EVERY == 0:
             gray = upright(light, self.video.orientation)
             self._bars.append((self._count, gray.max(axis=1), gray.max(axis=0)))
@@ -170,6 +190,7 @@ class _Stretch:
 
     def spans(self) -> Iterator[tuple[int, int, Crop, VideoFacts]]:
         """First picture, number of pictures, bars and facts of each shot."""
+        self._look()
         cuts = self._detector.cuts()
         edges = [0, *cuts, self._count]
         crops = [_bars(self._bars, a, b) for a, b in itertools.pairwise(edges)]
