@@ -9,7 +9,7 @@ import time
 import psutil
 
 _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")  # stay until this process ends
-_ENDING_S = 60.0  # a killed process has let go of its pipe some time before it is gone: seconds on a busy machine
+_ENDING_S = 10.0  # a killed process has let go of its pipe some time before it is gone: seconds on a busy machine
 
 
 def running() -> set[int]:

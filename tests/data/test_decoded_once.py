@@ -85,3 +85,19 @@ def test_shots_that_fit_are_decoded_once_and_those_behind_them_again(
     monkeypatch.setattr(normalising, "VideoReader", Counted)
     assert taken(path, tmp_path / "some", params) == whole
     assert len(again) == 2 and first.first == 0
+
+
+def test_a_film_whose_pictures_are_kept_as_they_are_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "film.mp4"
+    encode(path, (np.full((96, 128, 3), n, np.uint8) for n in range(40)), Fraction(25))
+    asked: list[int] = []
+
+    def watched(*arguments: Any, keep_bytes: int, **more: Any) -> Any:
+        asked.append(keep_bytes)
+        return analyse_video(*arguments, keep_bytes=keep_bytes, **more)
+
+    monkeypatch.setattr(ingest_film, "analyse_video", watched)
+    clips, _ = taken(path, tmp_path / "clips", IngestParams())
+    assert clips[0]["steps"] == ["as is"] and asked == [0]

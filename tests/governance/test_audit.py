@@ -402,7 +402,7 @@ for start in range(0, int(sys.argv[2]), int(sys.argv[3])):
     ("each", "batch"),
     [
         (100, 1),
-        pytest.param(3000, 100, marks=pytest.mark.slow),
+        pytest.param(10_000, 100, marks=pytest.mark.slow),
         pytest.param(10_000, 1, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
     ],
 )

@@ -166,7 +166,7 @@ def _ended_at(write: int, how: signal.Signals, act: Callable[[], object]) -> boo
     return code != 0
 
 
-@pytest.mark.parametrize("every", [pytest.param(11, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [pytest.param(6, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
 def test_an_erasure_that_is_killed_at_any_write_ends_whole(every: int, anew: Callable[[], Project]) -> None:
     """``every`` changes of the file system lie between two kills."""
     write = 1
