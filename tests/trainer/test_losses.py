@@ -183,7 +183,7 @@ def test_orthogonalised_matrices_keep_their_directions(rows: int, columns: int) 
     assert ((inner.diagonal()[big] > 0.5) & (inner.diagonal()[big] < 1.3)).all()
 
 
-@pytest.mark.parametrize(("size", "smallest"), [(192, 0.01), (193, 0.003), (1025, 0.001)])
+@pytest.mark.parametrize(("size", "smallest"), [(128, 0.01), (129, 0.003), (1025, 0.001)])
 def test_singular_values_from_the_stated_smallest_come_to_about_one(size: int, smallest: float) -> None:
     """Values are next to the norm; larger matrices have smaller ones, and are brought further."""
     values = torch.full((size,), smallest)

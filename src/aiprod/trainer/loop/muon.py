@@ -52,7 +52,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     x = x.T if tall else x
     x = x / x.norm().clamp_min(1e-12)
     gram = x @ x.T
-    quintics = _THREE if len(gram) <= 192 else _FOUR if len(gram) <= 1024 else _FIVE
+    quintics = _THREE if len(gram) <= 128 else _FOUR if len(gram) <= 1024 else _FIVE
     product = None
     for number, (a, b, c) in enumerate(quintics, 1):
         factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
