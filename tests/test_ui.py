@@ -31,6 +31,20 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return program
 
 
+def test_where_names_every_place_and_what_is_not_made_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "reports/dossier").mkdir(parents=True)
+    (tmp_path / "reports/dossier/index.html").touch()
+    monkeypatch.chdir(tmp_path)
+    where.where()
+    lines = capsys.readouterr().out.splitlines()
+    (dossier,) = [line for line in lines if "reports/dossier/index.html" in line]
+    (film,) = [line for line in lines if "reports/film/film.mp4 " in line and "finished" in line]
+    assert "not made yet" not in dossier and "(not made yet)" in film
+
+
 def _free() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from aiprod.base.files import read_json, write_json
 from aiprod.base.state import state
+from aiprod.cli import app
 from aiprod.commands.erase import _say_plan
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
@@ -253,8 +255,33 @@ def test_a_dry_run_changes_nothing(project: Project) -> None:
         return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
 
     before = everything()
-    search(plan(project.root, ErasureRequest(project.clip(NAME)), Vault()))
+    told = CliRunner().invoke(app, ["erase", project.clip(NAME), "--dry-run"])
+    assert told.exit_code == 0, told.output
+    assert told.output.splitlines()[-1] == "nothing was changed (--dry-run)"
+    counts = told.output[told.output.index("in the clear:") :].splitlines()
+    assert [line.split()[3] for line in counts if line.startswith("  working tree")] == ["1"], "the film in the inbox"
     assert everything() == before
+
+
+def test_the_command_erases_certifies_and_finds_a_certificate_that_was_changed(project: Project) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["erase", *words])
+        return result.exit_code, result.output
+
+    refused = CliRunner().invoke(app, ["erase", project.clip(NAME), "--as", "a stranger"])
+    assert isinstance(refused.exception, AiprodError) and project.vault.tombstones == {}
+    status, told = run(project.clip(NAME), "--as", "operator")
+    assert status == 0, told
+    erasures = (project.root / "datasets/erasures").glob("*.json")
+    (path,) = (p for p in erasures if "signature" in read_json(p))
+    assert path.name in told
+    assert run("resume", "--as", "operator") == (0, "no erasure is unfinished\n")
+    status, told = run("verify", str(path))
+    assert status == 0 and "holds: " in told and "FAILS" not in told
+    signed = read_json(path)
+    write_json(path, {**signed, "body": {**signed["body"], "id": "another"}})
+    status, told = run("verify", str(path))
+    assert status == 1 and "FAILS: " in told
 
 
 class TestConsentRecords:

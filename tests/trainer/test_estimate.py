@@ -3,6 +3,7 @@ backward pass."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,20 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner, Result
 
+from aiprod.base.files import write_json
 from aiprod.base.params import validate
+from aiprod.commands.model_estimate import _sections
 from aiprod.commands.model_estimate import estimate as estimate_command
+from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.errors import AiprodError
+from aiprod.models.artifacts import CLASS_NAME
 from aiprod.trainer.diffusion import estimate
 from aiprod.trainer.diffusion.cards import CARDS, card_of
 from aiprod.trainer.diffusion.estimate import TOLERANCE, StepInputs, estimate_step
+from aiprod.trainer.diffusion.model_setup import transformer_config
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.tasks import losses_of
 from aiprod.trainer.loop.accelerator import SingleEngine
@@ -173,8 +179,38 @@ def test_the_command_tells_each_phase_and_whether_a_card_holds_it() -> None:
         assert isinstance(wrong.exception, AiprodError) and "the value" in str(wrong.exception), value[:9]
 
 
-def asked(*changes: str) -> Result:
-    words = [str(REPOSITORY / "params.yaml"), "--memory-gib", "1", "--no-cpu", "--text-tokens", "5"]
+def test_a_folder_takes_what_the_parameters_that_it_was_made_by_take(tmp_path: Path) -> None:
+    phase = "{height: 32, width: 48, frames: 5, fps: 12, batch: 2, lr_scale: 1, weight_decay: 0, duration: {steps: 1}}"
+    small = [f"curriculum.phases={{only: {phase}}}", "train_diffusion.task.heldout_clips=0"]
+    read = _sections(REPOSITORY / "params.yaml", small)
+    pictures, heard = read["train_video_vae"].model.compression, read["train_audio_vae"].model.compression
+    section = read["train_diffusion"].transformer
+    video, audio = VideoLatentPatchifier(pictures, section.video_patch), AudioLatentPatchifier(heard)
+    config = transformer_config(section, video, audio, read["train_text_encoder"].model.width)
+    described = {"_class_name": CLASS_NAME, **config.model_dump(mode="json")}
+    folder = tmp_path / "diffusion" / "transformer"
+    folder.mkdir(parents=True)
+    whole, bare = [str(tmp_path), "--params", str(REPOSITORY / "params.yaml")], [str(REPOSITORY / "params.yaml")]
+    missing = asked(*small, of=whole)
+    assert isinstance(missing.exception, AiprodError) and "holds no transformer" in str(missing.exception)
+
+    write_json(folder / "config.json", described)
+    said = asked(*small, of=whole)
+    assert said.exit_code == 0, said.output
+    assert said.output == asked(*small, of=bare).output
+
+    write_json(folder.parent / "training.json", {"video_patch": [1, 1, 1]})
+    wrong = asked(*small, of=whole)
+    assert isinstance(wrong.exception, AiprodError) and "video tokens of" in str(wrong.exception)
+
+    (tmp_path / "diffusion" / "transformer_2").mkdir()
+    write_json(tmp_path / "diffusion" / "transformer_2" / "config.json", described)
+    two = asked(*small, of=[str(tmp_path / "diffusion"), *whole[1:]])
+    assert isinstance(two.exception, AiprodError) and "two experts" in str(two.exception)
+
+
+def asked(*changes: str, of: Sequence[str] = (str(REPOSITORY / "params.yaml"),)) -> Result:
+    words = [*of, "--memory-gib", "1", "--no-cpu", "--text-tokens", "5"]
     app = typer.Typer()
     app.command()(estimate_command)
     return CliRunner().invoke(app, [*words, *(word for change in changes for word in ("-S", change))])
