@@ -170,9 +170,10 @@ def test_pictures_without_a_fitting_time_lie_between_their_neighbours(kinds: lis
     given_s = [
         n / 24 if kind == "timed" else None if kind == "none" else max(0, n - 5) / 24 for n, kind in enumerate(kinds)
     ]
-    kept = Timekeeping()
+    kept = Timekeeping(1 / 24)
     try:
-        found = list(kept.in_order(iter([(time_s, n) for n, time_s in enumerate(given_s)]), 1 / 24))  # type: ignore[list-item]
+        found = [shown for n, time_s in enumerate(given_s) for shown in kept.placed(time_s, n)]  # type: ignore[arg-type]
+        found.extend(kept.rest())
     except MediaError as error:
         assert error.kind == "timing"
         return

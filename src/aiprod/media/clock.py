@@ -8,9 +8,9 @@ bears the time of its decoding. Sorted, such times are right again: the n-th pic
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import av
@@ -88,11 +88,11 @@ class StampQueue:
 
     def picture(self, frame: av.VideoFrame) -> int | None:
         """The stamp of the picture that comes out next; None where there is none."""
+        if self.sure:
+            return frame.dts if self._in_order and frame.dts is not None else frame.pts
         if self._later is None:  # pictures are shown as many later as the decoder holds back
             depth = self._context.reorder_depth
             self._later = self._first[depth] - self._first[0] if len(self._first) > depth else 0
-        if self.sure:
-            return frame.dts if self._in_order and frame.dts is not None else frame.pts
         place = None if frame.pts is None else self._recent.get(frame.pts)
         if place is not None:
             if frame.key_frame:
@@ -117,56 +117,61 @@ class StampQueue:
         self._waiting = deque(item for item in self._waiting if item[0] >= place + before)
 
 
-@dataclass
 class Timekeeping:
-    """What had to be done for pictures without a time of their own that fits between their neighbours.
+    """Times of pictures, each of which grows: what has none of its own that fits lies evenly between its neighbours.
+
+    Args:
+        step_s: between pictures, for those behind the last that has a time.
+        leaps: whether a leap forward of minutes is another clock too, as in transport streams.
 
     Attributes:
         disordered: pictures whose time does not grow.
         untimed: pictures without any.
     """
 
-    disordered: int = 0
-    untimed: int = 0
-    _last: float | None = field(default=None, repr=False)
+    def __init__(self, step_s: float, leaps: bool = False) -> None:
+        self.disordered = self.untimed = 0
+        self._step_s = step_s
+        self._most_s = _LEAP_S if leaps else math.inf
+        self._last: float | None = None
+        self._waiting: list[tuple[float | None, av.VideoFrame]] = []
 
-    def in_order(
-        self, source: Iterator[tuple[float | None, av.VideoFrame]], step_s: float, leaps: bool = False
-    ) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Every picture with a time that grows: what has none lies evenly between its neighbours.
+    def placed(self, time_s: float | None, frame: av.VideoFrame) -> Sequence[tuple[float, av.VideoFrame]]:
+        """The pictures whose time is known once the next one came, mostly itself.
 
         Args:
-            source: pictures in the order of presentation, with their times in seconds as far as they have one.
-            step_s: between pictures, for those behind the last that has a time.
-            leaps: whether a leap forward of minutes is another clock too, as in transport streams.
+            time_s: its time in seconds as far as it has one. Pictures come in the order of presentation.
 
         Raises:
             MediaError: the clock starts anew in the middle.
         """
-        last: float | None = None
-        waiting: list[tuple[float | None, av.VideoFrame]] = []
-        for time_s, frame in source:
-            if time_s is None or (last is not None and time_s <= last):
-                self.untimed += time_s is None
-                self.disordered += time_s is not None
-                waiting.append((time_s, frame))
-                _check_anew(waiting, last)
-                if len(waiting) > _WAITING:
-                    last = _shown_s(last, step_s)
-                    yield last, waiting.pop(0)[1]
-                continue
-            if leaps and last is not None and time_s - last > _LEAP_S:
-                raise _another_clock(last, f"leaps forward by {time_s - last:.0f} s")
-            if waiting:
-                begin = time_s - step_s * (len(waiting) + 1) if last is None else last
-                for n, (_, late) in enumerate(waiting, 1):
-                    yield round(begin + (time_s - begin) * n / (len(waiting) + 1), 6), late
-                waiting.clear()
-            last = time_s
-            yield time_s, frame
-        for _, frame in waiting:
-            last = _shown_s(last, step_s)
-            yield last, frame
+        last, waiting = self._last, self._waiting
+        if time_s is None or (last is not None and time_s <= last):
+            self.untimed += time_s is None
+            self.disordered += time_s is not None
+            waiting.append((time_s, frame))
+            _check_anew(waiting, last)
+            if len(waiting) <= _WAITING:
+                return ()
+            self._last = _shown_s(last, self._step_s)
+            return ((self._last, waiting.pop(0)[1]),)
+        if last is not None and time_s - last > self._most_s:
+            raise _another_clock(last, f"leaps forward by {time_s - last:.0f} s")
+        self._last = time_s
+        if not waiting:
+            return ((time_s, frame),)
+        count = len(waiting) + 1
+        begin = time_s - self._step_s * count if last is None else last
+        shown = [(round(begin + (time_s - begin) * n / count, 6), late) for n, (_, late) in enumerate(waiting, 1)]
+        waiting.clear()
+        return [*shown, (time_s, frame)]
+
+    def rest(self) -> Iterator[tuple[float, av.VideoFrame]]:
+        """The pictures that are left when no more come."""
+        for _, frame in self._waiting:
+            self._last = _shown_s(self._last, self._step_s)
+            yield self._last, frame
+        self._waiting.clear()
 
 
 def _shown_s(last: float | None, step_s: float) -> float:

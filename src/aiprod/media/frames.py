@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,8 @@ _Stamped = tuple[av.VideoFrame, int | None]
 
 
 class PacketWatch(Protocol):
-    """Sees the packets that a reader decodes, so that nobody has to walk through the file for them again."""
+    """Sees the packets that a reader decodes, so that nobody has to walk through the file for them again; some of them
+    are still ahead of the pictures that it gives."""
 
     def add(self, packet: av.Packet) -> None:
         """Take one packet."""
@@ -97,7 +99,7 @@ class VideoReader:
     placed between its neighbours and counted.
 
     Args:
-        watch: is shown each packet before it is decoded.
+        watch: is shown each packet before it is decoded, and at most 16 that are not.
         find_missing: look for missing pictures by the numbers in coded ones, a tenth of the decoding of small pictures.
 
     Raises:
@@ -248,16 +250,20 @@ class VideoReader:
             on_screen: give the picture that is on screen at ``start_s`` first, although it began earlier.
         """
         before: TimedFrame | None = None
-        source = self._seek(start_s) if start_s > 1.0 else self._resume()
-        kept = Timekeeping()
-        timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
+        begin_s, until_s = start_s - EPSILON_S, math.inf if end_s is None else end_s - EPSILON_S
+        kept, stamps = Timekeeping(self._step_s, self.runs_through), self._stamps
+
+        def placed(frame: av.VideoFrame, stamp: int | None) -> Sequence[tuple[float, av.VideoFrame]]:
+            return kept.placed(self._time(stamp), frame) if stamps.synced else ()
+
+        shown = itertools.starmap(placed, self._seek(start_s) if start_s > 1.0 else self._resume())
         try:
-            for time_s, frame in kept.in_order(timed, self._step_s, self.runs_through):
+            for time_s, frame in itertools.chain.from_iterable(itertools.chain(shown, (kept.rest(),))):
                 key = frame.key_frame
                 torn = self._is_torn(frame) if key or self._unsound or frame.is_corrupt else self._torn
                 if key or frame.width != self._form[0] or frame.height != self._form[1]:
                     self._look(frame, time_s)
-                if time_s < start_s - EPSILON_S:
+                if time_s < begin_s:
                     if on_screen:
                         before = TimedFrame(time_s, frame, torn)
                     continue
@@ -265,7 +271,7 @@ class VideoReader:
                     if time_s > start_s + EPSILON_S:
                         yield before
                     before = None
-                if end_s is not None and time_s >= end_s - EPSILON_S:
+                if time_s >= until_s:
                     return
                 self._last = time_s, frame.duration
                 yield TimedFrame(time_s, frame, torn)
@@ -342,60 +348,75 @@ class VideoReader:
         over, under = self._tick
         return round(stamp * over / under - self._start_s, 6)
 
-    def _numbered(self, packets: Iterator[av.Packet]) -> Iterator[tuple[av.Packet, Skip | None]]:
-        """Packets with what is missing before their pictures, some read ahead: between two pictures that are decoded a
-        processor's caches lose the code that reads their numbers."""
-        numbers, failed, ahead = self._numbers, None, 1
-        while failed is None:
+    def _read_ahead(self, packets: Iterator[av.Packet]) -> Iterator[Sequence[tuple[av.Packet, Skip | None]]]:
+        """Packets some at a time, and with each that is not quite ordinary what is missing before its picture.
+
+        Between two pictures that are decoded a processor's caches lose the code that looks at packets.
+        """
+        numbers, watch, ahead = self._numbers, self._watch, 1
+        while True:
             some: list[av.Packet] = []
+            failed: Exception | None = None
             try:
                 some.extend(itertools.islice(packets, ahead))
             except (av.error.FFmpegError, ValueError) as error:  # what was read before it is decoded first
                 failed = error
-            if not some and failed is None:
+            looked_at: list[tuple[av.Packet, Skip | None]] = []
+            for packet in some:
+                skip = NOTHING
+                if packet.size:
+                    if numbers is not None:
+                        skip = numbers.skips(packet)
+                elif packet.dts is not None:
+                    continue  # "as before" in Theora; a decoder would take it for the end of the film
+                elif numbers is not None:  # one without a time ends the film
+                    skip = numbers.ended()
+                if watch is not None:
+                    watch.add(packet)
+                ordinary = skip is NOTHING and not packet.is_discard and not packet.is_corrupt
+                looked_at.append((packet, None if ordinary else skip))
+            yield looked_at
+            if failed is not None:
+                raise failed
+            if not some:
                 return
             ahead = min(2 * ahead, _AHEAD)  # whoever wants one picture does not wait for more
-            if numbers is None:
-                yield from ((packet, None) for packet in some)
-            else:  # an empty packet with a time is a picture that is shown again; one without ends the film
-                skips = [numbers.skips(p) if p.size else numbers.ended() if p.dts is None else NOTHING for p in some]
-                yield from zip(some, skips, strict=True)
-        raise failed
+
+    def _failed(self, error: Exception) -> None:
+        """A packet does not decode."""
+        self.damage.bad_packets += 1
+        self._stamps.failed()
+        self._broke()
+        if len(self.damage.messages) < 3:
+            self.damage.messages.append(describe(error))
 
     def _decode(self) -> Iterator[_Stamped]:
         damage, stamps, hidden = self.damage, self._stamps, self._hidden
         try:
-            for packet, skip in self._numbered(demuxed(self._container, self._stream)):
-                if packet.size == 0 and packet.dts is not None:
-                    continue  # "as before" in Theora; a decoder would take it for the end of the film
-                damage.packets += 1
-                if self._watch is not None:
-                    self._watch.add(packet)
-                if packet.size:
-                    stamps.packet(packet)
-                damage.discarded += packet.is_discard
-                if packet.is_corrupt:
-                    self._broke()
-                if skip is not None:
-                    self._skipped(skip)
-                try:
-                    frames = packet.decode()
-                except (av.error.FFmpegError, ValueError) as error:
-                    if isinstance(error, av.error.EOFError):
-                        return
-                    damage.bad_packets += 1
-                    stamps.failed()
-                    self._broke()
-                    if len(damage.messages) < 3:
-                        damage.messages.append(describe(error))
-                    continue
-                for frame in frames:
-                    stamp = stamps.picture(frame)
-                    if hidden and stamp is not None and any(begin <= stamp < end for begin, end in hidden):
-                        damage.discarded += 1
+            for some in self._read_ahead(demuxed(self._container, self._stream)):
+                for packet, skip in some:
+                    damage.packets += 1
+                    if not stamps.sure and packet.size:
+                        stamps.packet(packet)
+                    if skip is not None:
+                        damage.discarded += packet.is_discard
+                        if packet.is_corrupt:
+                            self._broke()
+                        self._skipped(skip)
+                    try:
+                        frames = packet.decode()
+                    except (av.error.FFmpegError, ValueError) as error:
+                        if isinstance(error, av.error.EOFError):
+                            return
+                        self._failed(error)
                         continue
-                    damage.frames += 1
-                    yield frame, stamp
+                    for frame in frames:
+                        stamp = stamps.picture(frame)
+                        if hidden and stamp is not None and any(begin <= stamp < end for begin, end in hidden):
+                            damage.discarded += 1
+                            continue
+                        damage.frames += 1
+                        yield frame, stamp
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError) as error:
