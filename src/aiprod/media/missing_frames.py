@@ -65,6 +65,7 @@ class FrameNumbers:
         self._counted, self._gaps, self._unshown = counted, _OrderCounts(), 0
         self._sets: dict[int, _Numbering] = {}
         self._of_pictures: dict[int, int] = {}
+        self._known: dict[bytes, tuple[_Numbering, int]] = {}  # by two bytes: what is behind the number, in 64 bits
         self._last: int | None = None
         extra = bytes(context.extradata or b"")
         self._length_bytes = (extra[4] & 3) + 1 if len(extra) > 6 and extra[0] == 1 else 0
@@ -82,16 +83,11 @@ class FrameNumbers:
 
     def skips(self, packet: av.Packet) -> Skip:
         """What is missing before the picture in a packet; pictures of which no other is made have no number."""
-        data = memoryview(packet)
         skipped = 0
         try:
-            for unit in _prefixed(data, self._length_bytes) if self._length_bytes else _between_starts(bytes(data)):
-                kind = unit[0] & 31 if unit else 0
-                if kind in (_SPS, _PPS):
-                    self._read_set(unit)
-                elif kind in _SLICES:
-                    skipped = self._slice(unit)
-                    break  # the others are of the same picture
+            unit = self._first_slice(memoryview(packet))
+            if unit is not None:
+                skipped = self._slice(unit)
         except (IndexError, ValueError):  # whether it decodes is not asked here
             self._last = None
         if skipped:
@@ -100,22 +96,55 @@ class FrameNumbers:
         count, self._unshown = self._unshown, 0
         return Skip(count) if count else NOTHING
 
+    def _first_slice(self, data: memoryview) -> bytes | None:
+        """The beginning of a packet's first slice; the others are of the same picture. Sets before it are read."""
+        width = self._length_bytes
+        if not width:
+            for unit in _between_starts(bytes(data)):
+                kind = unit[0] & 31 if unit else 0
+                if kind in _SLICES:
+                    return unit
+                if kind in (_SPS, _PPS):
+                    self._read_set(unit)
+            return None
+        at, whole = 0, len(data)
+        while at + width < whole:
+            size = int.from_bytes(data[at : at + width], "big")
+            at += width
+            kind = data[at] & 31 if size else 0
+            if kind in _SLICES:
+                return bytes(data[at : at + min(size, _HEAD)])
+            if kind in (_SPS, _PPS):
+                self._read_set(bytes(data[at : at + min(size, 1024)]))
+            at += size
+        return None
+
     def _slice(self, unit: bytes) -> int:
-        bits = _Bits(unit[1:_HEAD])
-        bits.golomb()  # first_mb_in_slice
-        bits.golomb()  # slice_type
-        numbering = self._sets.get(self._of_pictures.get(bits.golomb(), -1))
-        if numbering is None:
-            self._last = None
-            return 0
-        if numbering.planes_apart:
-            bits.take(2)
-        number, top = bits.take(numbering.bits), 1 << numbering.bits
-        if self._counted and numbering.order_bits:
-            if unit[0] & 31 == _IDR:
-                bits.golomb()  # idr_pic_id
-            order = bits.take(numbering.order_bits)
-            self._unshown += self._gaps.picture(order, numbering.order_bits, unit[0] & 31 == _IDR, unit[0] & 0x60 > 0)
+        known, head = self._known.get(unit[1:3]), unit[1:9]
+        if known is not None and len(head) == 8 and b"\0\0\3" not in head:
+            numbering, behind = known
+            number, top = int.from_bytes(head, "big") >> behind & (1 << numbering.bits) - 1, 1 << numbering.bits
+        else:
+            bits = _Bits(unit[1:_HEAD])
+            whole = bits.left
+            bits.golomb()  # first_mb_in_slice
+            bits.golomb()  # slice_type
+            found = self._sets.get(self._of_pictures.get(bits.golomb(), -1))
+            if found is None:
+                self._last = None
+                return 0
+            numbering, read = found, whole - bits.left
+            if numbering.planes_apart:
+                bits.take(2)
+            number, top = bits.take(numbering.bits), 1 << numbering.bits
+            if self._counted and numbering.order_bits:
+                if unit[0] & 31 == _IDR:
+                    bits.golomb()  # idr_pic_id
+                order = bits.take(numbering.order_bits)
+                key, reference = unit[0] & 31 == _IDR, unit[0] & 0x60 > 0
+                self._unshown += self._gaps.picture(order, numbering.order_bits, key, reference)
+            elif read <= 16 and not numbering.planes_apart:  # most slices of a film begin in a few ways
+                self._known[unit[1:3]] = numbering, 64 - read - numbering.bits
         last, reference = self._last, bool(unit[0] & 0x60)
         if unit[0] & 31 == _IDR or last is None:
             skipped = 0
@@ -127,6 +156,7 @@ class FrameNumbers:
         return skipped
 
     def _read_set(self, unit: bytes) -> None:
+        self._known.clear()
         try:
             kind = unit[0] & 31
             if kind == _SPS:
@@ -201,27 +231,31 @@ class _OrderCounts:
 
 
 class _Bits:
-    """Reads bits and Exp-Golomb codes (9.1), without the bytes that keep start codes from arising (7.4.1)."""
+    """Reads bits and Exp-Golomb codes (9.1), without the bytes that keep start codes from arising (7.4.1).
+
+    Attributes:
+        left: how many bits are left.
+    """
 
     def __init__(self, data: bytes) -> None:
         plain = data[:1024].replace(b"\0\0\3", b"\0\0")
-        self._value, self._left = int.from_bytes(plain, "big"), 8 * len(plain)  # of what is left
+        self._value, self.left = int.from_bytes(plain, "big"), 8 * len(plain)  # of what is left
 
     def take(self, count: int) -> int:
-        left = self._left - count
+        left = self.left - count
         if left < 0:
             raise IndexError
         taken = self._value >> left
         self._value -= taken << left
-        self._left = left
+        self.left = left
         return taken
 
     def golomb(self) -> int:
         rest = self._value.bit_length()
-        zeros = self._left - rest
+        zeros = self.left - rest
         if zeros > 32:
             raise ValueError
-        self._left = rest
+        self.left = rest
         return self.take(zeros + 1) - 1
 
 
@@ -280,15 +314,6 @@ def _listed(extra: bytes) -> Iterator[bytes]:
             size = int.from_bytes(extra[at : at + 2], "big")
             yield extra[at + 2 : at + 2 + size]
             at += 2 + size
-
-
-def _prefixed(data: memoryview, length_bytes: int) -> Iterator[bytes]:
-    at = 0
-    while at + length_bytes < len(data):
-        size = int.from_bytes(data[at : at + length_bytes], "big")
-        at += length_bytes
-        yield bytes(data[at : at + min(size, 1024)])
-        at += size
 
 
 def _between_starts(data: bytes) -> Iterator[bytes]:
