@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, St
 from aiprod.qc.measure.thumbnail_colour import StillColour, TinyColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.measurement import SOME_HZ, OfColours, OfFrames, OfSomeFrames, OfStills
-from aiprod.qc.planes import coarse_factor, scattered, shrink
+from aiprod.qc.planes import Shrinker, coarse_factor, scattered, shrink
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -184,60 +183,67 @@ def observe(
     sizes, together = PacketSizes(), Together([each for each in of_frames if not isinstance(each, OfSomeFrames)])
     some_together = Together([each for each in of_frames if isinstance(each, OfSomeFrames)])
     next_s, next_slot, was_torn = -1.0, 0, False
+    held: list[tuple[Any, ...]] = []
+
+    def hand_over() -> None:
+        for made_of, for_all, for_some in held:
+            small = SmallFrame(*made_of)
+            if for_all:
+                together.feed(small)
+            if for_some:
+                some_together.feed(small)
+        held.clear()
+
     with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
         colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
         luma_of = LumaTaker(video)
+        levels = luma_of.black_level, luma_of.white_level
         coloured = [(each, TinyColour(each.size, facts.video or video)) for each in of_colours if each.asks]
         factor = max(1, -(-video.width // params.plane_width_px))
         coarse = coarse_factor(video.width, params.plane_width_px)
+        shrunk, alike = Shrinker(coarse), coarse == factor  # planes of all frames and of some are
         for time_s, frame, is_torn in reader.frames(start_s, end_s):
             if not times:  # a shot may have another form than what the film begins with
                 facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)
             pixels_left -= frame.width * frame.height
-            if times and pixels_left < 0:  # counted, for a header may state any rate and any length
+            if pixels_left < 0 and times:  # counted, for a header may state any rate and any length
                 bounded, end_s = True, time_s
                 break
-            times.append(time_s - start_s)
+            at_s = time_s - start_s
+            times.append(at_s)
             torn.append(is_torn)
-            was_torn |= is_torn
-            pair_due = _is_due(waiting, time_s - params.flow_gap_s)
+            if is_torn:
+                was_torn = True
             seen = time_s >= next_s
-            if not (seen or pair_due or time_s >= due_s):
+            sampled = time_s >= due_s or (bool(waiting) and _is_due(waiting, time_s - params.flow_gap_s))
+            if not (seen or sampled):
                 continue
             luma = luma_of.take(frame)
-            plane = fine = shrink(luma, coarse)
-            small = SmallFrame(
-                len(times) - 1,
-                time_s - start_s,
-                plane,
-                scattered(luma, factor),
-                luma_of.black_level,
-                luma_of.white_level,
-                bool(frame.interlaced_frame),
-                was_torn,
-            )
+            seen_as = *levels, bool(frame.interlaced_frame), was_torn
+            if seen or alike:
+                fine, sparse = shrunk(luma), scattered(luma, factor)
+                held.append(((len(times) - 1, at_s, fine, sparse, *seen_as), seen, alike))
+                if len(held) >= _TOGETHER or len(held) * (fine.nbytes + sparse.nbytes) >= _TOGETHER_BYTES:
+                    hand_over()
             if seen:
-                together.feed(small)
                 for each, tiny in coloured:
                     if each.asks:
-                        each.take(small.time_s, tiny.take(frame), was_torn)
+                        each.take(at_s, tiny.take(frame), was_torn)
                 next_s, was_torn = time_s + _APART_S, False
-            slot = int(small.time_s * SOME_HZ + 1e-6)
-            if coarse == factor:
-                some_together.feed(small)
-            elif pair_due or time_s >= due_s or slot >= next_slot:
+            slot = 0 if alike else int(at_s * SOME_HZ + 1e-6)
+            if not alike and (sampled or slot >= next_slot):
                 fine, next_slot = shrink(luma, factor), slot + 1
-                some_together.feed(replace(small, plane=fine))
+                some_together.feed(SmallFrame(len(times) - 1, at_s, fine, scattered(luma, factor), *seen_as))
+            for curious in asking:
+                if curious.wants(at_s):
+                    curious.look(luma)
+            if not sampled:  # mostly
+                continue
             while _is_due(waiting, time_s - params.flow_gap_s):
                 began, first = waiting.pop(0)
                 if first.shape == fine.shape:
                     pairs.append((first, fine, time_s - began))
-            for curious in asking:
-                if curious.wants(small.time_s):
-                    curious.look(luma)
-            if time_s < due_s:  # mostly: no sample wants this frame
-                continue
             if flows.wants(time_s):
                 waiting.append((time_s, fine))
             if overlays.wants(time_s) and (not planes or planes[0].shape == fine.shape):
@@ -247,10 +253,10 @@ def observe(
             if taken:
                 rgb = colour.take(frame)
                 thumbnails.append(rgb)
-                levels = luma_of.black_level, luma_of.white_level
-                still = Still(small.time_s, luma, rgb, fine, *levels, frame, partial(colours.take, frame))
+                still = Still(at_s, luma, rgb, fine, *levels, frame, partial(colours.take, frame))
                 for costly in of_stills:
                     costly.feed(still)
+        hand_over()
         together.flush()
         some_together.flush()
         pictures_end_s = reader.end_s
