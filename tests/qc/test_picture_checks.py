@@ -23,7 +23,7 @@ from aiprod.qc.measure.decode_pass import Together, observe
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
 from aiprod.qc.measurement import OfFrames, OfSomeFrames
 from aiprod.qc.params import QcMeasureParams
-from aiprod.qc.planes import coarse_factor, scattered, shrink
+from aiprod.qc.planes import Shrinker, coarse_factor, scattered, shrink
 from tests.qc.films import ffmpeg_video, texture, write
 
 PARAMS = QcMeasureParams()
@@ -241,6 +241,17 @@ def test_sparse_pixels_are_the_pictures_own(factor: int, lines: int, apart: int,
 )
 def test_planes_of_all_frames_are_smaller_by_powers_of_two(width: int, factor: int) -> None:
     assert coarse_factor(width, 320) == factor
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 70), st.integers(1, 90)), min_size=1, max_size=4), st.sampled_from([1, 2, 4, 8])
+)
+def test_kept_sizes_average_as_if_each_picture_were_the_first(shapes: list[tuple[int, int]], factor: int) -> None:
+    shrunk, rng, planes = Shrinker(factor), np.random.default_rng(0), []
+    for h, w in [*shapes, *shapes]:
+        luma = rng.integers(0, 256, (h, w + 8)).astype(np.uint8)[:, :w]
+        planes.append((shrunk(luma), shrink(luma, factor)))
+    assert all(np.array_equal(plane, expected) for plane, expected in planes), "none is written over"
 
 
 class _Shapes(OfFrames):

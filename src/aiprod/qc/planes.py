@@ -40,12 +40,10 @@ class Shrinker:
 
     Args:
         factor: a power of two.
-        apart: 2 leaves every second line out: reading a picture takes longer than adding it up. Planes are then half
-            as high, and each of their pixels is the mean of as many.
     """
 
-    def __init__(self, factor: int, apart: int = 1) -> None:
-        self._factor, self._apart = factor, apart
+    def __init__(self, factor: int) -> None:
+        self._factor = factor
         self._shape: tuple[int, ...] = ()
         self._whole = slice(None), slice(None)
         self._steps: list[tuple[tuple[int, int], Plane | None]] = []
@@ -55,19 +53,18 @@ class Shrinker:
         if luma.shape != self._shape:
             self._fit(luma.shape)
         if not self._steps:
-            return luma[:: self._apart].copy()
+            return luma.copy()
         plane = luma[self._whole]
         for size, between in self._steps:
             plane = cv2.resize(plane, size, between, 0, 0, cv2.INTER_AREA)
         return plane
 
     def _fit(self, shape: tuple[int, ...]) -> None:
-        self._shape, self._steps = shape, []
-        lines = -(-shape[0] // self._apart)
-        h, w, factor = lines // self._factor, shape[1] // self._factor, self._factor
+        self._shape, self._steps, factor = shape, [], self._factor
+        h, w = shape[0] // factor, shape[1] // factor
         if min(h, w) < 1:
             return
-        self._whole = slice(0, h * factor * self._apart, self._apart), slice(0, w * factor)
+        self._whole = slice(0, h * factor), slice(0, w * factor)
         while factor > 1:
             factor //= 2
             between = np.empty((h * factor, w * factor), np.uint8) if factor > 1 else None

@@ -183,7 +183,7 @@ def observe(
     sizes, together = PacketSizes(), Together([each for each in of_frames if not isinstance(each, OfSomeFrames)])
     some_together = Together([each for each in of_frames if isinstance(each, OfSomeFrames)])
     next_s, next_slot, was_torn = -1.0, 0, False
-    held: list[tuple[Any, ...]] = []
+    held: list[tuple[tuple[Any, ...], bool, bool]] = []  # what small frames are made of, and for whom
 
     def hand_over() -> None:
         for made_of, for_all, for_some in held:
@@ -202,7 +202,7 @@ def observe(
         coloured = [(each, TinyColour(each.size, facts.video or video)) for each in of_colours if each.asks]
         factor = max(1, -(-video.width // params.plane_width_px))
         coarse = coarse_factor(video.width, params.plane_width_px)
-        shrunk, alike = Shrinker(coarse), coarse == factor  # planes of all frames and of some are
+        shrunk, alike = Shrinker(coarse), coarse == factor  # whether planes of all frames serve for samples
         for time_s, frame, is_torn in reader.frames(start_s, end_s):
             if not times:  # a shot may have another form than what the film begins with
                 facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)
@@ -238,7 +238,7 @@ def observe(
             for curious in asking:
                 if curious.wants(at_s):
                     curious.look(luma)
-            if not sampled:  # mostly
+            if not sampled:  # mostly: no sample wants this frame
                 continue
             while _is_due(waiting, time_s - params.flow_gap_s):
                 began, first = waiting.pop(0)
