@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,17 +183,6 @@ def observe(
     sizes, together = PacketSizes(), Together([each for each in of_frames if not isinstance(each, OfSomeFrames)])
     some_together = Together([each for each in of_frames if isinstance(each, OfSomeFrames)])
     next_s, next_slot, was_torn = -1.0, 0, False
-    held: list[tuple[tuple[Any, ...], bool, bool]] = []  # what small frames are made of, and for whom
-
-    def hand_over() -> None:
-        for made_of, for_all, for_some in held:
-            small = SmallFrame(*made_of)
-            if for_all:
-                together.feed(small)
-            if for_some:
-                some_together.feed(small)
-        held.clear()
-
     with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
         colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
@@ -220,21 +209,24 @@ def observe(
             if not (seen or sampled):
                 continue
             luma = luma_of.take(frame)
-            seen_as = *levels, bool(frame.interlaced_frame), was_torn
+            sparse = scattered(luma, factor)
             if seen or alike:
-                fine, sparse = shrunk(luma), scattered(luma, factor)
-                held.append(((len(times) - 1, at_s, fine, sparse, *seen_as), seen, alike))
-                if len(held) >= _TOGETHER or len(held) * (fine.nbytes + sparse.nbytes) >= _TOGETHER_BYTES:
-                    hand_over()
+                fine = shrunk(luma)
+                small = SmallFrame(len(times) - 1, at_s, fine, sparse, *levels, bool(frame.interlaced_frame), was_torn)
+                if seen:
+                    together.feed(small)
+                if alike:
+                    some_together.feed(small)
+            if not alike and (sampled or int(at_s * SOME_HZ + 1e-6) >= next_slot):
+                fine, next_slot = shrink(luma, factor), int(at_s * SOME_HZ + 1e-6) + 1
+                some_together.feed(
+                    SmallFrame(len(times) - 1, at_s, fine, sparse, *levels, bool(frame.interlaced_frame), was_torn)
+                )
             if seen:
                 for each, tiny in coloured:
                     if each.asks:
                         each.take(at_s, tiny.take(frame), was_torn)
                 next_s, was_torn = time_s + _APART_S, False
-            slot = 0 if alike else int(at_s * SOME_HZ + 1e-6)
-            if not alike and (sampled or slot >= next_slot):
-                fine, next_slot = shrink(luma, factor), slot + 1
-                some_together.feed(SmallFrame(len(times) - 1, at_s, fine, scattered(luma, factor), *seen_as))
             for curious in asking:
                 if curious.wants(at_s):
                     curious.look(luma)
@@ -256,7 +248,6 @@ def observe(
                 still = Still(at_s, luma, rgb, fine, *levels, frame, partial(colours.take, frame))
                 for costly in of_stills:
                     costly.feed(still)
-        hand_over()
         together.flush()
         some_together.flush()
         pictures_end_s = reader.end_s
