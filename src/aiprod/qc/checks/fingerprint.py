@@ -55,8 +55,8 @@ fourteen kilobytes of a wide one."""
 _HALVED_HZ = 40_000
 """Sound of at least this rate is halved once, twice …: bands end at 6 kHz, and a transform then takes half as long."""
 _HALF_BAND = {1: 0.3064608, 3: -0.0747389, 5: 0.0226548, 7: -0.0046313}
-"""Weights of samples so far before and behind each second one, whose own is 0.5: at 44.1 kHz flat to 0.01 dB up to 6 kHz,
-and what it folds there is 65 dB down (by ``scipy.signal.remez``)."""
+"""Weights of samples so far before and behind each second one, whose own is 0.5: at 44.1 kHz flat to 0.01 dB up to 6
+kHz, and what it folds there is 65 dB down (by ``scipy.signal.remez``)."""
 _CHUNK = 1 << 14  # samples halved at once, which stay in the cache
 _WINDOW_S, _LAG, _BANDS, _DEPTH_DB, _CERTAIN_DB, _QUIET_DBFS = 0.375, 4, 33, 45.0, 1.0, -65.0
 _TOGETHER = 8
@@ -162,7 +162,9 @@ def _coefficients_of(picture: Plane) -> NDArray[np.float32]:
 def _lowest(size: int) -> NDArray[np.float32]:
     """The lowest DCT coefficients of so many pixels averaged to 32, as weights [n, size]."""
     means = cv2.resize(np.eye(size), (size, _SIDE), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray((cv2.dct(np.eye(_SIDE), flags=cv2.DCT_ROWS).T @ means)[: 1 + max(_ROWS.max(), _COLUMNS.max())], np.float32)
+    return np.ascontiguousarray(
+        (cv2.dct(np.eye(_SIDE), flags=cv2.DCT_ROWS).T @ means)[: 1 + max(_ROWS.max(), _COLUMNS.max())], np.float32
+    )
 
 
 def halved(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -171,7 +173,9 @@ def halved(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     count = -(-samples.size // 2)
     out = np.empty(count, np.float32)
     padded = np.zeros(2 * (count + reach), np.float32)
-    padded[reach + 1 : reach + 1 + samples.size] = samples  # an odd number before it: its even samples lie at even places
+    padded[reach + 1 : reach + 1 + samples.size] = (
+        samples  # an odd number before it: its even samples lie at even places
+    )
     for first in range(0, count, _CHUNK):
         part = padded[2 * first :][: 2 * (_CHUNK + reach)]
         even, odd = part[::2].copy(), part[1::2].copy()

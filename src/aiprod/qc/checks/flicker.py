@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 VERSION = "3"
 METHOD = (
-    "every frame (at most 60 a second), 8x12 blocks of half the small plane: median over blocks of the log ratio to the "
-    "frame before, where blocks agree, summed to the picture's gain; the greatest amplitude that swings in a row all "
-    "have"
+    "every frame (at most 60 a second), 8x12 blocks of the small plane at half its size: median over blocks of the log "
+    "ratio to the frame before, where blocks agree, summed to the picture's gain; the greatest amplitude that swings "
+    "in a row all have"
 )
 _ROWS, _COLUMNS = 8, 12
 _DARK, _BRIGHT = 0.06, 0.92  # of the signalled range: blocks beyond are noise, or clipped
@@ -164,7 +164,10 @@ def _gains(blocks: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
         both = usable[1:] & usable[:-1]
         change, count = np.where(both, np.diff(logs, axis=0), np.float32(np.inf)), both.sum(axis=1)
         middle, size = _medians(change, count), _medians(np.abs(change), count)
-        near = np.abs(change - middle[:, None]) <= np.maximum(np.float32(0.5) * np.abs(middle), np.float32(_AGREE))[:, None]
+        near = (
+            np.abs(change - middle[:, None])
+            <= np.maximum(np.float32(0.5) * np.abs(middle), np.float32(_AGREE))[:, None]
+        )
         enough, agree = count >= _BLOCKS, near.sum(axis=1) >= 0.5 * count
         cut = np.where(size > _CUT, np.nan, 0.0)
         gains[first + 1 : first + len(part)] = np.where(enough, np.where(agree, middle, cut), 0.0)

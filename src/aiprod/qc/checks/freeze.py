@@ -15,10 +15,10 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
     "every frame (at most 60 a second), luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute "
-    "difference to the stretch's first frame <= 0.001"
+    "difference to the stretch's first frame <= 0.001, and small plane: to the frame before <= 0.002"
 )
 NOISE = 0.001
 MINIMUM_S = 2.0

@@ -87,8 +87,8 @@ class Together:
     def flush(self) -> None:
         """Hand over what waits."""
         for frame in self._waiting:
-            for check in self._in_turn:
-                check.feed(frame)
+            for comparing in self._in_turn:
+                comparing.feed(frame)
             frame.forget()
         for check in self._others:
             for frame in self._waiting:
