@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from aiprod.base.params import validate
 from aiprod.data.sources.demo.make import make_film
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
-from aiprod.qc.checks.flicker import Flicker, FlickerLimits, _grid, _means, judge, turning_points
+from aiprod.qc.checks.flicker import Flicker, FlickerLimits, Grid, judge, turning_points
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.decide.decide import decide
 from aiprod.qc.measure.standalone import FileJob, examine
@@ -119,17 +118,25 @@ def test_turning_points_alternate_and_swing_by_enough(values: list[float], least
     assert set(at) <= set(smaller)
 
 
-def block_means(plane: np.ndarray) -> np.ndarray:
-    corners, sizes = _grid(*plane.shape)
-    return _means(cv2.integral(plane).take(corners), sizes)
-
-
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_blocks_have_the_mean_of_their_pixels(height: int, width: int) -> None:
-    plane = np.random.default_rng(height * width).integers(0, 256, (8 * height, 12 * width)).astype(np.uint8)
-    expected = plane.reshape(8, height, 12, width).mean(axis=(1, 3))
-    assert np.allclose(block_means(plane), expected)
-    assert block_means(plane[:5, :7]).shape == (8, 12)
+    planes = np.random.default_rng(height * width).integers(0, 256, (2, 8 * height, 12 * width)).astype(np.uint8)
+    expected = planes.reshape(2, 8, height, 12, width).mean(axis=(2, 4)).reshape(2, 96)
+    grid = Grid(8 * height, 12 * width)
+    halved = min(height, width) >= 8
+    apart = np.abs(grid.means(np.concatenate([grid.corners(plane) for plane in planes])) - expected)
+    # At half of the size a block may begin a pixel sooner or later, and each four pixels are rounded.
+    assert apart.max() < (40.0 if halved and (height % 2 or width % 2) else 1.0 if halved else 1e-3)
+    assert Grid(5, 7).means(Grid(5, 7).corners(planes[0, :5, :7])).shape == (1, 96)
+
+
+@given(st.sampled_from([(8, 12), (64, 96), (180, 320), (135, 213), (241, 97)]), st.floats(0.8, 1.2), st.integers(0, 99))
+def test_a_block_of_any_size_brightens_as_its_pixels_do(size: tuple[int, int], factor: float, seed: int) -> None:
+    noise = np.random.default_rng(seed).uniform(40, 200, size)
+    dark, light = (np.round(noise * f).astype(np.uint8) for f in (1.0, factor))
+    grid = Grid(*size)
+    means = grid.means(np.concatenate([grid.corners(dark), grid.corners(light)]))
+    assert np.allclose(means[1] / means[0], factor, rtol=0.02)
 
 
 def judged(path: Path, **limits: float) -> Any:

@@ -21,7 +21,7 @@ from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.measure.decode_pass import Together, observe
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
-from aiprod.qc.measurement import OfFrames, OfSomeFrames
+from aiprod.qc.measurement import OfDifferences, OfFrames, OfSomeFrames
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.planes import Shrinker, coarse_factor, scattered, shrink
 from tests.qc.films import ffmpeg_video, texture, write
@@ -270,10 +270,10 @@ class _SomeShapes(_Shapes, OfSomeFrames):
     ("size", "fps", "shapes", "looks"),
     [
         ((720, 96), 24, [(24, 180), (32, 240)], [24, 4]),  # three by three pixels are no power of two
-        ((640, 96), 24, [(48, 320), (48, 320)], [24, 24]),
-        ((64, 48), 60, [(48, 64), (48, 64)], [60, 60]),
-        ((64, 48), 50, [(48, 64), (48, 64)], [50, 50]),
-        ((64, 48), 120, [(48, 64), (48, 64)], [60, 60]),
+        ((640, 96), 24, [(48, 320), (48, 320)], [24, 4]),
+        ((64, 48), 60, [(48, 64), (48, 64)], [60, 4]),
+        ((64, 48), 50, [(48, 64), (48, 64)], [50, 4]),
+        ((64, 48), 120, [(48, 64), (48, 64)], [60, 4]),
     ],
 )
 def test_frames_are_looked_at_in_coarse_planes_60_times_a_second_and_in_fine_ones_now_and_then(
@@ -311,6 +311,58 @@ def test_each_check_sees_every_frame_once_in_order_and_few_wait(shape: tuple[int
     together.flush()
     assert first.seen == second.seen == list(range(75))
     assert waiting <= most
+
+
+def test_checks_that_compare_neighbours_see_each_frame_in_turn_and_get_one_difference() -> None:
+    class Comparing(OfDifferences):
+        def __init__(self, seen: list[tuple[str, int]], name: str) -> None:
+            self.seen, self.own, self.last, self.differences = seen, name, None, []
+
+        def feed(self, frame: SmallFrame) -> None:
+            self.seen.append((self.own, frame.index))
+            if self.last is not None:
+                self.differences.append(frame.difference(self.last))
+            self.last = frame.plane
+
+    seen: list[tuple[str, int]] = []
+    one, other = Comparing(seen, "one"), Comparing(seen, "other")
+    together = Together([one, other])
+    planes = np.random.default_rng(0).integers(0, 256, (40, 6, 8)).astype(np.uint8)
+    frames = [SmallFrame(n, n / 24, plane, plane, 16.0, 235.0) for n, plane in enumerate(planes)]
+    for frame in frames:
+        together.feed(frame)
+    together.flush()
+    assert seen == [(name, n) for n in range(40) for name in ("one", "other")]
+    assert all(a is b for a, b in zip(one.differences, other.differences, strict=True))
+    expected = np.abs(np.diff(planes.astype(int), axis=0))
+    assert np.array_equal(np.stack(one.differences), expected)
+    assert [frame.change for frame in frames[1:]] == pytest.approx(expected.mean(axis=(1, 2)))
+    assert frames[1].difference(planes[1]).max() == 0, "another plane before it gives another difference"
+
+
+def test_a_few_frames_a_second_are_the_first_of_each_quarter() -> None:
+    check = _Shapes()
+    together = Together([check], most_hz=4.0)
+    plane = np.zeros((4, 6), np.uint8)
+    for time_s in (0.0, 0.1, 0.2499999, 0.3, 0.49, 0.74, 0.76, 1.6, 1.7, 1.75):
+        together.feed(SmallFrame(0, time_s, plane, plane, 16.0, 235.0))
+    together.flush()
+    assert [time_s for time_s, _ in check.seen] == [0.0, 0.2499999, 0.74, 0.76, 1.6, 1.75]
+
+
+@given(st.lists(st.sampled_from([0, 0, 0, 1, 3, 40]), min_size=3, max_size=150), st.sampled_from([0, 1]))
+def test_planes_that_move_spare_freeze_its_pixels_and_change_no_figure(steps: list[int], noise: int) -> None:
+    rng, light, pictures = np.random.default_rng(0), 0, []
+    for step in steps:
+        light = (light + step) % 200
+        pictures.append((light + rng.integers(0, 1 + noise, (12, 16))).astype(np.uint8))
+    alone, beside = Freeze(), Freeze()
+    together = Together([Motion(), beside])
+    for n, picture in enumerate(pictures):
+        alone.feed(SmallFrame(n, n / 24, picture, picture, 16, 235))
+        together.feed(SmallFrame(n, n / 24, picture, picture, 16, 235))
+    together.flush()
+    assert beside.figures() == alone.figures()
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 12])

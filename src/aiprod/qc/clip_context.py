@@ -33,6 +33,7 @@ class SmallFrame:
         black_level, white_level: the signalled range (16..235 limited, 0..255 full), on the 8-bit scale.
         interlaced: the decoder's flag.
         torn: whether something that it was to be made of did not decode.
+        change: mean absolute difference of ``plane`` to the one before, once it was asked for.
     """
 
     index: int
@@ -43,7 +44,9 @@ class SmallFrame:
     white_level: float
     interlaced: bool = False
     torn: bool = False
+    change: float | None = field(default=None, init=False, repr=False, compare=False)
     _mean: float | None = field(default=None, init=False, repr=False, compare=False)
+    _difference: tuple[Plane, Plane] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def mean(self) -> float:
@@ -51,6 +54,18 @@ class SmallFrame:
         if self._mean is None:
             self._mean = cv2.mean(self.plane)[0]
         return self._mean
+
+    def difference(self, before: Plane) -> Plane:
+        """Absolute difference to the plane before, made once for all checks to which the frame is shown in turn."""
+        if self._difference is None or self._difference[0] is not before:
+            made = cv2.absdiff(self.plane, before)
+            self.change = cv2.norm(made, cv2.NORM_L1) / made.size
+            self._difference = before, made
+        return self._difference[1]
+
+    def forget(self) -> None:
+        """Let the difference go, whose memory is soonest back in the caches when the next one takes it."""
+        self._difference = None
 
 
 @dataclass(frozen=True)

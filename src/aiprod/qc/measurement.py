@@ -65,9 +65,14 @@ class OfFrames(Measurement):
         """Take one frame into account."""
 
 
+class OfDifferences(OfFrames):
+    """A measurement that compares every frame with the one before. Each frame is shown to all of them in turn, so that
+    the difference is made once."""
+
+
 class OfSomeFrames(OfFrames):
-    """A measurement for which a few frames a second are enough: it sees at least the first of each quarter of a second,
-    as planes of the full ``plane_width_px``; all others are coarser where that is not 1/2, 1/4, … of the width."""
+    """A measurement for which a few frames a second are enough: it sees the first of each quarter of a second,
+    as a plane of the full ``plane_width_px``; all others are coarser where that is not 1/2, 1/4, … of the width."""
 
 
 class OfStills(Measurement):

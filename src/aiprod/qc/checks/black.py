@@ -30,15 +30,16 @@ def dark_fraction(plane: Plane, black_level: float, white_level: float) -> float
     return cv2.countNonZero(cv2.inRange(plane, 0, _limit(black_level, white_level))) / plane.size
 
 
-def is_black(plane: Plane, black_level: float, white_level: float, mean: float | None = None) -> bool:
-    """Whether enough of a picture is dark; most pictures are too light on average for that, which is quickly seen.
+def is_black(plane: Plane, black_level: float, white_level: float) -> bool:
+    """Whether enough of a picture is dark; most pictures are too light on average for that, which is quickly seen."""
+    if cv2.mean(plane)[0] > _lightest(black_level, white_level):
+        return False
+    return dark_fraction(plane, black_level, white_level) >= PIXELS
 
-    Args:
-        mean: of the plane, where it is known.
-    """
-    lightest = PIXELS * _limit(black_level, white_level) + (1 - PIXELS) * 255
-    mean = cv2.mean(plane)[0] if mean is None else mean
-    return mean <= lightest + 1e-6 and dark_fraction(plane, black_level, white_level) >= PIXELS
+
+def _lightest(black_level: float, white_level: float) -> float:
+    """The greatest mean of a picture that is black."""
+    return PIXELS * _limit(black_level, white_level) + (1 - PIXELS) * 255 + 1e-6
 
 
 def _limit(black_level: float, white_level: float) -> int:
@@ -55,10 +56,14 @@ class Black(OfFrames):
     def __init__(self) -> None:
         self._dark: list[bool] = []
         self._times: list[float] = []
+        self._levels, self._lightest = (0.0, 0.0), 0.0
 
     def feed(self, frame: SmallFrame) -> None:
         """Take one frame."""
-        self._dark.append(is_black(frame.plane, frame.black_level, frame.white_level, frame.mean))
+        levels = frame.black_level, frame.white_level
+        if levels != self._levels:
+            self._levels, self._lightest = levels, _lightest(*levels)
+        self._dark.append(frame.mean <= self._lightest and dark_fraction(frame.plane, *levels) >= PIXELS)
         self._times.append(frame.time_s)
 
     def figures(self) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from aiprod.qc.metric_table import FigureColumns, FigureTable, Floats, Mask
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "5"
 METHOD = (
-    "four frames a second or more, small plane: rows and columns at the edges that are dark in the lightest value "
+    "four frames a second, small plane: rows and columns at the edges that are dark in the lightest value "
     "each pixel takes; bars where both are as wide, even, and end in a straight line"
 )
 _DARK = 0.06  # of the signalled range

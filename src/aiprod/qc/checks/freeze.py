@@ -15,15 +15,16 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
     "every frame (at most 60 a second), luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute "
-    "difference to the stretch's first frame <= 0.001"
+    "difference to the stretch's first frame <= 0.001, and small plane: to the frame before <= 0.002"
 )
 NOISE = 0.001
 MINIMUM_S = 2.0
 _STEP = 0.01
 _PART_S = 0.5
+_SURELY = 2 * NOISE * 255.0  # where averages of a picture differ by as much, its pixels differ by more than noise
 
 
 class Freeze(OfFrames):
@@ -48,7 +49,10 @@ class Freeze(OfFrames):
             self._step_s = frame.time_s - self._last_s
         self._frames += 1
         step = 1.0
-        if self._reference is not None and self._reference.shape == frame.sparse.shape:
+        moved = frame.change is not None and frame.change > _SURELY and self._began_s == self._last_s
+        if moved and frame.time_s - self._began_s < _PART_S:
+            pass  # of a stretch of one frame, as short, it does not matter how far the next one differs from it
+        elif self._reference is not None and self._reference.shape == frame.sparse.shape:
             # Normalised by the full 8-bit scale, as FFmpeg does, whatever range is signalled.
             step = cv2.norm(self._reference, frame.sparse, cv2.NORM_L1) / (255.0 * frame.sparse.size)
         if step <= NOISE:

@@ -11,7 +11,7 @@ import numpy as np
 from aiprod.data.ingest.cuts import displaced
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
-from aiprod.qc.measurement import Figures, OfFrames
+from aiprod.qc.measurement import Figures, OfDifferences
 from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ CUT_FLOOR = 0.06
 WINDOW = 2
 
 
-class Motion(OfFrames):
+class Motion(OfDifferences):
     """Mean absolute difference between neighbours, and how far each change reverses the one before it."""
 
     name = "motion"
@@ -62,13 +62,15 @@ class Motion(OfFrames):
             self.reversal.append(0.0)
             self._last, self._last_but_one = plane, None
             return
-        energy = cv2.norm(plane, last, cv2.NORM_L1) / (plane.size * scale)
+        difference = frame.difference(last)
+        assert frame.change is not None, "it is of the difference"
+        energy = frame.change / scale
         if energy >= CUT_FLOOR and energy >= CUT_RATIO * self.energy[-1] and displaced(last, plane):
             self._no_cuts.add(len(self.energy))
         self.energy.append(energy)
         # A thing that bounces takes back the change it has just made: successive differences anti-correlate.
         # Weighted by power, so that noise on a still picture (which anti-correlates too) stays small.
-        power, turned = cv2.norm(plane, last, cv2.NORM_L2SQR), 0.0
+        power, turned = cv2.norm(difference, cv2.NORM_L2SQR), 0.0
         if earlier is not None:
             # The product of two successive differences from the powers of them and of their sum: whole numbers, which
             # are added up many times faster than differences are made and multiplied.

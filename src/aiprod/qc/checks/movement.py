@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.measurement import OfFrames
+from aiprod.qc.measurement import OfDifferences
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import Orientation, VideoFacts
@@ -49,7 +49,7 @@ class _Counts:
         return self._total
 
 
-class Movement(OfFrames):
+class Movement(OfDifferences):
     """Counts pixels that change, cell by cell and frame by frame."""
 
     name = "movement"
@@ -62,6 +62,7 @@ class Movement(OfFrames):
         self._times: list[float] = []
         self._changed: list[float] = []
         self._last: Plane | None = None
+        self._mask: Plane | None = None
 
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
@@ -77,8 +78,8 @@ class Movement(OfFrames):
             self._changed.append(0.0)
             return
         least = _CHANGED * (frame.white_level - frame.black_level)
-        _, mask = cv2.threshold(cv2.absdiff(plane, last), least, 1, cv2.THRESH_BINARY)
-        changed = cv2.countNonZero(mask)
+        _, mask = cv2.threshold(frame.difference(last), least, 1, cv2.THRESH_BINARY, self._mask)
+        self._mask, changed = mask, cv2.countNonZero(mask)
         self._changed.append(changed / mask.size)
         if changed:
             if mask.shape not in self._cells:

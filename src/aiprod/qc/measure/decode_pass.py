@@ -20,7 +20,7 @@ from aiprod.media.scaling import Scaler, first_plane
 from aiprod.qc.clip_context import ClipContext, ClipSound, Plane, SmallFrame, Still
 from aiprod.qc.measure.thumbnail_colour import StillColour, TinyColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams
-from aiprod.qc.measurement import SOME_HZ, OfColours, OfFrames, OfSomeFrames, OfStills
+from aiprod.qc.measurement import SOME_HZ, OfColours, OfDifferences, OfFrames, OfSomeFrames, OfStills
 from aiprod.qc.planes import Shrinker, coarse_factor, scattered, shrink
 
 if TYPE_CHECKING:
@@ -59,15 +59,25 @@ class Together:
 
     Between two decoded frames a processor's caches lose the code of every check: fed frame by frame, the same checks
     take a quarter longer.
+
+    Args:
+        most_hz: how many frames a second they see, each the first of its part of a second; all if None.
     """
 
-    def __init__(self, checks: Sequence[OfFrames]) -> None:
-        self._checks = checks
+    def __init__(self, checks: Sequence[OfFrames], most_hz: float | None = None) -> None:
+        self._in_turn = [check for check in checks if isinstance(check, OfDifferences)]
+        self._others = [check for check in checks if not isinstance(check, OfDifferences)]
+        self._most_hz, self._slot = most_hz, 0
         self._waiting: list[SmallFrame] = []
         self._bytes = 0
 
     def feed(self, frame: SmallFrame) -> None:
         """Take one frame; the checks see it now or later."""
+        if self._most_hz is not None:
+            slot = int(frame.time_s * self._most_hz + 1e-6)
+            if slot < self._slot:
+                return
+            self._slot = slot + 1
         self._waiting.append(frame)
         self._bytes += frame.plane.nbytes + frame.sparse.nbytes
         if len(self._waiting) >= _TOGETHER or self._bytes >= _TOGETHER_BYTES:
@@ -75,7 +85,11 @@ class Together:
 
     def flush(self) -> None:
         """Hand over what waits."""
-        for check in self._checks:
+        for frame in self._waiting:
+            for comparing in self._in_turn:
+                comparing.feed(frame)
+            frame.forget()
+        for check in self._others:
             for frame in self._waiting:
                 check.feed(frame)
         self._waiting, self._bytes = [], 0
@@ -181,7 +195,7 @@ def observe(
     known = 0
     pixels_left, bounded = round(params.decoded_gigapixels_max * 1e9), False
     sizes, together = PacketSizes(), Together([each for each in of_frames if not isinstance(each, OfSomeFrames)])
-    some_together = Together([each for each in of_frames if isinstance(each, OfSomeFrames)])
+    some_together = Together([each for each in of_frames if isinstance(each, OfSomeFrames)], SOME_HZ)
     next_s, next_slot, was_torn = -1.0, 0, False
     with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
