@@ -46,6 +46,11 @@ def hann(size: int) -> NDArray[np.float64]:
     return window
 
 
+@lru_cache(maxsize=8)
+def _narrow_hann(size: int) -> NDArray[np.float32]:
+    return hann(size).astype(np.float32)
+
+
 def envelope_db(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
     """Level in dBFS of consecutive 10 ms windows."""
     return np.asarray(10 * np.log10(window_power(samples, max(1, round(HOP_S * rate_hz))) + 1e-10))
@@ -78,13 +83,14 @@ def pitch_hz(part: NDArray[np.float32], rate_hz: int) -> tuple[float, float] | N
     from scipy.fft import rfft  # here: deciding reads this file too, and must not wait for SciPy
 
     size = 1 << max(13, int(np.ceil(np.log2(part.size))))
-    lines = rfft(part * hann(part.size), size)
-    spectrum = np.square(lines.real) + np.square(lines.imag)
+    lines = rfft(part * _narrow_hann(part.size), size)
+    spectrum = np.square(lines.real)
+    spectrum += np.square(lines.imag)
     spectrum[: int(np.ceil(40 * size / rate_hz))] = 0
     best = int(spectrum.argmax())
     reach = max(0.05 * best, 20.0 * size / rate_hz)  # in lines of the spectrum, as ``best`` is
     around = spectrum[int(np.ceil(best - reach)) : int(best + reach) + 1]
-    return best * rate_hz / size, float(around.sum() / max(float(spectrum.sum()), 1e-20))
+    return best * rate_hz / size, float(around.sum(dtype=np.float64) / max(float(spectrum.sum(dtype=np.float64)), 1e-20))
 
 
 def measure(

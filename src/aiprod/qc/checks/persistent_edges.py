@@ -27,6 +27,10 @@ Slopes = NDArray[np.int16]
 """Eight times the slope at each pixel of each picture of a clip, in levels per pixel, [n, h, w]."""
 
 
+Pictures = Sequence[NDArray[np.int16]] | Slopes
+"""The same, of pictures that need not lie side by side in memory."""
+
+
 def slopes_of(planes: Sequence[NDArray[np.uint8]]) -> tuple[Slopes, Slopes]:
     """Slopes to the right and downwards of pictures of one size."""
     right, down = np.empty((2, len(planes), *planes[0].shape), np.int16)
@@ -79,20 +83,20 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
         Numbers from 0 to 4, uint8 [28, 48] (see ``mark_sketch``).
     """
     n, h, w = right.shape
-    # The narrowest numbers that hold the sums are the quickest.
-    narrow: np.dtype[Any] = np.dtype(np.int16 if n * _STEEPEST < 1 << 15 else np.int32)
-    x_sum, y_sum = (slopes.sum(axis=0, dtype=narrow).astype(np.int64) for slopes in (right, down))
-    length = np.sqrt(x_sum * x_sum + y_sum * y_sum)
-    y, x = np.nonzero((length >= 8 * _STRENGTH * n) & picture_between_bars(right, down, borders))
-    if y.size:
-        own = np.sqrt(right[:, y, x].astype(np.int32) ** 2 + down[:, y, x].astype(np.int32) ** 2).sum(axis=0)
-        lasting = length[y, x] >= _AGREEMENT * own
-        y, x = y[lasting], x[lasting]
-    along, downwards = x_sum[y, x], y_sum[y, x]
+    x_sum, y_sum = summed(right), summed(down)
+    squared = x_sum.astype(np.int32) ** 2 + y_sum.astype(np.int32) ** 2
+    place = np.flatnonzero((squared >= (8 * round(_STRENGTH) * n) ** 2) & picture_between_bars(right, down, borders))
+    length = np.sqrt(squared.ravel()[place])
+    if place.size:
+        x, y = (slopes.reshape(n, -1).take(place, axis=1).astype(np.int32) for slopes in (right, down))
+        lasting = length >= _AGREEMENT * np.sqrt(x * x + y * y).sum(axis=0)
+        place, length = place[lasting], length[lasting]
+    y, x = np.divmod(place, w)
+    along, downwards = x_sum[y, x].astype(np.int64), y_sum[y, x].astype(np.int64)
     direction = np.where(np.abs(along) >= np.abs(downwards), 2 * (along < 0), 1 + 2 * (downwards < 0))
     count = ROWS * COLUMNS
     cell = (y * ROWS // h) * COLUMNS + x * COLUMNS // w
-    sums = np.bincount(direction * count + cell, weights=length[y, x], minlength=DIRECTIONS * count)
+    sums = np.bincount(direction * count + cell, weights=length, minlength=DIRECTIONS * count)
     by_direction = sums.reshape(DIRECTIONS, count)
     total = by_direction.sum(axis=0)
     stays = total >= 8 * n * _LEAST * h * w / count
@@ -102,10 +106,21 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
     return np.where(stays, by_direction.argmax(axis=0) + 1, 0).astype(np.uint8).reshape(ROWS, COLUMNS)
 
 
-def picture_between_bars(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> NDArray[np.bool_]:
+def summed(slopes: Pictures) -> NDArray[Any]:
+    """Sums over the pictures, [h, w], in the narrowest numbers that hold them, which are the quickest."""
+    total = np.zeros(slopes[0].shape, np.int16 if len(slopes) * _STEEPEST < 1 << 15 else np.int32)
+    for picture in slopes:
+        total += picture
+    return total
+
+
+def picture_between_bars(right: Pictures, down: Pictures, borders: Mapping[str, Any]) -> NDArray[np.bool_]:
     """What is picture and neither a bar nor its edge nor the edge of all, bool [h, w]."""
     every = max(1, len(right) // 6)
-    active = np.maximum(np.abs(right[::every]).max(axis=0), np.abs(down[::every]).max(axis=0)) > 8 * _FLAT
+    most = np.zeros(right[0].shape, np.int16)
+    for picture in (*right[::every], *down[::every]):  # one at a time, which a processor's cache holds
+        np.maximum(most, np.abs(picture), out=most)
+    active = most > 8 * _FLAT
     inside = np.ones(active.shape, np.bool_)
     sides = [("top", inside, active), ("bottom", inside[::-1], active[::-1])]
     sides += [("left", inside.T, active.T), ("right", inside.T[::-1], active.T[::-1])]

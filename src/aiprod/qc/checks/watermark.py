@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay, slopes_of, sorted_over_time
+from aiprod.qc.checks.persistent_edges import Pictures, Slopes, cells_that_stay, slopes_of, sorted_over_time, summed
 from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable, Floats
@@ -78,8 +78,8 @@ def _overlay(
     travelled, speed = float(camera.get("travel") or 0.0), float(camera.get("speed_per_s") or 0.0)
     moves = camera.get("movement") not in (None, "static", "undetermined") and travelled >= _TRAVEL
     zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
-    spread = _spread(planes)
-    changes = spread > _NOISE
+    strays = _strays(planes)
+    changes = strays > _NOISE**2
     changing, stands = float(changes.mean()), float(camera.get("standing") or 0.0)
     figures = {"travel": travelled, "changing_fraction": changing, "standing": stands}
     wide = _wide_lettering(changes, horizontal, vertical)
@@ -95,14 +95,14 @@ def _overlay(
     else:
         kept = persistent_edges(horizontal, vertical, motion_field(camera, planes[0].shape))
         strength = _Strength(horizontal, vertical)
-        area, boxes = _cluster_area(_inside(kept, borders), spread, strength)
+        area, boxes = _cluster_area(_inside(kept, borders), np.sqrt(strays), strength)
         return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
     return {"status": "unmeasurable", **figures, "reason": f"{why}, so a mark cannot be told from the scene"}
 
 
 def _wide_lettering(changes: NDArray[np.bool_], horizontal: Slopes, vertical: Slopes) -> NDArray[np.bool_] | None:
     """Edges that stay all over a picture in which everything else changes, bool [h, w]; None where it is not so."""
-    likely = _likely(horizontal), _likely(vertical)
+    likely = _likely(horizontal[::4]), _likely(vertical[::4])
     if (likely[0] | likely[1]).mean() < _WIDE_KEPT:  # which fewer still can be
         return None
     upright, level = _steady(horizontal, likely[0]), _steady(vertical, likely[1])
@@ -153,24 +153,36 @@ def persistent_edges(horizontal: Slopes, vertical: Slopes, direction: NDArray[np
         direction: of the scene's movement: only the gradient along it counts, for a stripe that moves along itself
             stays where it is without being a mark.
     """
-    along = np.empty_like(horizontal)
-    for picture, right, down in zip(along, horizontal, vertical, strict=True):  # one at a time, which a cache holds
-        picture[:] = right * direction[0] + down * direction[1]
-    return _steady(along)
+    likely = _likely([_along(*pictures, direction) for pictures in zip(horizontal[::4], vertical[::4], strict=True)])
+    places = np.flatnonzero(likely)
+    at = direction.reshape(2, -1)[:, places]
+    return _kept(np.array([_along(x.take(places), y.take(places), at) for x, y in zip(horizontal, vertical)]), likely)
 
 
-def _likely(gradients: Slopes) -> NDArray[np.bool_]:
-    """Pixels that are strong in a first look, bool [h, w]: no others are worth sorting over time."""
-    looks = gradients[::4]
-    return np.asarray(np.abs(looks.sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(looks))
+def _along(right: NDArray[np.int16], down: NDArray[np.int16], direction: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Slopes of one picture in a direction, cut to whole numbers."""
+    return (right * direction[0] + down * direction[1]).astype(np.int16)
 
 
-def _steady(gradients: Slopes, likely: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+def _likely(looks: Pictures) -> NDArray[np.bool_]:
+    """Pixels that are strong in a first look at every fourth picture, bool [h, w]: no others are worth sorting over
+    time."""
+    return np.asarray(np.abs(summed(looks)) >= 4 * _STRENGTH * len(looks))
+
+
+def _steady(gradients: Slopes, likely: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels whose slope keeps sign and strength over time, bool [h, w], among those that are likely to."""
-    count, middle, low = len(gradients), len(gradients) // 2, len(gradients) // 5
-    kept = np.zeros(gradients.shape[1:], bool)
-    likely = _likely(gradients) if likely is None else likely
-    chosen = gradients[:, likely]
+    return _kept(gradients.reshape(len(gradients), -1).take(np.flatnonzero(likely), axis=1), likely)
+
+
+def _kept(chosen: NDArray[np.int16], likely: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of likely pixels, those whose slope keeps sign and strength over time, bool [h, w].
+
+    Args:
+        chosen: their slopes, [n, K].
+    """
+    count, middle, low = len(chosen), len(chosen) // 2, len(chosen) // 5
+    kept = np.zeros(likely.shape, bool)
     if chosen.size:
         ordered, sizes = sorted_over_time(chosen), sorted_over_time(np.abs(chosen))
         agreement = np.abs(np.sign(chosen).sum(axis=0)) / count
@@ -179,8 +191,8 @@ def _steady(gradients: Slopes, likely: NDArray[np.bool_] | None = None) -> NDArr
     return kept
 
 
-def _spread(planes: list[Plane]) -> NDArray[np.float64]:
-    """How far each pixel strays from its mean over time, standard deviation [h, w]."""
+def _strays(planes: list[Plane]) -> NDArray[np.float64]:
+    """How far each pixel strays from its mean over time, variance [h, w]."""
     chosen = planes[:: max(1, len(planes) // 12)]
     # Single precision holds these sums to the last unit, and adds bytes many times faster than wide whole numbers.
     sums, squares = np.zeros((2, *chosen[0].shape), np.float32)
@@ -188,7 +200,7 @@ def _spread(planes: list[Plane]) -> NDArray[np.float64]:
         cv2.accumulate(plane, sums)
         cv2.accumulateSquare(plane, squares)
     mean = sums.astype(np.float64) / len(chosen)
-    return np.asarray(np.sqrt(np.maximum(squares.astype(np.float64) / len(chosen) - np.square(mean), 0.0)))
+    return np.maximum(squares.astype(np.float64) / len(chosen) - np.square(mean), 0.0)
 
 
 class _Strength(NamedTuple):
