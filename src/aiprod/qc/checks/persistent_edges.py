@@ -88,8 +88,11 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
     place = np.flatnonzero((squared >= (8 * round(_STRENGTH) * n) ** 2) & picture_between_bars(right, down, borders))
     length = np.sqrt(squared.ravel()[place])
     if place.size:
-        x, y = (slopes.reshape(n, -1).take(place, axis=1).astype(np.int32) for slopes in (right, down))
-        lasting = length >= _AGREEMENT * np.sqrt(x * x + y * y).sum(axis=0)
+        own = np.zeros(place.size)
+        for pictures in zip(right, down, strict=True):  # one at a time, which a processor's cache holds
+            x, y = (picture.take(place).astype(np.int32) for picture in pictures)
+            own += np.sqrt(x * x + y * y)
+        lasting = length >= _AGREEMENT * own
         place, length = place[lasting], length[lasting]
     y, x = np.divmod(place, w)
     along, downwards = x_sum[y, x].astype(np.int64), y_sum[y, x].astype(np.int64)

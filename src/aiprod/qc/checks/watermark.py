@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.checks.persistent_edges import Pictures, Slopes, cells_that_stay, slopes_of, sorted_over_time, summed
+from aiprod.qc.checks.persistent_edges import Pictures, Slopes, cells_that_stay, slopes_of, summed
 from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable, Floats
@@ -78,8 +78,8 @@ def _overlay(
     travelled, speed = float(camera.get("travel") or 0.0), float(camera.get("speed_per_s") or 0.0)
     moves = camera.get("movement") not in (None, "static", "undetermined") and travelled >= _TRAVEL
     zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
-    strays = _strays(planes)
-    changes = strays > _NOISE**2
+    strays, unit = _strays(planes)
+    changes = strays > _NOISE**2 * unit
     changing, stands = float(changes.mean()), float(camera.get("standing") or 0.0)
     figures = {"travel": travelled, "changing_fraction": changing, "standing": stands}
     wide = _wide_lettering(changes, horizontal, vertical)
@@ -95,7 +95,7 @@ def _overlay(
     else:
         kept = persistent_edges(horizontal, vertical, motion_field(camera, planes[0].shape))
         strength = _Strength(horizontal, vertical)
-        area, boxes = _cluster_area(_inside(kept, borders), np.sqrt(strays), strength)
+        area, boxes = _cluster_area(_inside(kept, borders), np.sqrt(strays.astype(np.float64) / unit), strength)
         return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
     return {"status": "unmeasurable", **figures, "reason": f"{why}, so a mark cannot be told from the scene"}
 
@@ -136,7 +136,7 @@ def _inside(kept: NDArray[np.bool_], borders: Figures) -> NDArray[np.bool_]:
 def motion_field(camera: Figures, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Unit direction in which the scene passes each pixel, float32 [2 (x, y), h, w]; 0 where it hardly moves."""
     h, w = shape
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+    y, x = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
     x, y = (x - w / 2) / w, (y - h / 2) / w
     zoom, roll = float(camera["zoom_per_s"]), float(camera["roll_per_s"])
     field = np.stack((float(camera["dx_per_s"]) + zoom * x - roll * y, float(camera["dy_per_s"]) + zoom * y + roll * x))
@@ -155,8 +155,9 @@ def persistent_edges(horizontal: Slopes, vertical: Slopes, direction: NDArray[np
     """
     likely = _likely([_along(*pictures, direction) for pictures in zip(horizontal[::4], vertical[::4], strict=True)])
     places = np.flatnonzero(likely)
-    at = direction.reshape(2, -1)[:, places]
-    return _kept(np.array([_along(x.take(places), y.take(places), at) for x, y in zip(horizontal, vertical)]), likely)
+    way = direction.reshape(2, -1)[:, places]
+    pictures = zip(horizontal, vertical, strict=True)
+    return _kept((_along(right.take(places), down.take(places), way) for right, down in pictures), likely)
 
 
 def _along(right: NDArray[np.int16], down: NDArray[np.int16], direction: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -172,35 +173,46 @@ def _likely(looks: Pictures) -> NDArray[np.bool_]:
 
 def _steady(gradients: Slopes, likely: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels whose slope keeps sign and strength over time, bool [h, w], among those that are likely to."""
-    return _kept(gradients.reshape(len(gradients), -1).take(np.flatnonzero(likely), axis=1), likely)
+    places = np.flatnonzero(likely)
+    return _kept((picture.take(places) for picture in gradients), likely)
 
 
-def _kept(chosen: NDArray[np.int16], likely: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _kept(chosen: Iterable[NDArray[np.int16]], likely: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Of likely pixels, those whose slope keeps sign and strength over time, bool [h, w].
 
+    Whether the middle of many numbers is over a bound is known without sorting them, by how many are over it.
+
     Args:
-        chosen: their slopes, [n, K].
+        chosen: their slopes in each picture, [K].
     """
-    count, middle, low = len(chosen), len(chosen) // 2, len(chosen) // 5
+    count, size = 0, int(np.count_nonzero(likely))
+    right, left, steep, against, weak = np.zeros((5, size), np.int16)
+    for slopes in chosen:
+        count += 1
+        right += slopes > 0
+        left += slopes < 0
+        steep += slopes >= round(8 * _STRENGTH)
+        against += slopes <= -round(8 * _STRENGTH)
+        weak += np.abs(slopes) < round(4 * _STRENGTH)
     kept = np.zeros(likely.shape, bool)
-    if chosen.size:
-        ordered, sizes = sorted_over_time(chosen), sorted_over_time(np.abs(chosen))
-        agreement = np.abs(np.sign(chosen).sum(axis=0)) / count
-        strong = (np.abs(ordered[middle]) >= 8 * _STRENGTH) & (sizes[low] >= 4 * _STRENGTH)
-        kept[likely] = strong & (agreement >= _AGREEMENT)
+    if count:
+        middle = count // 2
+        strong = ((steep >= count - middle) | (against > middle)) & (weak <= count // 5)
+        kept[likely] = strong & (np.abs(right - left) / count >= _AGREEMENT)
     return kept
 
 
-def _strays(planes: list[Plane]) -> NDArray[np.float64]:
-    """How far each pixel strays from its mean over time, variance [h, w]."""
+def _strays(planes: list[Plane]) -> tuple[NDArray[np.float32], int]:
+    """How far each pixel strays from its mean over time, variance [h, w], in parts of a unit; and how many parts."""
     chosen = planes[:: max(1, len(planes) // 12)]
-    # Single precision holds these sums to the last unit, and adds bytes many times faster than wide whole numbers.
+    # Single precision holds these whole numbers, and adds bytes many times faster than wide whole numbers.
     sums, squares = np.zeros((2, *chosen[0].shape), np.float32)
     for plane in chosen:
         cv2.accumulate(plane, sums)
         cv2.accumulateSquare(plane, squares)
-    mean = sums.astype(np.float64) / len(chosen)
-    return np.maximum(squares.astype(np.float64) / len(chosen) - np.square(mean), 0.0)
+    squares *= np.float32(len(chosen))
+    squares -= np.square(sums, out=sums)
+    return squares, len(chosen) ** 2
 
 
 class _Strength(NamedTuple):
