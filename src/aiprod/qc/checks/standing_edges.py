@@ -78,7 +78,7 @@ def standing(
     for right_of, down_of in zip(across, along, strict=True):  # picture by picture, which a processor's cache holds
         # 16 bits are enough: what would not fit stays at the greatest number, which is over the limit too.
         squares = cv2.add(cv2.multiply(right_of, right_of), cv2.multiply(down_of, down_of))
-        edges += np.asarray(squares) >= int((8 * _STRONG) ** 2)
+        edges += (np.asarray(squares) >= int((8 * _STRONG) ** 2)).view(np.uint8)
     edges[~inside] = 0
     away = cv2.dilate(stands, np.ones((5, 5), np.uint8)) == 0
     kept, rest = float(np.count_nonzero(stands)), float(edges[away].sum()) / len(across)
@@ -105,10 +105,11 @@ def _usual(right: Pictures, down: Pictures) -> NDArray[np.int16]:
     part = int(8 * _STRONG / 2**0.5)
     likely = np.zeros(right[0].shape, bool)
     for slopes in (right, down):
-        count = np.zeros(likely.shape, np.uint8)
+        above, below = np.zeros((2, *likely.shape), np.uint8)
         for picture in slopes:
-            count += np.abs(picture) >= part
-        likely |= count >= len(slopes) - middle
+            above += (picture >= part).view(np.uint8)
+            below += (picture <= -part).view(np.uint8)
+        likely |= (above >= len(slopes) - middle) | (below > middle)
     usual = np.zeros((2, *likely.shape), np.int16)
     places = np.flatnonzero(likely)
     for of, slopes in zip(usual, (right, down), strict=True):

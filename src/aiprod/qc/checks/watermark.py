@@ -105,6 +105,8 @@ def _wide_lettering(changes: NDArray[np.bool_], horizontal: Slopes, vertical: Sl
     likely = _likely(horizontal[::4]), _likely(vertical[::4])
     if (likely[0] | likely[1]).mean() < _WIDE_KEPT:  # which fewer still can be
         return None
+    if _rests_in_places(changes, likely[0] | likely[1]):
+        return None
     upright, level = _steady(horizontal, likely[0]), _steady(vertical, likely[1])
     kept = upright | level
     less, more = sorted((upright.mean(), level.mean()))
@@ -119,6 +121,19 @@ def _wide_lettering(changes: NDArray[np.bool_], horizontal: Slopes, vertical: Sl
                 shares.append(float(changes[cell][away[cell]].mean()))
     enough = len(shares) >= _ROWS * _COLUMNS // 4
     return kept if enough and np.quantile(shares, 0.1) >= _WIDE_CHANGING else None
+
+
+def _rests_in_places(changes: NDArray[np.bool_], likely: NDArray[np.bool_]) -> bool:
+    """Whether too much of too many cells does not change to be film behind lettering, whichever of the likely edges
+    are kept."""
+    away = cv2.dilate(likely.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    rests = cv2.integral((away & ~changes).astype(np.uint8))
+    h, w = changes.shape
+    rows, columns = (np.array([0, *np.cumsum([len(part) for part in np.array_split(np.arange(n), parts)])]) for n, parts in ((h, _ROWS), (w, _COLUMNS)))
+    count = np.diff(np.diff(rests[np.ix_(rows, columns)], axis=0), axis=1)
+    cell = np.diff(rows)[:, None] * np.diff(columns)
+    over = (count > (1 - _WIDE_CHANGING) * cell) & (count > 8)
+    return int(np.count_nonzero(over)) > 0.1 * (_ROWS * _COLUMNS - 1) + 1
 
 
 def _inside(kept: NDArray[np.bool_], borders: Figures) -> NDArray[np.bool_]:
@@ -186,19 +201,18 @@ def _kept(chosen: Iterable[NDArray[np.int16]], likely: NDArray[np.bool_]) -> NDA
         chosen: their slopes in each picture, [K].
     """
     count, size = 0, int(np.count_nonzero(likely))
-    right, left, steep, against, weak = np.zeros((5, size), np.int16)
+    strong_px, weak_px = round(8 * _STRENGTH), round(4 * _STRENGTH)
+    right, left, steep, against, weak = counts = np.zeros((5, size), np.uint8)  # of 128 pictures at most
     for slopes in chosen:
         count += 1
-        right += slopes > 0
-        left += slopes < 0
-        steep += slopes >= round(8 * _STRENGTH)
-        against += slopes <= -round(8 * _STRENGTH)
-        weak += np.abs(slopes) < round(4 * _STRENGTH)
+        over = slopes > 0, slopes < 0, slopes >= strong_px, slopes <= -strong_px, np.abs(slopes) < weak_px
+        for sums, each in zip(counts, over, strict=True):
+            sums += each.view(np.uint8)
     kept = np.zeros(likely.shape, bool)
     if count:
         middle = count // 2
         strong = ((steep >= count - middle) | (against > middle)) & (weak <= count // 5)
-        kept[likely] = strong & (np.abs(right - left) / count >= _AGREEMENT)
+        kept[likely] = strong & (np.abs(right.astype(np.int16) - left) / count >= _AGREEMENT)
     return kept
 
 
