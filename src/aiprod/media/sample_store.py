@@ -42,8 +42,9 @@ class SampleStore:
         count = frame.samples
         if frame.format.name != "fltp" or frame.layout.nb_channels > _PLANAR_CHANNELS:
             samples = two_at_most(floats(frame), matrix)
-            self._room(*samples.shape, frame.sample_rate)[:] = samples
-            return samples.shape[0]
+            channels = samples.shape[0]
+            self._room(channels, samples.shape[1], frame.sample_rate)[:] = samples
+            return channels
         planes = frame.planes
         if matrix is None:
             channels = len(planes)

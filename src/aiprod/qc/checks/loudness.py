@@ -74,7 +74,7 @@ def integrated_lufs(samples: NDArray[np.float32], rate_hz: int) -> tuple[float, 
     if samples.shape[1] < max(0.4 * rate_hz, 4 * hop):
         return FLOOR_LUFS, None, FLOOR_LUFS
     different, times = _different(samples)
-    sums = times * sum(weighted_power(channel, rate_hz, hop) for channel in different)
+    sums = times * np.sum([weighted_power(channel, rate_hz, hop) for channel in different], axis=0)
     momentary = _window_power(sums, hop, 4)
     loud = _lufs(momentary)
     above = momentary[loud >= -70.0]

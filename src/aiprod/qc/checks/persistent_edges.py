@@ -50,19 +50,32 @@ def slopes_of(planes: Sequence[NDArray[np.uint8]]) -> tuple[Slopes, Slopes]:
     return right, down
 
 
-def sorted_over_time(rows: NDArray[Any]) -> list[NDArray[Any]]:
-    """The rows [n, K] in ascending order at each of K places: whole rows are compared, in a fifth of the time that it
-    takes to sort place by place."""
-    if rows.shape[1] < _FEW:
-        return list(np.sort(rows, axis=0))
+def ranked(rows: Sequence[NDArray[Any]] | NDArray[Any], place: int) -> NDArray[Any]:
+    """What is at this place of the rows [n][K] in ascending order, at each of K places: whole rows are compared, in a
+    fraction of the time that it takes to sort place by place."""
+    if rows[0].size < _FEW:
+        return np.asarray(np.sort(np.array(rows), axis=0)[place])
     ordered = list(rows)
-    for low, high in _network(len(ordered)):
+    for low, high, least, most in _towards(len(ordered), place):
         one, other = ordered[low], ordered[high]
-        ordered[low], ordered[high] = np.minimum(one, other), np.maximum(one, other)
-    return ordered
+        if least:
+            ordered[low] = np.minimum(one, other)
+        if most:
+            ordered[high] = np.maximum(one, other)
+    return ordered[place]
 
 
 @lru_cache(maxsize=4)
+def _towards(count: int, place: int) -> list[tuple[int, int, bool, bool]]:
+    """Of :func:`_network`, what one place depends on: whether the smaller and whether the larger value is wanted."""
+    wanted, steps = {place}, []
+    for low, high in reversed(_network(count)):
+        if low in wanted or high in wanted:
+            steps.append((low, high, low in wanted, high in wanted))
+            wanted |= {low, high}
+    return steps[::-1]
+
+
 def _network(count: int) -> list[tuple[int, int]]:
     """Which places to compare to sort so many values: Batcher's merge exchange (Knuth, TAOCP 3, 5.2.2, algorithm M)."""
     pairs = []

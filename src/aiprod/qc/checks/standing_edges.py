@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.persistent_edges import Pictures, Slopes, picture_between_bars, slopes_of, sorted_over_time
+from aiprod.qc.checks.persistent_edges import Pictures, Slopes, picture_between_bars, ranked, slopes_of
 from aiprod.qc.clip_context import Plane
 
 _STRONG = 5.0  # levels per pixel
@@ -71,11 +71,15 @@ def standing(
     # Squares of lengths, in whole numbers; what stands is asked only of places whose usual slope is strong.
     size = _squared(usual[0], usual[1]).ravel()
     strong = np.flatnonzero(inside.ravel() & (size >= (8 * _STRONG) ** 2))
-    x, y = (_at(slopes, strong) - of.ravel()[strong] for slopes, of in zip((across, along), usual, strict=True))
-    stands = np.zeros(inside.shape, np.uint8)
-    stands.ravel()[strong] = (_squared(x, y) <= _NEAR**2 * size[strong]).mean(axis=0) >= _MOST
-    edges = np.zeros(inside.shape, np.uint8)
+    x, y = (of.ravel()[strong] for of in usual)
+    near = np.zeros(strong.size, np.uint8)
+    within = _NEAR**2 * size[strong]
     for right_of, down_of in zip(across, along, strict=True):  # picture by picture, which a processor's cache holds
+        near += (_squared(right_of.take(strong) - x, down_of.take(strong) - y) <= within).view(np.uint8)
+    stands = np.zeros(inside.shape, np.uint8)
+    stands.ravel()[strong] = near / len(across) >= _MOST
+    edges = np.zeros(inside.shape, np.uint8)
+    for right_of, down_of in zip(across, along, strict=True):
         # 16 bits are enough: what would not fit stays at the greatest number, which is over the limit too.
         squares = cv2.add(cv2.multiply(right_of, right_of), cv2.multiply(down_of, down_of))
         edges += (np.asarray(squares) >= int((8 * _STRONG) ** 2)).view(np.uint8)
@@ -113,13 +117,8 @@ def _usual(right: Pictures, down: Pictures) -> NDArray[np.int16]:
     usual = np.zeros((2, *likely.shape), np.int16)
     places = np.flatnonzero(likely)
     for of, slopes in zip(usual, (right, down), strict=True):
-        of.ravel()[places] = sorted_over_time(_at(slopes, places))[middle]
+        of.ravel()[places] = ranked([picture.take(places) for picture in slopes], middle)
     return usual
-
-
-def _at(slopes: Pictures, places: NDArray[np.int64]) -> NDArray[np.int16]:
-    """The slopes at so many places of each picture, [n, K]."""
-    return np.stack([picture.take(places) for picture in slopes])
 
 
 def _squared(right: NDArray[np.int16], down: NDArray[np.int16]) -> NDArray[np.int32]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import HOP_S, envelope_db, onsets
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged, or_else
-from aiprod.qc.checks.persistent_edges import sorted_over_time
+from aiprod.qc.checks.persistent_edges import ranked
 from aiprod.qc.clip_context import ClipContext, ClipSound
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable
@@ -39,8 +39,8 @@ def seen_events(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if values.size < 13:
         return np.zeros_like(values)
     around = np.lib.stride_tricks.sliding_window_view(np.pad(values, 6, mode="edge"), 13)
-    background = sorted_over_time(around.T)[6]
-    scale = 1.4826 * sorted_over_time(np.abs(around.T - background))[6] + 0.02 * float(values.max()) + 1e-9
+    background = ranked(around.T, 6)
+    scale = 1.4826 * ranked(np.abs(around.T - background), 6) + 0.02 * float(values.max()) + 1e-9
     return np.asarray(np.clip(((values - background) / scale - 3.0) / 3.0, 0.0, 1.0))
 
 

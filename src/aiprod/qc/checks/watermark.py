@@ -79,7 +79,7 @@ def _overlay(
     moves = camera.get("movement") not in (None, "static", "undetermined") and travelled >= _TRAVEL
     zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
     strays, unit = _strays(planes)
-    changes = strays > _NOISE**2 * unit
+    changes: NDArray[np.bool_] = strays > _NOISE**2 * unit
     changing, stands = float(changes.mean()), float(camera.get("standing") or 0.0)
     figures = {"travel": travelled, "changing_fraction": changing, "standing": stands}
     wide = _wide_lettering(changes, horizontal, vertical)
@@ -129,7 +129,10 @@ def _rests_in_places(changes: NDArray[np.bool_], likely: NDArray[np.bool_]) -> b
     away = cv2.dilate(likely.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
     rests = cv2.integral((away & ~changes).astype(np.uint8))
     h, w = changes.shape
-    rows, columns = (np.array([0, *np.cumsum([len(part) for part in np.array_split(np.arange(n), parts)])]) for n, parts in ((h, _ROWS), (w, _COLUMNS)))
+    rows, columns = (
+        np.array([0, *np.cumsum([len(part) for part in np.array_split(np.arange(n), parts)])])
+        for n, parts in ((h, _ROWS), (w, _COLUMNS))
+    )
     count = np.diff(np.diff(rests[np.ix_(rows, columns)], axis=0), axis=1)
     cell = np.diff(rows)[:, None] * np.diff(columns)
     over = (count > (1 - _WIDE_CHANGING) * cell) & (count > 8)
@@ -151,8 +154,8 @@ def _inside(kept: NDArray[np.bool_], borders: Figures) -> NDArray[np.bool_]:
 def motion_field(camera: Figures, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Unit direction in which the scene passes each pixel, float32 [2 (x, y), h, w]; 0 where it hardly moves."""
     h, w = shape
-    y, x = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
-    x, y = (x - w / 2) / w, (y - h / 2) / w
+    x = (np.arange(w, dtype=np.float32)[None, :] - np.float32(w / 2)) / np.float32(w)
+    y = (np.arange(h, dtype=np.float32)[:, None] - np.float32(h / 2)) / np.float32(w)
     zoom, roll = float(camera["zoom_per_s"]), float(camera["roll_per_s"])
     field = np.stack((float(camera["dx_per_s"]) + zoom * x - roll * y, float(camera["dy_per_s"]) + zoom * y + roll * x))
     length = np.hypot(field[0], field[1])
@@ -207,7 +210,7 @@ def _kept(chosen: Iterable[NDArray[np.int16]], likely: NDArray[np.bool_]) -> NDA
         count += 1
         over = slopes > 0, slopes < 0, slopes >= strong_px, slopes <= -strong_px, np.abs(slopes) < weak_px
         for sums, each in zip(counts, over, strict=True):
-            sums += each.view(np.uint8)
+            np.add(sums, each.view(np.uint8), out=sums)
     kept = np.zeros(likely.shape, bool)
     if count:
         middle = count // 2
