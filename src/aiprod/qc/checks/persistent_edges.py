@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -25,8 +23,6 @@ _SMEAR = 3  # pixels over which scaling and coding smear a bar's edge
 
 _FEW = 512  # places: fewer are sorted one by one sooner than rows are compared
 _STEEPEST = 4 * 255  # slope of one picture, in eighths of a level per pixel
-_spare: list[NDArray[np.int16]] = []
-"""Memory of slopes, kept from clip to clip: that of a process's first takes five times as long to write to."""
 Slopes = NDArray[np.int16]
 """Eight times the slope at each pixel of each picture of a clip, in levels per pixel, [n, h, w]."""
 
@@ -37,16 +33,10 @@ Pictures = Sequence[NDArray[np.int16]] | Slopes
 
 def slopes_of(planes: Sequence[NDArray[np.uint8]]) -> tuple[Slopes, Slopes]:
     """Slopes to the right and downwards of pictures of one size."""
-    shape = (2, len(planes), *planes[0].shape)
-    size = math.prod(shape)
-    memory = _spare.pop() if _spare else np.empty(0, np.int16)
-    if memory.size < size or sys.getrefcount(memory) > 2:  # it is too small, or slopes of other pictures are in use
-        memory = np.empty(size, np.int16)
-    right, down = memory[:size].reshape(shape)
+    right, down = np.empty((2, len(planes), *planes[0].shape), np.int16)
     for n, plane in enumerate(planes):
         cv2.Sobel(plane, cv2.CV_16S, 1, 0, dst=right[n])
         cv2.Sobel(plane, cv2.CV_16S, 0, 1, dst=down[n])
-    _spare.append(memory)
     return right, down
 
 
