@@ -15,7 +15,7 @@ from aiprod.qc.measurement import OfSound
 if TYPE_CHECKING:
     from aiprod.media.media_info import AudioFacts
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
     "10 ms energy envelope, onsets where it rises by 6 dB to within 30 dB of the peak, not within 50 ms of the sound's "
     "beginning; pitch from the spectrum's peak"
