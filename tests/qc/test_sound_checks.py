@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import sosfilt
+from scipy.signal import resample_poly, sosfilt
 
+from aiprod.media.k_weighting import k_weighting
 from aiprod.qc.checks import audio_defects, audio_events, loudness, snr, sync
+from aiprod.qc.checks.weighted_power import weighted_power
 from tests.qc.films import ffmpeg_sound
 
 RATE = 48_000
@@ -30,18 +33,65 @@ def test_ebu_tech_3341_case_1() -> None:
 
 def test_k_weighting_equals_the_listed_coefficients_at_48_khz() -> None:
     """ITU-R BS.1770-5, tables 1 and 2."""
-    shelf, high = loudness.k_weighting(48_000)
+    shelf, high = k_weighting(48_000)
     assert shelf == pytest.approx(
         [1.53512485958697, -2.69169618940638, 1.19839281085285, 1.0, -1.69065929318241, 0.73248077421585], abs=1e-8
     )
     assert high[3:] == pytest.approx([1.0, -1.99004745483398, 0.99007225036621], abs=1e-8)
 
 
-def test_silence_that_is_passed_over_changes_no_sum() -> None:
-    sound = tone(1000, 9.5, -23)
-    sound[:, int(1.3 * RATE) : int(4.2 * RATE)] = sound[:, 7 * RATE :] = 0
-    whole = np.square(sosfilt(loudness.k_weighting(RATE), sound[0].astype(np.float64))) * 2
-    np.testing.assert_allclose(loudness._running_power(sound, RATE)[1:], np.cumsum(whole), rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize("rate", [8000, 11_025, 22_050, 44_100, 48_000, 96_000, 47_999])
+def test_power_by_blocks_is_that_of_a_filter_sample_by_sample(rate: int) -> None:
+    """Also after silence that is passed over, with a step in it, and at a rate that no block divides."""
+    rng = np.random.default_rng(rate)
+    sound = (rng.normal(size=round(9.57 * rate)) * 0.1 + 0.3).astype(np.float32)
+    sound[round(1.3 * rate) : round(5.2 * rate)] = 0
+    hop = round(0.1 * rate)
+    exact = np.square(sosfilt(k_weighting(rate), sound.astype(np.float64)))
+    count = sound.size // hop
+    exact = exact[: count * hop].reshape(count, hop).sum(axis=1)
+    np.testing.assert_allclose(weighted_power(sound, rate, hop), exact, rtol=1e-4, atol=1e-7)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1000), channels=st.sampled_from([1, 2]), gain=st.sampled_from([0.2, 0.8, 3.0]))
+def test_the_true_peak_is_that_of_all_of_the_sound_oversampled(seed: int, channels: int, gain: float) -> None:
+    rng = np.random.default_rng(seed)
+    sound = (rng.normal(size=(channels, int(rng.integers(30, 20_000)))) * gain * 0.3).astype(np.float32)
+    sound[:, rng.integers(sound.shape[1])] *= 3
+    whole = np.abs(resample_poly(sound.astype(np.float64), 4, 1, axis=1, window=("kaiser", 5.0)))
+    whole[:, ::4] = np.abs(sound)  # the samples themselves, which that filter raises by 0.005 dB
+    assert loudness.true_peak_dbtp(sound) == pytest.approx(20 * np.log10(whole.max()), abs=0.02)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 1000), bound=st.sampled_from([0.5, 0.95, 1.0, 1.2]))
+def test_clipped_samples_are_counted_across_blocks(seed: int, bound: float) -> None:
+    rng = np.random.default_rng(seed)
+    sound = np.clip(np.cumsum(rng.normal(size=(2, 12_345)) * 0.1, axis=1), -bound, bound).astype(np.float32)
+    sound[:, 4090:4100] = bound
+    size, clipped = np.abs(sound), 0
+    for channel in size if 0.9 <= size.max() <= 1.0001 else ():
+        for top, run in itertools.groupby(channel >= size.max() - 1e-6):
+            length = len(list(run))
+            clipped += length if top and length >= 3 else 0
+    known = float((size > 1.0).mean()) if size.max() > 1.0001 else clipped / sound.size
+    assert loudness.clipped_fraction(sound) == known
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 1000), rate=st.sampled_from([8000, 44_100, 48_000]))
+def test_zeros_that_last_are_found_wherever_they_begin(seed: int, rate: int) -> None:
+    rng = np.random.default_rng(seed)
+    sound = tone(440, 1.5, -6, rate) + rng.normal(size=(2, round(1.5 * rate))).astype(np.float32) * 1e-3
+    least = int(np.ceil(0.005 * rate))
+    for _ in range(5):
+        first, length = int(rng.integers(sound.shape[1])), int(rng.integers(1, 5 * least))
+        sound[:, first : first + length] = 0
+    quiet = (np.abs(sound) < 2.0**-15).all(axis=0)
+    edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False))
+    known = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= least]
+    assert list(audio_defects._quiet_runs(sound, least)) == known
 
 
 def test_two_equal_channels_are_as_loud_as_two_that_differ_by_a_hair() -> None:

@@ -151,12 +151,16 @@ def _laid(
     ends = have if track.end_s is None else round((track.end_s - begin) * rate)
     ends = max(0, ends if 0 <= have - ends <= round(track.longest_s * rate) else have)
     total = ends if total is None else total
+    ranges = _joined([(at, at + piece.shape[1]) for at, piece in pieces], min(ends, total))
+    if len(pieces) == 1 and pieces[0][0] <= 0 and have >= total:  # mostly: nothing has to be put together
+        at, piece = pieces[0]
+        return piece[:, -at : total - at], ranges
     sound = np.zeros((max((piece.shape[0] for _, piece in pieces), default=1), total), np.float32)
     for at, piece in pieces:
         skip = max(0, -at)
         room = sound[:, at + skip : at + piece.shape[1]]
         room[:] = piece[:, skip : skip + room.shape[1]]
-    return sound, _joined([(at, at + piece.shape[1]) for at, piece in pieces], min(ends, total))
+    return sound, ranges
 
 
 def _joined(stretches: list[tuple[int, int]], end: int) -> tuple[tuple[int, int], ...]:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.stream import Discard
 
-from aiprod.media.audio_mixing import floats, mixing, names_of, two_at_most
+from aiprod.media.audio_mixing import mixing, names_of
 from aiprod.media.audio_resampling import stretched
 from aiprod.media.audio_timeline import place
 from aiprod.media.container import Limits, audio_stream, opened
 from aiprod.media.demuxing import demuxed, hidden_ticks
 from aiprod.media.edit_lists import EditListEntry, stretches
 from aiprod.media.errors import MediaError
+from aiprod.media.fragment_times import fragments_begin
 from aiprod.media.matroska_lacing import Laces
+from aiprod.media.sample_store import SampleStore
 from aiprod.media.sniffing import sniff
 
 _PREROLL_S = 1.0  # AAC and Opus need some packets before the wanted sample, rounded time stamps the middle of many
 _LATE_S = 0.25  # a seek that lands so far behind its target has missed
 _AHEAD_S = 1.0  # what is decoded behind the window to tell jitter of its last stamps from gaps
+_SPARE_S = 0.25  # a packet or two over what is declared
 _EXACT_S = 0.001  # stamps that jitter more do not tell where the sound ends to a sample
 
 
@@ -53,7 +59,7 @@ class Frames:
     stamps_s: list[float] = field(default_factory=list)
     lengths_s: list[float] = field(default_factory=list)
     forms: list[tuple[Any, ...]] = field(default_factory=list)
-    samples: list[np.ndarray] = field(default_factory=list)
+    samples: SampleStore = field(default_factory=lambda: SampleStore(0.0))
     failed: int = 0
     declared_end_s: float | None = None
     shown_from_s: float | None = (
@@ -98,7 +104,7 @@ def read_track(path: Path | str, index: int, begin: float, end: float, limits: L
         frames = _try(path, index, -np.inf, np.inf if edits else end, limits, seek=False, edited=not edits)
     if frames is None or frames.absent:
         return None
-    if not frames.samples and frames.failed:
+    if not len(frames.samples) and frames.failed:
         raise MediaError("damaged", f"the sound does not decode ({frames.failed} packets failed)")
     segments, jitter_s = segments_of(frames)
     if edits:
@@ -140,18 +146,27 @@ def _try(
         edited: by the edit list of an MP4 file; False = the track as it is stored.
     """
     frames = Frames()
-    with opened(path, limits, None if edited else {"ignore_editlist": "1"}) as (container, kind):
+    options = {} if edited else {"ignore_editlist": "1"}
+    indexed = sniff(path).demuxer == "mov" and fragments_begin(path) is None
+    if indexed:  # which says of pictures what is asked for here; else FFmpeg decodes the first of them on opening
+        options["codec_whitelist"] = _sound_decoders()
+    with opened(path, limits, options) as (container, kind):
         stream = audio_stream(container, index)
         if stream is None or stream.codec_context is None or not stream.codec_context.sample_rate:
             frames.absent = True
             return frames
         stream.thread_count = 1
+        for other in container.streams if indexed else ():  # whose packets need not be read
+            if other.index != index:
+                other.discard = Discard.all
         if edited and (until := hidden_ticks(stream)) is not None:
             frames.shown_from_s = float(until * stream.time_base)
         first_s = float((stream.start_time or 0) * stream.time_base)
         if stream.duration and kind.demuxer == "mov":  # others state none, or an estimate
             frames.declared_end_s = first_s + float(stream.duration * stream.time_base)
         target = begin - _PREROLL_S
+        last_s = np.inf if frames.declared_end_s is None else frames.declared_end_s + _SPARE_S
+        frames.samples = SampleStore(min(end + 2 * _AHEAD_S, last_s) - max(target, first_s))
         sought = seek and target > first_s + 1.0
         if sought:
             try:
@@ -166,23 +181,35 @@ def _try(
                 frames.failed += 1
                 continue
             stamp = frame.time  # a fraction made for each frame would cost as much as decoding it
-            if sought and not frames.samples and (stamp is None or stamp > target + _LATE_S):
+            if sought and not len(frames.samples) and (stamp is None or stamp > target + _LATE_S):
                 return None
             expected = expected if stamp is None else stamp
             layout = frame.layout.name
             if layout not in matrices:
                 matrices[layout] = mixing(names_of(frame.layout))
-            samples = two_at_most(floats(frame), matrices[layout])
+            rate = frame.sample_rate
+            length_s = frame.samples / rate
             frames.stamps_s.append(np.nan if stamp is None else stamp)
-            frames.lengths_s.append(frame.samples / frame.sample_rate)
-            frames.forms.append((frame.sample_rate, samples.shape[0]))
-            frames.samples.append(samples)
-            beyond_s = beyond_s + frames.lengths_s[-1] if expected >= end else 0.0
-            expected += frames.lengths_s[-1]
-            total_s += frames.lengths_s[-1]
+            frames.lengths_s.append(length_s)
+            frames.forms.append((rate, frames.samples.add(frame, matrices[layout])))
+            beyond_s = beyond_s + length_s if expected >= end else 0.0
+            expected += length_s
+            total_s += length_s
             if beyond_s >= _AHEAD_S or total_s > 2 * limits.sound_s:
                 break
-    return None if sought and not frames.samples else frames
+    return None if sought and not len(frames.samples) else frames
+
+
+@lru_cache(maxsize=1)
+def _sound_decoders() -> str:
+    """Their names, as FFmpeg takes them."""
+    names = set()
+    for name in av.codec.codecs_available:
+        with contextlib.suppress(ValueError, av.error.FFmpegError):  # it only encodes
+            codec = av.Codec(name, "r")
+            if codec.type == "audio":
+                names.add(codec.name)
+    return ",".join(sorted(names))
 
 
 def segments_of(frames: Frames) -> tuple[list[Segment], float]:
@@ -201,7 +228,7 @@ def segments_of(frames: Frames) -> tuple[list[Segment], float]:
             while b < run.behind and frames.forms[b] == frames.forms[a]:
                 b += 1
             rate = frames.forms[a][0]
-            samples = np.concatenate(frames.samples[a:b], axis=1)
+            samples = frames.samples.run(a, b)
             since_s = before[a] - before[run.first]
             start_s = run.start_s + since_s
             if run.knots:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import mono_of, window_power
-from aiprod.qc.checks.loudness import mean_square
+from aiprod.qc.checks.loudness import mean_square, sample_peak
 from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.measurement import OfSound
 
@@ -22,12 +23,14 @@ METHOD = (
     "power; highest frequency up to which the spectrum is filled over 2 kHz"
 )
 _ZERO_S = 0.005
+_ZERO = 2.0**-15
 _LONGEST_S = 1.0
 """Silence that is longer is a pause that somebody made, however abruptly it begins."""
 _STEADY_DB = 9.0  # a tone of 50 Hz that is cut at its zero crossing is 6 dB down in its last 2 ms, a 5 ms fade 12 dB
 _HOLE_STEADY_DB = 6.0
 _FFT = 4096
 _BLOCK = 1 << 15
+_TOGETHER = 8  # spectra
 _FILLED_HZ = 2000.0
 _RANGE_DB = 75.0
 _FLOOR_DB = -57.0
@@ -42,18 +45,32 @@ def dropouts(samples: NDArray[np.float32], rate_hz: int) -> list[tuple[float, fl
 
     Silence that a sound fades into is no drop-out, nor is a longer pause, nor silence at the start or the end.
     """
-    quiet = np.ones(samples.shape[1], np.bool_)
-    for at in range(0, quiet.size, _BLOCK):  # which a processor's cache holds
-        for channel in samples[:, at : at + _BLOCK]:
-            quiet[at : at + _BLOCK] &= np.abs(channel) < 2.0**-15
-    edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False))
     spans = []
-    for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if not _ZERO_S * rate_hz <= b - a <= _LONGEST_S * rate_hz or a == 0 or b == quiet.size:
+    for a, b in _quiet_runs(samples, max(1, int(np.ceil(_ZERO_S * rate_hz)))):
+        if b - a > _LONGEST_S * rate_hz or a == 0 or b == samples.shape[1]:
             continue
         if _is_cut(samples[:, :a][:, ::-1], rate_hz) and _is_cut(samples[:, b:], rate_hz):
             spans.append((a / rate_hz, (b - a) / rate_hz))
     return spans
+
+
+def _quiet_runs(samples: NDArray[np.float32], least: int) -> Iterator[tuple[int, int]]:
+    """(first, behind the last) sample of stretches of zeros that are at least so long.
+
+    Each holds a sample of every ``least``: only what lies about those that are zero is looked at.
+    """
+    zeros = (np.abs(samples[:, ::least]) < _ZERO).all(axis=0)
+    edges = np.flatnonzero(np.diff(zeros, prepend=False, append=False))
+    for i, j in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        first = max(0, (i - 1) * least + 1)
+        quiet = np.ones(min(samples.shape[1], j * least) - first, np.bool_)
+        for at in range(0, quiet.size, _BLOCK):  # which a processor's cache holds
+            for channel in samples[:, first + at : first + min(at + _BLOCK, quiet.size)]:
+                quiet[at : at + _BLOCK] &= np.abs(channel) < _ZERO
+        within = np.flatnonzero(np.diff(quiet, prepend=False, append=False))
+        for a, b in zip(within[::2].tolist(), within[1::2].tolist(), strict=True):
+            if b - a >= least:
+                yield first + a, first + b
 
 
 def _is_cut(beside: NDArray[np.float32], rate_hz: int) -> bool:
@@ -94,6 +111,15 @@ def _mean_db(level: NDArray[np.float64]) -> float:
     return float(10 * np.log10((10 ** (level / 10)).mean()))
 
 
+@cache
+def _window() -> NDArray[np.float32]:
+    """Of Blackman and Harris, four terms, for a spectrum: its side lobes lie 92 dB down (Harris 1978); those of a Hann
+    window would fill what is between a tone's partials."""
+    turns = 2 * np.pi * np.arange(_FFT) / _FFT
+    terms = (0.35875, -0.48829, 0.14128, -0.01168)
+    return np.asarray(sum(term * np.cos(n * turns) for n, term in enumerate(terms))).astype(np.float32)
+
+
 def bandwidth_hz(samples: NDArray[np.float32], rate_hz: int) -> float | None:
     """Highest frequency up to which sound fills the spectrum: over half of the lines within 1 kHz either way are less
     than 75 dB under its peak and above the noise of 16 bits. None where nothing is filled: silence, or tones alone.
@@ -101,19 +127,21 @@ def bandwidth_hz(samples: NDArray[np.float32], rate_hz: int) -> float | None:
     Sound resampled up from a lower rate has nothing above half of that rate but a few images of loud tones.
     """
     from scipy.fft import rfft  # here: deciding reads this file too, and must not wait for SciPy
-    from scipy.signal.windows import blackmanharris
 
     mono = mono_of(samples)
-    if mono.size < _FFT or float(np.abs(mono).max()) < 1e-3:
+    if mono.size < _FFT or sample_peak(mono) < 1e-3:
         return None
     # Sound that does not begin from silence begins with a step, which fills a spectrum that the sound itself does not.
     mono = mono[_FFT:] if mono.size >= 8 * _FFT else mono
     frames = mono[: mono.size // _FFT * _FFT].reshape(-1, _FFT)
     energy = window_power(mono[None], _FFT)
-    loud = frames[energy >= np.quantile(energy, 0.5)][:200]
-    # Its side lobes lie 92 dB down (Harris 1978); those of a Hann window would fill what is between a tone's partials.
-    lines = rfft(loud * blackmanharris(_FFT, sym=False).astype(np.float32), axis=1)
-    spectrum = (np.square(lines.real) + np.square(lines.imag)).max(axis=0)
+    loud = np.flatnonzero(energy >= np.quantile(energy, 0.5))[:200]
+    spectrum = np.zeros(_FFT // 2 + 1, np.float32)
+    for at in range(0, loud.size, _TOGETHER):  # which a processor's cache holds
+        lines = rfft(frames[loud[at : at + _TOGETHER]] * _window(), axis=1)
+        power = np.square(lines.real)
+        power += np.square(lines.imag)
+        np.maximum(spectrum, power.max(axis=0), out=spectrum)
     level = np.pad(10 * np.log10(spectrum + 1e-20), 4, mode="edge")
     smooth = np.convolve(level, np.ones(9) / 9, mode="valid")
     above = smooth >= max(float(smooth.max()) - _RANGE_DB, _FLOOR_DB)
@@ -122,6 +150,17 @@ def bandwidth_hz(samples: NDArray[np.float32], rate_hz: int) -> float | None:
     sums = np.cumsum(np.insert(around.astype(np.int64), 0, 0))
     filled = np.flatnonzero(above & (sums[2 * half + 1 :] - sums[: -2 * half - 1] > half))
     return float(filled[-1] * rate_hz / _FFT) if filled.size else None
+
+
+def _is_one_twice(samples: NDArray[np.float32]) -> bool:
+    """Whether both channels [2, T] are the same, to a millionth of their power."""
+    power, difference, size = mean_square(samples), 0.0, samples.shape[1]
+    for at in range(0, size, _BLOCK):  # what differs mostly does so at once
+        part = samples[:, at : at + _BLOCK]
+        difference += mean_square(part[:1] - part[1:2]) * part.shape[1] / size
+        if difference > 1e-6 * power:
+            return False
+    return power > 0
 
 
 def measure(
@@ -156,8 +195,7 @@ def measure(
             merged.append((start, length))
     dual = None
     if samples.shape[0] >= 2:
-        power, difference = mean_square(samples), mean_square(samples[:1] - samples[1:2])
-        dual = bool(power > 0 and difference <= 1e-6 * power)
+        dual = _is_one_twice(samples)
     return {
         "status": "ok",
         "channels": channels,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.media.k_weighting import k_weighting
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, Worst, answered, judged, or_else, ramp, rounded
+from aiprod.qc.checks.weighted_power import weighted_power
 from aiprod.qc.clip_context import ClipSound
 from aiprod.qc.codec_names import sound_codec as codec_of
 from aiprod.qc.measurement import OfSound
@@ -19,56 +19,36 @@ if TYPE_CHECKING:
     from aiprod.media.media_info import AudioFacts
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
     "BS.1770-5 K-weighting and gating, EBU Tech 3342 range, 4x oversampled true peak, runs of samples at full scale"
 )
 FLOOR_LUFS = -120.0
 FLOOR_DB = -120.0
-_STILL = 1e-15  # of full scale: what a filter rings with long after the last sound
 _PEAK_BLOCK = 4096
+_REACH = 10  # samples either way that a value between two is made of
+_SUMMITS = 4096  # of a channel that are looked at closely
 
 
 @cache
-def _oversampling() -> NDArray[np.float32]:
-    """The filter that ``resample_poly`` would otherwise design for each block."""
-    from scipy.signal import firwin
-
-    return np.asarray(firwin(81, 1 / 4, window=("kaiser", 5.0)), np.float32)
+def _between() -> NDArray[np.float32]:
+    """Taps that give what is a quarter, a half and three quarters of the way to the sample before and the one behind,
+    [21 samples about one, 6]: a windowed sinc for four times the rate."""
+    taps = np.sinc(np.arange(-40, 41) / 4) * np.kaiser(81, 5.0)
+    taps *= 4 / taps.sum()
+    apart = np.arange(-_REACH, _REACH + 1)  # of the samples; those over ten away have no part
+    at = 40 + np.array([-3, -2, -1, 1, 2, 3]) - 4 * apart[:, None]
+    return np.where((at >= 0) & (at <= 80), taps[np.clip(at, 0, 80)], 0.0).astype(np.float32)
 
 
 def _lufs(power: NDArray[np.float64] | float) -> Any:
     return -0.691 + 10 * np.log10(np.maximum(power, 1e-13))
 
 
-def _running_power(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
-    """Squares of the weighted samples, summed over channels (front channels weigh 1) and from the start on; [T + 1].
-
-    A second of one channel at a time and in place: ten minutes of stereo would be a gigabyte otherwise. Digital silence
-    is passed over: the filter would ring on with numbers so small that a processor takes far longer for them.
-    """
-    from scipy.signal import sosfilt  # here: deciding reads this file too, and must not wait for SciPy
-
-    weighting = k_weighting(rate_hz)
-    sums = np.zeros(samples.shape[1] + 1)
-    different, times = _different(samples)
-    for channel in different:
-        state = np.zeros((weighting.shape[0], 2))
-        for start in range(0, channel.size, rate_hz):
-            part = channel[start : start + rate_hz]
-            if np.abs(state).max() < _STILL and not part.any():
-                state[:] = 0.0
-                continue
-            weighted, state = sosfilt(weighting, part, zi=state)
-            sums[start + 1 : start + 1 + weighted.size] += np.square(weighted, out=weighted)
-    if times > 1:
-        sums *= times
-    return np.cumsum(sums, out=sums)
-
-
 def _different(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
     """One channel and 2 where the second is the same, as films of one microphone have it; else all, and 1."""
-    if samples.shape[0] == 2 and np.array_equal(samples[0], samples[1]):
+    first = samples[:, :_PEAK_BLOCK]  # where most differ already
+    if samples.shape[0] == 2 and np.array_equal(first[0], first[1]) and np.array_equal(samples[0], samples[1]):
         return samples[:1], 2
     return samples, 1
 
@@ -78,11 +58,10 @@ def sample_peak(samples: NDArray[np.float32]) -> float:
     return max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
 
 
-def _window_power(sums: NDArray[np.float64], rate_hz: int, window_s: float, hop_s: float) -> NDArray[np.float64]:
-    """Mean square of sliding windows."""
-    window, hop = round(window_s * rate_hz), round(hop_s * rate_hz)
-    starts = np.arange(0, sums.size - window, hop)
-    return np.asarray((sums[starts + window] - sums[starts]) / window)
+def _window_power(sums: NDArray[np.float64], hop: int, hops: int) -> NDArray[np.float64]:
+    """Mean square of sliding windows of so many hops."""
+    before = np.concatenate(([0.0], np.cumsum(sums)))
+    return np.asarray((before[hops:] - before[:-hops]) / (hop * hops))
 
 
 def integrated_lufs(samples: NDArray[np.float32], rate_hz: int) -> tuple[float, float | None, float]:
@@ -91,10 +70,12 @@ def integrated_lufs(samples: NDArray[np.float32], rate_hz: int) -> tuple[float, 
     Args:
         samples: [channels, T], one or two channels.
     """
-    if samples.shape[1] < 0.4 * rate_hz:
+    hop = max(1, round(0.1 * rate_hz))
+    if samples.shape[1] < max(0.4 * rate_hz, 4 * hop):
         return FLOOR_LUFS, None, FLOOR_LUFS
-    sums = _running_power(samples, rate_hz)
-    momentary = _window_power(sums, rate_hz, 0.4, 0.1)
+    different, times = _different(samples)
+    sums = times * np.sum([weighted_power(channel, rate_hz, hop) for channel in different], axis=0)
+    momentary = _window_power(sums, hop, 4)
     loud = _lufs(momentary)
     above = momentary[loud >= -70.0]
     integrated = FLOOR_LUFS
@@ -103,7 +84,7 @@ def integrated_lufs(samples: NDArray[np.float32], rate_hz: int) -> tuple[float, 
         gated = above[_lufs(above) >= gate]
         integrated = float(_lufs(gated.mean()))
     spread = None
-    short = _window_power(sums, rate_hz, 3.0, 0.1) if samples.shape[1] >= 4 * rate_hz else np.array([])
+    short = _window_power(sums, hop, 30) if samples.shape[1] >= 4 * rate_hz else np.array([])
     audible = short[_lufs(short) >= -70.0] if short.size else short
     if audible.size:
         kept = _lufs(audible[_lufs(audible) >= _lufs(audible.mean()) - 20.0])
@@ -117,48 +98,83 @@ def mean_square(samples: NDArray[np.float32]) -> float:
     return sum(float(part.dot(part)) for part in parts) / samples.size
 
 
-def true_peak_dbtp(samples: NDArray[np.float32]) -> float:
-    """Peak between samples, dBTP, by fourfold oversampling of the blocks that come near the sample peak."""
-    from scipy.signal import resample_poly
+def _block_peaks(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Greatest absolute values of blocks of [channels, T], [channels, blocks], without an array of absolute values."""
+    whole = samples.shape[1] // _PEAK_BLOCK * _PEAK_BLOCK
+    parts = [samples[:, :whole].reshape(samples.shape[0], -1, _PEAK_BLOCK)] if whole else []
+    parts += [samples[:, None, whole:]] if whole < samples.shape[1] else []
+    return np.concatenate([np.maximum(part.max(axis=2), -part.min(axis=2)) for part in parts], axis=1)
 
-    peak = sample_peak(samples)
+
+def true_peak_dbtp(samples: NDArray[np.float32], peaks: NDArray[np.float32] | None = None) -> float:
+    """Peak between samples, dBTP, by fourfold oversampling about those that come near the sample peak.
+
+    Args:
+        peaks: of the blocks, where they are known.
+    """
+    peaks = _block_peaks(samples) if peaks is None else peaks
+    peak = float(peaks.max(initial=0.0))
     if peak <= 1e-6:
         return FLOOR_DB
     best = peak
-    for channel in _different(samples)[0]:
-        blocks = channel[: channel.size // _PEAK_BLOCK * _PEAK_BLOCK].reshape(-1, _PEAK_BLOCK)
-        near = set(np.flatnonzero(np.abs(blocks).max(axis=1) >= 0.7 * peak).tolist()) if blocks.size else {0}
-        if channel.size % _PEAK_BLOCK:
-            near.add(blocks.shape[0])
-        # Loud material touches the peak everywhere; the 32 highest blocks bound the cost.
-        ranked = sorted(near, key=lambda i: -float(np.abs(channel[i * _PEAK_BLOCK : (i + 1) * _PEAK_BLOCK]).max()))[:32]
-        for i in ranked:
-            part = channel[max(0, i * _PEAK_BLOCK - 32) : (i + 1) * _PEAK_BLOCK + 32]
-            best = max(best, float(np.abs(resample_poly(part, 4, 1, window=_oversampling())).max()))
+    for channel, highest in zip(_different(samples)[0], peaks, strict=False):
+        places = [_summits(channel, block, 0.7 * peak) for block in np.flatnonzero(highest >= 0.7 * peak).tolist()]
+        at = np.concatenate(places) if places else np.zeros(0, np.int64)
+        if at.size > _SUMMITS:  # loud material touches the peak everywhere; the highest bound the cost
+            at = at[np.argpartition(-np.abs(channel[at]), _SUMMITS)[:_SUMMITS]]
+        about = at[:, None] + np.arange(-_REACH, _REACH + 1)
+        near = channel[np.clip(about, 0, channel.size - 1)]
+        if at.size and (about.min() < 0 or about.max() >= channel.size):  # there is nothing before the sound or behind
+            near[(about < 0) | (about >= channel.size)] = 0.0
+        between = near @ _between()
+        best = max(best, float(between.max(initial=0.0)), -float(between.min(initial=0.0)))
     return float(20 * np.log10(best))
 
 
-def clipped_fraction(samples: NDArray[np.float32]) -> float:
+def _summits(channel: NDArray[np.float32], block: int, least: float) -> NDArray[np.int64]:
+    """Samples of a block of at least that size which no sample beside them exceeds."""
+    first = max(0, block * _PEAK_BLOCK - 1)
+    size = np.abs(channel[first : (block + 1) * _PEAK_BLOCK + 1])
+    high = np.flatnonzero(size >= least)
+    last = size.size - 1
+    summit = (size[high] >= size[np.maximum(high - 1, 0)]) & (size[high] >= size[np.minimum(high + 1, last)])
+    return np.asarray(first + high[summit])
+
+
+def clipped_fraction(samples: NDArray[np.float32], peaks: NDArray[np.float32] | None = None) -> float:
     """Share of clipped samples.
 
     Lossless sound shows clipping as runs of three and more samples at exactly the greatest value, near full scale.
     Lossy coding makes such flat tops ring about full scale: there, samples beyond full scale (which every player has
     to clamp) are counted.
+
+    Args:
+        peaks: of the blocks, where they are known.
     """
     if samples.size == 0:
         return 0.0
-    peak = sample_peak(samples)
+    peaks = _block_peaks(samples) if peaks is None else peaks
+    peak = float(peaks.max())
     if peak < 0.9:
         return 0.0
-    size = np.abs(samples)
-    if peak > 1.0 + 1e-4:
-        return float((size > 1.0).mean())
+    beyond = peak > 1.0 + 1e-4
+    least = 1.0 if beyond else peak - 1e-6
     clipped = 0
-    for channel in size:
-        edges = np.flatnonzero(np.diff(np.concatenate(([0], (channel >= peak - 1e-6).astype(np.int8), [0]))))
-        lengths = edges[1::2] - edges[::2]
+    for channel, highest in zip(samples, peaks, strict=True):
+        at = [_reaching(channel, block, least) for block in np.flatnonzero(highest >= np.float32(least)).tolist()]
+        places = np.concatenate(at) if at else np.zeros(0, np.int64)
+        if beyond:
+            clipped += int(np.count_nonzero(np.abs(channel[places]) > 1.0))
+            continue
+        lengths = np.diff(np.flatnonzero(np.diff(places, prepend=-2, append=channel.size + 1) != 1))
         clipped += int(lengths[lengths >= 3].sum())
     return clipped / samples.size
+
+
+def _reaching(channel: NDArray[np.float32], block: int, least: float) -> NDArray[np.int64]:
+    """Samples of a block of at least that size."""
+    first = block * _PEAK_BLOCK
+    return np.asarray(first + np.flatnonzero(np.abs(channel[first : first + _PEAK_BLOCK]) >= least))
 
 
 def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
@@ -166,7 +182,8 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
     if samples.size == 0:
         return {"status": "unmeasurable", "reason": "no sound samples"}
     integrated, spread, momentary = integrated_lufs(samples, rate_hz)
-    peak = sample_peak(samples)
+    peaks = _block_peaks(samples)
+    peak = float(peaks.max())
     rms = float(np.sqrt(mean_square(samples)))
     return {
         "status": "ok",
@@ -174,9 +191,9 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
         "range_lu": spread,
         "momentary_max_lufs": momentary,
         "sample_peak_dbfs": float(20 * np.log10(max(peak, 1e-6))),
-        "true_peak_dbtp": true_peak_dbtp(samples),
+        "true_peak_dbtp": true_peak_dbtp(samples, peaks),
         "rms_dbfs": float(20 * np.log10(max(rms, 1e-6))),
-        "clipped_fraction": clipped_fraction(samples),
+        "clipped_fraction": clipped_fraction(samples, peaks),
         "digital_silence": bool(peak == 0.0),
     }
 

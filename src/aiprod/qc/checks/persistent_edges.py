@@ -27,6 +27,10 @@ Slopes = NDArray[np.int16]
 """Eight times the slope at each pixel of each picture of a clip, in levels per pixel, [n, h, w]."""
 
 
+Pictures = Sequence[NDArray[np.int16]] | Slopes
+"""The same, of pictures that need not lie side by side in memory."""
+
+
 def slopes_of(planes: Sequence[NDArray[np.uint8]]) -> tuple[Slopes, Slopes]:
     """Slopes to the right and downwards of pictures of one size."""
     right, down = np.empty((2, len(planes), *planes[0].shape), np.int16)
@@ -36,19 +40,32 @@ def slopes_of(planes: Sequence[NDArray[np.uint8]]) -> tuple[Slopes, Slopes]:
     return right, down
 
 
-def sorted_over_time(rows: NDArray[Any]) -> list[NDArray[Any]]:
-    """The rows [n, K] in ascending order at each of K places: whole rows are compared, in a fifth of the time that it
-    takes to sort place by place."""
-    if rows.shape[1] < _FEW:
-        return list(np.sort(rows, axis=0))
+def ranked(rows: Sequence[NDArray[Any]] | NDArray[Any], place: int) -> NDArray[Any]:
+    """What is at this place of the rows [n][K] in ascending order, at each of K places: whole rows are compared, in a
+    fraction of the time that it takes to sort place by place."""
+    if rows[0].size < _FEW:
+        return np.asarray(np.sort(np.array(rows), axis=0)[place])
     ordered = list(rows)
-    for low, high in _network(len(ordered)):
+    for low, high, least, most in _towards(len(ordered), place):
         one, other = ordered[low], ordered[high]
-        ordered[low], ordered[high] = np.minimum(one, other), np.maximum(one, other)
-    return ordered
+        if least:
+            ordered[low] = np.minimum(one, other)
+        if most:
+            ordered[high] = np.maximum(one, other)
+    return ordered[place]
 
 
 @lru_cache(maxsize=4)
+def _towards(count: int, place: int) -> list[tuple[int, int, bool, bool]]:
+    """Of :func:`_network`, what one place depends on: whether the smaller and whether the larger value is wanted."""
+    wanted, steps = {place}, []
+    for low, high in reversed(_network(count)):
+        if low in wanted or high in wanted:
+            steps.append((low, high, low in wanted, high in wanted))
+            wanted |= {low, high}
+    return steps[::-1]
+
+
 def _network(count: int) -> list[tuple[int, int]]:
     """Which places to compare to sort so many values: Batcher's merge exchange (Knuth, TAOCP 3, 5.2.2, algorithm M)."""
     pairs = []
@@ -79,20 +96,23 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
         Numbers from 0 to 4, uint8 [28, 48] (see ``mark_sketch``).
     """
     n, h, w = right.shape
-    # The narrowest numbers that hold the sums are the quickest.
-    narrow: np.dtype[Any] = np.dtype(np.int16 if n * _STEEPEST < 1 << 15 else np.int32)
-    x_sum, y_sum = (slopes.sum(axis=0, dtype=narrow).astype(np.int64) for slopes in (right, down))
-    length = np.sqrt(x_sum * x_sum + y_sum * y_sum)
-    y, x = np.nonzero((length >= 8 * _STRENGTH * n) & picture_between_bars(right, down, borders))
-    if y.size:
-        own = np.sqrt(right[:, y, x].astype(np.int32) ** 2 + down[:, y, x].astype(np.int32) ** 2).sum(axis=0)
-        lasting = length[y, x] >= _AGREEMENT * own
-        y, x = y[lasting], x[lasting]
-    along, downwards = x_sum[y, x], y_sum[y, x]
+    x_sum, y_sum = summed(right), summed(down)
+    squared = x_sum.astype(np.int32) ** 2 + y_sum.astype(np.int32) ** 2
+    place = np.flatnonzero((squared >= (8 * round(_STRENGTH) * n) ** 2) & picture_between_bars(right, down, borders))
+    length = np.sqrt(squared.ravel()[place])
+    if place.size:
+        own = np.zeros(place.size, np.float32)
+        for pictures in zip(right, down, strict=True):  # one at a time, which a processor's cache holds
+            x, y = (picture.take(place).astype(np.float32) for picture in pictures)
+            own += np.sqrt(x * x + y * y)
+        lasting = length >= _AGREEMENT * own
+        place, length = place[lasting], length[lasting]
+    y, x = np.divmod(place, w)
+    along, downwards = x_sum[y, x].astype(np.int64), y_sum[y, x].astype(np.int64)
     direction = np.where(np.abs(along) >= np.abs(downwards), 2 * (along < 0), 1 + 2 * (downwards < 0))
     count = ROWS * COLUMNS
     cell = (y * ROWS // h) * COLUMNS + x * COLUMNS // w
-    sums = np.bincount(direction * count + cell, weights=length[y, x], minlength=DIRECTIONS * count)
+    sums = np.bincount(direction * count + cell, weights=length, minlength=DIRECTIONS * count)
     by_direction = sums.reshape(DIRECTIONS, count)
     total = by_direction.sum(axis=0)
     stays = total >= 8 * n * _LEAST * h * w / count
@@ -102,10 +122,21 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
     return np.where(stays, by_direction.argmax(axis=0) + 1, 0).astype(np.uint8).reshape(ROWS, COLUMNS)
 
 
-def picture_between_bars(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> NDArray[np.bool_]:
+def summed(slopes: Pictures) -> NDArray[Any]:
+    """Sums over the pictures, [h, w], in the narrowest numbers that hold them, which are the quickest."""
+    total = np.zeros(slopes[0].shape, np.int16 if len(slopes) * _STEEPEST < 1 << 15 else np.int32)
+    for picture in slopes:
+        total += picture
+    return total
+
+
+def picture_between_bars(right: Pictures, down: Pictures, borders: Mapping[str, Any]) -> NDArray[np.bool_]:
     """What is picture and neither a bar nor its edge nor the edge of all, bool [h, w]."""
     every = max(1, len(right) // 6)
-    active = np.maximum(np.abs(right[::every]).max(axis=0), np.abs(down[::every]).max(axis=0)) > 8 * _FLAT
+    most = np.zeros(right[0].shape, np.int16)
+    for picture in (*right[::every], *down[::every]):  # one at a time, which a processor's cache holds
+        np.maximum(most, np.abs(picture), out=most)
+    active = most > 8 * _FLAT
     inside = np.ones(active.shape, np.bool_)
     sides = [("top", inside, active), ("bottom", inside[::-1], active[::-1])]
     sides += [("left", inside.T, active.T), ("right", inside.T[::-1], active.T[::-1])]

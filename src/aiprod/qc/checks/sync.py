@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.audio_events import HOP_S, envelope_db, onsets
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged, or_else
+from aiprod.qc.checks.persistent_edges import ranked
 from aiprod.qc.clip_context import ClipContext, ClipSound
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable
@@ -38,8 +39,8 @@ def seen_events(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if values.size < 13:
         return np.zeros_like(values)
     around = np.lib.stride_tricks.sliding_window_view(np.pad(values, 6, mode="edge"), 13)
-    background = np.median(around, axis=1)
-    scale = 1.4826 * np.median(np.abs(around - background[:, None]), axis=1) + 0.02 * float(values.max()) + 1e-9
+    background = ranked(around.T, 6)
+    scale = 1.4826 * ranked(np.abs(around.T - background), 6) + 0.02 * float(values.max()) + 1e-9
     return np.asarray(np.clip(((values - background) / scale - 3.0) / 3.0, 0.0, 1.0))
 
 
@@ -61,6 +62,10 @@ def content_offset(
         return None
     frame_s = float(np.median(np.diff(times_s)))
     offsets = np.arange(-REACH_S, REACH_S + HOP_S / 2, HOP_S)
+    at = onset_times_s - offsets[:, None]
+    inside = (at >= times_s[0]) & (at <= times_s[-1])
+    enough = inside.sum(axis=1) >= max(_LEAST_EVENTS, 0.75 * onset_times_s.size)
+    whole = inside.all(axis=1)
     best: tuple[float, float] | None = None
     for values, late_frames in series:
         seen = seen_events(values)
@@ -69,11 +74,10 @@ def content_offset(
         # An event is seen in the frame that follows it: its time is known to a frame either way.
         spread = np.maximum(seen, np.maximum(np.append(seen[1:], 0.0), np.insert(seen[:-1], 0, 0.0)) * 0.7)
         share = np.zeros(offsets.size)
-        for i, offset in enumerate(offsets):
-            at = onset_times_s - offset
-            inside = (at >= times_s[0]) & (at <= times_s[-1])
-            if inside.sum() >= max(_LEAST_EVENTS, 0.75 * onset_times_s.size):
-                share[i] = float(np.interp(at[inside], times_s, spread).mean())
+        shown = np.interp(at, times_s, spread)
+        share[whole] = shown[whole].mean(axis=1)
+        for i in np.flatnonzero(enough & ~whole).tolist():
+            share[i] = float(shown[i, inside[i]].mean())
         peak = int(share.argmax())
         near = np.abs(offsets - offsets[peak]) <= max(3 * frame_s, 0.08)
         if share[peak] < _LEAST_SHARE or float(share[~near].max(initial=0.0)) > _RIVAL * share[peak]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay, slopes_of, sorted_over_time
+from aiprod.qc.checks.persistent_edges import Pictures, Slopes, cells_that_stay, slopes_of, summed
 from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.metric_table import FigureTable, Floats
@@ -78,8 +78,8 @@ def _overlay(
     travelled, speed = float(camera.get("travel") or 0.0), float(camera.get("speed_per_s") or 0.0)
     moves = camera.get("movement") not in (None, "static", "undetermined") and travelled >= _TRAVEL
     zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
-    spread = _spread(planes)
-    changes = spread > _NOISE
+    strays, unit = _strays(planes)
+    changes: NDArray[np.bool_] = strays > _NOISE**2 * unit
     changing, stands = float(changes.mean()), float(camera.get("standing") or 0.0)
     figures = {"travel": travelled, "changing_fraction": changing, "standing": stands}
     wide = _wide_lettering(changes, horizontal, vertical)
@@ -95,15 +95,17 @@ def _overlay(
     else:
         kept = persistent_edges(horizontal, vertical, motion_field(camera, planes[0].shape))
         strength = _Strength(horizontal, vertical)
-        area, boxes = _cluster_area(_inside(kept, borders), spread, strength)
+        area, boxes = _cluster_area(_inside(kept, borders), np.sqrt(strays.astype(np.float64) / unit), strength)
         return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
     return {"status": "unmeasurable", **figures, "reason": f"{why}, so a mark cannot be told from the scene"}
 
 
 def _wide_lettering(changes: NDArray[np.bool_], horizontal: Slopes, vertical: Slopes) -> NDArray[np.bool_] | None:
     """Edges that stay all over a picture in which everything else changes, bool [h, w]; None where it is not so."""
-    likely = _likely(horizontal), _likely(vertical)
+    likely = _likely(horizontal[::4]), _likely(vertical[::4])
     if (likely[0] | likely[1]).mean() < _WIDE_KEPT:  # which fewer still can be
+        return None
+    if _rests_in_places(changes, likely[0] | likely[1]):
         return None
     upright, level = _steady(horizontal, likely[0]), _steady(vertical, likely[1])
     kept = upright | level
@@ -121,6 +123,22 @@ def _wide_lettering(changes: NDArray[np.bool_], horizontal: Slopes, vertical: Sl
     return kept if enough and np.quantile(shares, 0.1) >= _WIDE_CHANGING else None
 
 
+def _rests_in_places(changes: NDArray[np.bool_], likely: NDArray[np.bool_]) -> bool:
+    """Whether too much of too many cells does not change to be film behind lettering, whichever of the likely edges
+    are kept."""
+    away = cv2.dilate(likely.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    rests = cv2.integral((away & ~changes).astype(np.uint8))
+    h, w = changes.shape
+    rows, columns = (
+        np.array([0, *np.cumsum([len(part) for part in np.array_split(np.arange(n), parts)])])
+        for n, parts in ((h, _ROWS), (w, _COLUMNS))
+    )
+    count = np.diff(np.diff(rests[np.ix_(rows, columns)], axis=0), axis=1)
+    cell = np.diff(rows)[:, None] * np.diff(columns)
+    over = (count > (1 - _WIDE_CHANGING) * cell) & (count > 8)
+    return int(np.count_nonzero(over)) > 0.1 * (_ROWS * _COLUMNS - 1) + 1
+
+
 def _inside(kept: NDArray[np.bool_], borders: Figures) -> NDArray[np.bool_]:
     """What was kept, without black bars and the picture's edge."""
     h, w = kept.shape
@@ -136,8 +154,8 @@ def _inside(kept: NDArray[np.bool_], borders: Figures) -> NDArray[np.bool_]:
 def motion_field(camera: Figures, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Unit direction in which the scene passes each pixel, float32 [2 (x, y), h, w]; 0 where it hardly moves."""
     h, w = shape
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
-    x, y = (x - w / 2) / w, (y - h / 2) / w
+    x = (np.arange(w, dtype=np.float32)[None, :] - np.float32(w / 2)) / np.float32(w)
+    y = (np.arange(h, dtype=np.float32)[:, None] - np.float32(h / 2)) / np.float32(w)
     zoom, roll = float(camera["zoom_per_s"]), float(camera["roll_per_s"])
     field = np.stack((float(camera["dx_per_s"]) + zoom * x - roll * y, float(camera["dy_per_s"]) + zoom * y + roll * x))
     length = np.hypot(field[0], field[1])
@@ -153,42 +171,65 @@ def persistent_edges(horizontal: Slopes, vertical: Slopes, direction: NDArray[np
         direction: of the scene's movement: only the gradient along it counts, for a stripe that moves along itself
             stays where it is without being a mark.
     """
-    along = np.empty_like(horizontal)
-    for picture, right, down in zip(along, horizontal, vertical, strict=True):  # one at a time, which a cache holds
-        picture[:] = right * direction[0] + down * direction[1]
-    return _steady(along)
+    likely = _likely([_along(*pictures, direction) for pictures in zip(horizontal[::4], vertical[::4], strict=True)])
+    places = np.flatnonzero(likely)
+    way = direction.reshape(2, -1)[:, places]
+    pictures = zip(horizontal, vertical, strict=True)
+    return _kept((_along(right.take(places), down.take(places), way) for right, down in pictures), likely)
 
 
-def _likely(gradients: Slopes) -> NDArray[np.bool_]:
-    """Pixels that are strong in a first look, bool [h, w]: no others are worth sorting over time."""
-    looks = gradients[::4]
-    return np.asarray(np.abs(looks.sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(looks))
+def _along(right: NDArray[np.int16], down: NDArray[np.int16], direction: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Slopes of one picture in a direction, cut to whole numbers."""
+    return (right * direction[0] + down * direction[1]).astype(np.int16)
 
 
-def _steady(gradients: Slopes, likely: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+def _likely(looks: Pictures) -> NDArray[np.bool_]:
+    """Pixels that are strong in a first look at every fourth picture, bool [h, w]: no others are worth sorting over
+    time."""
+    return np.asarray(np.abs(summed(looks)) >= 4 * _STRENGTH * len(looks))
+
+
+def _steady(gradients: Slopes, likely: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels whose slope keeps sign and strength over time, bool [h, w], among those that are likely to."""
-    count, middle, low = len(gradients), len(gradients) // 2, len(gradients) // 5
-    kept = np.zeros(gradients.shape[1:], bool)
-    likely = _likely(gradients) if likely is None else likely
-    chosen = gradients[:, likely]
-    if chosen.size:
-        ordered, sizes = sorted_over_time(chosen), sorted_over_time(np.abs(chosen))
-        agreement = np.abs(np.sign(chosen).sum(axis=0)) / count
-        strong = (np.abs(ordered[middle]) >= 8 * _STRENGTH) & (sizes[low] >= 4 * _STRENGTH)
-        kept[likely] = strong & (agreement >= _AGREEMENT)
+    places = np.flatnonzero(likely)
+    return _kept((picture.take(places) for picture in gradients), likely)
+
+
+def _kept(chosen: Iterable[NDArray[np.int16]], likely: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of likely pixels, those whose slope keeps sign and strength over time, bool [h, w].
+
+    Whether the middle of many numbers is over a bound is known without sorting them, by how many are over it.
+
+    Args:
+        chosen: their slopes in each picture, [K].
+    """
+    count, size = 0, int(np.count_nonzero(likely))
+    strong_px, weak_px = round(8 * _STRENGTH), round(4 * _STRENGTH)
+    right, left, steep, against, weak = counts = np.zeros((5, size), np.uint8)  # of 128 pictures at most
+    for slopes in chosen:
+        count += 1
+        over = slopes > 0, slopes < 0, slopes >= strong_px, slopes <= -strong_px, np.abs(slopes) < weak_px
+        for sums, each in zip(counts, over, strict=True):
+            np.add(sums, each.view(np.uint8), out=sums)
+    kept = np.zeros(likely.shape, bool)
+    if count:
+        middle = count // 2
+        strong = ((steep >= count - middle) | (against > middle)) & (weak <= count // 5)
+        kept[likely] = strong & (np.abs(right.astype(np.int16) - left) / count >= _AGREEMENT)
     return kept
 
 
-def _spread(planes: list[Plane]) -> NDArray[np.float64]:
-    """How far each pixel strays from its mean over time, standard deviation [h, w]."""
+def _strays(planes: list[Plane]) -> tuple[NDArray[np.float32], int]:
+    """How far each pixel strays from its mean over time, variance [h, w], in parts of a unit; and how many parts."""
     chosen = planes[:: max(1, len(planes) // 12)]
-    # Single precision holds these sums to the last unit, and adds bytes many times faster than wide whole numbers.
+    # Single precision holds these whole numbers, and adds bytes many times faster than wide whole numbers.
     sums, squares = np.zeros((2, *chosen[0].shape), np.float32)
     for plane in chosen:
         cv2.accumulate(plane, sums)
         cv2.accumulateSquare(plane, squares)
-    mean = sums.astype(np.float64) / len(chosen)
-    return np.asarray(np.sqrt(np.maximum(squares.astype(np.float64) / len(chosen) - np.square(mean), 0.0)))
+    squares *= np.float32(len(chosen))
+    squares -= np.square(sums, out=sums)
+    return squares, len(chosen) ** 2
 
 
 class _Strength(NamedTuple):
