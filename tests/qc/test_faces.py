@@ -66,7 +66,9 @@ def test_without_the_smallest_a_face_is_found_where_the_search_begins_a_step_hig
 ) -> None:
     begins: list[float] = []
     hints = faces._hints
-    monkeypatch.setattr(faces, "_hints", lambda small, least_px: begins.append(least_px) or hints(small, least_px))
+    monkeypatch.setattr(
+        faces, "_hints", lambda luma, height_px, least_px: begins.append(least_px) or hints(luma, height_px, least_px)
+    )
     [one], [other] = find_faces(signer, 288, smallest=False), find_faces(signer, 288)
     assert one == pytest.approx(other, abs=0.02)
     assert begins == [39, 26]
