@@ -41,7 +41,7 @@ _HINTS_MAX = 12
 _REJECTED = 10.0  # codes: a window whose standard deviation is no more is passed over by OpenCV, which costs nothing
 _FLAT = 0.45  # of the picture's own deviation: so much less than it has no face worth a look
 _CONTRAST_LEAST = 0.6
-_NEAR = 1.0  # times a face's width: how far from its place it may be half a second later
+_NEAR = 0.5  # times a face's width: how far from its place it may be half a second later
 _BOXES_MAX = 64  # that a row keeps
 _Share = tuple[float, float, float, float]
 """x, y, w and h as shares of the picture."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.clip_context import Still
+from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.measurement import OfStills
 
 VERSION = "3"
@@ -91,24 +91,32 @@ class Palette(OfStills):
     method = METHOD
 
     def __init__(self) -> None:
+        self._waiting: list[tuple[Plane, Plane, float, float]] = []
         self._shares: list[dict[str, float]] = []
         self._light: list[tuple[float, float]] = []
         self._saturation: list[float] = []
         self._detail: list[float] = []
 
     def feed(self, still: Still) -> None:
-        """Take one still."""
-        hsv = cv2.cvtColor(still.rgb, cv2.COLOR_RGB2HSV)
+        """Take one still. They are looked at together: between two decoded frames the processor's caches lose the code,
+        and the same takes twice as long."""
+        self._waiting.append((still.rgb, still.plane, still.black_level, still.white_level))
+
+    def _look(self, rgb: Plane, plane: Plane, black_level: float, white_level: float) -> None:
+        hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
         self._shares.append(_name_shares(hsv))
         self._saturation.append(cv2.mean(hsv)[1] / 255.0)
-        span = still.white_level - still.black_level
-        mean, deviation = cv2.meanStdDev(still.plane)
-        self._light.append(((mean.item() - still.black_level) / span, deviation.item() / span))
-        slopes = cv2.Laplacian(still.plane, cv2.CV_16S)  # whole numbers
+        span = white_level - black_level
+        mean, deviation = cv2.meanStdDev(plane)
+        self._light.append(((mean.item() - black_level) / span, deviation.item() / span))
+        slopes = cv2.Laplacian(plane, cv2.CV_16S)  # whole numbers
         self._detail.append(cv2.norm(slopes, cv2.NORM_L1) / slopes.size / span)
 
     def figures(self) -> dict[str, Any]:
         """Means over the stills; colours sorted by share."""
+        for still in self._waiting:
+            self._look(*still)
+        self._waiting.clear()
         if not self._shares:
             return {"status": "unmeasurable", "reason": "no stills"}
         mean = {name: float(np.mean([s[name] for s in self._shares])) for name in NAMES}
