@@ -12,7 +12,7 @@ from aiprod.media.frames import VideoReader
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks import faces
-from aiprod.qc.checks.faces import Faces, Find, find_faces
+from aiprod.qc.checks.faces import Faces, Find, find_again, find_faces
 from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.measure.decode_pass import LumaTaker
 from aiprod.qc.measure_params import QcMeasureParams
@@ -43,6 +43,19 @@ def test_a_face_is_found_in_any_size_of_the_same_picture_and_mirrored(signer: np
         assert d == pytest.approx(h, rel=0.25)
 
 
+@pytest.mark.parametrize("contrast", [0.7, 1.5])
+def test_a_face_is_found_in_a_duller_and_in_a_harder_picture(signer: np.ndarray, contrast: float) -> None:
+    [one], [other] = find_faces(signer, 288), find_faces(cv2.convertScaleAbs(signer, alpha=contrast), 288)
+    assert other == pytest.approx(one, abs=0.03)
+
+
+def test_a_face_is_found_again_near_its_place_and_nowhere_else(signer: np.ndarray) -> None:
+    [(x, y, w, h)] = find_faces(signer, 288)
+    [again] = find_again(signer, 288, [(x + 0.3 * w, y, w, h)])
+    assert again == pytest.approx((x, y, w, h), abs=0.03)
+    assert find_again(signer, 288, [(0.0, 1.0 - h, w, h)]) == []
+
+
 @pytest.mark.parametrize(("later", "found"), [((), False), ((0.25,), True), ((0.5,), True)])
 def test_a_face_in_one_still_only_counts_when_it_is_there_a_moment_later_too(
     signer: np.ndarray, later: tuple[float, ...], found: bool
@@ -66,7 +79,9 @@ def test_without_the_smallest_a_face_is_found_where_the_search_begins_a_step_hig
 ) -> None:
     begins: list[float] = []
     hints = faces._hints
-    monkeypatch.setattr(faces, "_hints", lambda small, least_px: begins.append(least_px) or hints(small, least_px))
+    monkeypatch.setattr(
+        faces, "_hints", lambda luma, height_px, least_px: begins.append(least_px) or hints(luma, height_px, least_px)
+    )
     [one], [other] = find_faces(signer, 288, smallest=False), find_faces(signer, 288)
     assert one == pytest.approx(other, abs=0.02)
     assert begins == [39, 26]

@@ -57,7 +57,8 @@ def test_a_clock_that_starts_late_changes_no_measurement(film: Path, tmp_path: P
     for check in ("faces", "watermark", "camera", "encoding", "black", "timing", "loudness", "snr"):
         assert late[check]["status"] == plain[check]["status"], check
     assert late["camera"]["movement"] == plain["camera"]["movement"] == "pans right"
-    assert late["encoding"]["blur"] == pytest.approx(plain["encoding"]["blur"], rel=1e-3)
+    # A still may be the next picture, and blur is measured on a fifth of it.
+    assert late["encoding"]["blur"] == pytest.approx(plain["encoding"]["blur"], rel=5e-3)
     assert len(evenly_spread(tmp_path / "late.mkv", 8, 64)) == 8
 
 

@@ -15,7 +15,7 @@ from aiprod.media.normalising import Form, normalise
 from aiprod.media.probing import probe
 from aiprod.media.scaling import Scaler
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
-from aiprod.qc.measure.thumbnail_colour import UprightColour
+from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
 from aiprod.qc.params import QcMeasureParams
 
 PARAMS = QcMeasureParams(stills=4, face_stills=1, thumbnail_width_px=128)
@@ -70,6 +70,15 @@ def test_stills_of_usual_film_are_scaled_and_nothing_else(tmp_path: Path) -> Non
     path = hdr_film(tmp_path / "film.mp4", "bt709")
     _, stills = measure_file(path, PARAMS)
     assert (stills[0] == rgb_of(path)).all()
+
+
+def test_a_large_picture_looks_as_the_exact_scaler_makes_it(shared_clips: Path) -> None:
+    with VideoReader(shared_clips / "open" / "bee_720p30_4s.mp4") as reader:
+        frame = next(iter(reader.frames())).frame
+        still = StillColour(160, reader.facts).take(frame)
+        exact = Scaler(still.shape[1], still.shape[0], "rgb24", exact=True).array(frame)
+    assert np.abs(still.astype(int) - exact).mean() < 1.5
+    assert np.abs(still.mean(axis=(0, 1)) - exact.mean(axis=(0, 1))).max() < 1.5
 
 
 def test_a_small_film_is_converted_once_for_all_sizes_that_are_asked_for(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -16,18 +17,20 @@ from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.measurement import OfStills
 from aiprod.qc.metric_table import FigureTable
+from aiprod.qc.planes import shrink
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "8"
+VERSION = "9"
 METHOD = (
-    "Haar frontal-face cascade (alt2) on the upright stills, coarsely (of the smallest size in every second still), "
-    "then finely where it answers; each hit confirmed by a second cascade (default) and an eye cascade on a cut-out "
-    "of one size (every second size first, then all); the first still that shows one is followed by looks 0.25 and "
-    "0.5 s later; found when two looks show one; the search stops when that is decided"
+    "Haar frontal-face cascade (alt2) on the upright stills, coarsely (where the picture has contrast; of the smallest "
+    "size in every second still), then finely where it answers; each hit confirmed by a second cascade (default) and "
+    "an eye cascade on a cut-out of one size (what takes least time first, then all); the first still that shows one "
+    "is followed by looks at its place 0.25 and 0.5 s later; found when two looks show one; the search stops when that "
+    "is decided"
 )
 _AGAIN_S = (0.25, 0.5)
 """When to look again after the first hit: a shot in which somebody faces the camera is often shorter than the time to
@@ -35,10 +38,17 @@ the next still."""
 _WINDOW = 20  # pixels: what the cascade was trained on
 _SIZE_STEP = 1.5
 _HINTS_MAX = 12
-_ANY_PX = 1 << 14
+_REJECTED = 10.0  # codes: a window whose standard deviation is no more is passed over by OpenCV, which costs nothing
+_FLAT = 0.45  # of the picture's own deviation: so much less than it has no face worth a look
+_CONTRAST_LEAST = 0.6
+_NEAR = 0.5  # times a face's width: how far from its place it may be half a second later
 _BOXES_MAX = 64  # that a row keeps
-Find = Callable[[Plane, int], list[tuple[float, float, float, float]]]
+_Share = tuple[float, float, float, float]
+"""x, y, w and h as shares of the picture."""
+Find = Callable[[Plane, int], list[_Share]]
 """Finds faces in luma [H, W] made no higher than so many pixels: (x, y, w, h) shares of the picture."""
+FindNear = Callable[[Plane, int, list[_Share]], list[_Share]]
+"""The same where faces were a moment before."""
 _Box = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
 
@@ -65,18 +75,20 @@ class Faces(OfStills):
         identity: dict[str, str] | None = None,
         *,
         find_large: Find | None = None,
+        find_near: FindNear | None = None,
     ) -> None:
         """Search ``stills`` evenly chosen ones ``of`` those that will be fed, at ``height_px``.
 
         Args:
             find: another detector than the cascades, whose method and version are ``identity``.
             find_large: finds all but the smallest faces, in much less time; for every second still.
+            find_near: finds faces again, in much less time; for the looks after a hit.
         """
         self._height, self._find, self._identity = height_px, find or find_faces, identity or {}
-        self._find_large = find_large or self._find
+        self._find_large, self._find_near = find_large or self._find, find_near
         self._fed = 0
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
-        self._seen: list[list[tuple[float, float, float, float]]] = []
+        self._seen: list[list[_Share]] = []
         self._need = 1 if len(self._chosen) < 3 else 2
         self._again_s: list[float] = []
         self._bundled: _ByBundled | None = None
@@ -86,11 +98,14 @@ class Faces(OfStills):
         """The search by the network whose file is named, else by the bundled ones, else by the cascades."""
         upright = video.orientation.turned  # a cascade knows faces that stand
         find, identity = (lambda luma, height_px: find_faces(upright(luma), height_px)), None
-        find_large: Find | None = partial(_find_large, upright)
+        large: Find | None = partial(_find_large, upright)
+        near: FindNear | None = partial(_find_near, upright)
         if onnx := params.face_yunet_onnx:
-            find, identity, find_large = yunet.YuNet(onnx, video.orientation), yunet.method(onnx), None
+            find, identity, large, near = yunet.YuNet(onnx, video.orientation), yunet.method(onnx), None, None
         measurement = cls(
-            params.face_height_px, params.face_stills, params.stills, find, identity, find_large=find_large
+            *(params.face_height_px, params.face_stills, params.stills, find, identity),
+            find_large=large,
+            find_near=near,
         )
         if not params.face_yunet_onnx and "faces" in params.uses:
             measurement._bundled = _ByBundled()
@@ -119,7 +134,11 @@ class Faces(OfStills):
     def look(self, luma: Plane) -> None:
         """Look at a frame that was wanted, luma [H, W]."""
         self._again_s.pop(0)
-        self._seen.append(self._find(luma, self._height))
+        if self._find_near is None:
+            self._seen.append(self._find(luma, self._height))
+        else:
+            last = next(boxes for boxes in reversed(self._seen) if boxes)
+            self._seen.append(self._find_near(luma, self._height, last))
         if self._seen[-1]:
             self._again_s.clear()
 
@@ -174,7 +193,7 @@ class _ByBundled:
         }
 
 
-def find_faces(luma: Plane, height_px: int, *, smallest: bool = True) -> list[tuple[float, float, float, float]]:
+def find_faces(luma: Plane, height_px: int, *, smallest: bool = True) -> list[_Share]:
     """Confirmed faces as (x, y, w, h) shares of the picture.
 
     Args:
@@ -182,16 +201,40 @@ def find_faces(luma: Plane, height_px: int, *, smallest: bool = True) -> list[tu
         height_px: the picture is made no higher than this; the smallest face looked for is an eleventh of it.
         smallest: without these, which take most of the time, the smallest is a seventh of it.
     """
-    scale = min(1.0, height_px / luma.shape[0])
-    width = max(16, round(luma.shape[1] * scale))
-    small = cv2.resize(luma, (width, max(16, round(luma.shape[0] * scale))), interpolation=cv2.INTER_AREA)
     least_px = max(_WINDOW, height_px // 11)
-    hints = _hints(small, least_px if smallest else _SIZE_STEP * least_px)
-    merged = [box for hint in hints for box in _looked_at(small, hint)]
+    hints = _hints(luma, height_px, least_px if smallest else _SIZE_STEP * least_px)
+    return _at(luma, height_px, hints, 0.35) if hints else []
+
+
+def find_again(luma: Plane, height_px: int, faces: list[_Share]) -> list[_Share]:
+    """As :func:`find_faces`, near to where faces were a moment before."""
+    wide, tall = _size(luma, height_px)
+    hints = [(int(x * wide), int(y * tall), int(w * wide), int(h * tall)) for x, y, w, h in faces]
+    return _at(luma, height_px, hints, _NEAR)
+
+
+def _find_large(upright: Callable[[Plane], Plane], luma: Plane, height_px: int) -> list[_Share]:
+    return find_faces(upright(luma), height_px, smallest=False)
+
+
+def _find_near(upright: Callable[[Plane], Plane], luma: Plane, height_px: int, faces: list[_Share]) -> list[_Share]:
+    return find_again(upright(luma), height_px, faces)
+
+
+def _size(luma: Plane, height_px: int) -> tuple[int, int]:
+    """Width and height of a picture that is made no higher than so many pixels."""
+    scale = min(1.0, height_px / luma.shape[0])
+    return max(16, round(luma.shape[1] * scale)), max(16, round(luma.shape[0] * scale))
+
+
+def _at(luma: Plane, height_px: int, hints: list[_Box], reach: float) -> list[_Share]:
+    """Confirmed faces in places of the picture at that height, and up to ``reach`` of a face's width around them."""
+    wide, tall = _size(luma, height_px)
+    small = cv2.resize(luma, (wide, tall), interpolation=cv2.INTER_AREA)
+    merged = [box for hint in hints for box in _looked_at(small, hint, reach)]
     if len(hints) > 1:  # what two hints have led to is one face
         merged = _merged(merged, 0.3)
-    tall, wide = small.shape
-    boxes: list[tuple[float, float, float, float]] = []
+    boxes: list[_Share] = []
     for box in merged:
         x, y, w, h = box
         if _confirmed(_cut_out(small, box, w // 3), w):
@@ -199,22 +242,28 @@ def find_faces(luma: Plane, height_px: int, *, smallest: bool = True) -> list[tu
     return boxes
 
 
-def _find_large(
-    upright: Callable[[Plane], Plane], luma: Plane, height_px: int
-) -> list[tuple[float, float, float, float]]:
-    return find_faces(upright(luma), height_px, smallest=False)
-
-
-def _hints(small: Plane, least_px: float) -> list[_Box]:
-    """Places at which the cascade answers anywhere in a coarse search, largest first: few sizes, every other pixel.
+def _hints(luma: Plane, height_px: int, least_px: float) -> list[_Box]:
+    """Places, in the picture at that height, at which the cascade answers anywhere in a coarse search, largest first:
+    few sizes, every other pixel.
 
     OpenCV's own search of a pyramid takes every pixel from twice the window's size on and many sizes, which costs three
     times as much; a face answers in many neighbouring places and sizes, so that one in several is enough for a hint.
+    The cascade's answer does not depend on contrast, but what has too little is passed over; so contrast is taken from
+    the picture.
     """
+    wide, tall = _size(luma, height_px)
     cascade, size = _cascade("haarcascade_frontalface_alt2.xml"), least_px / _WINDOW
+    if least_px > min(wide, tall):
+        return []
+    # By halves, which is quick, down to at most twice what is wanted, from which two by two pixels are weighed.
+    halvings = max(0, math.ceil(math.log2(luma.shape[0] * size / tall)) - 1)
+    picture = shrink(luma, 1 << halvings) if halvings else luma
+    contrast = _REJECTED / (_FLAT * max(1.0, float(cv2.meanStdDev(picture)[1].item())))
+    if contrast < 1.0:
+        picture = cv2.convertScaleAbs(picture, alpha=max(_CONTRAST_LEAST, contrast))
     hits: list[_Box] = []
-    while size * _WINDOW <= min(small.shape):
-        level = cv2.resize(small, (round(small.shape[1] / size), round(small.shape[0] / size)))
+    while size * _WINDOW <= min(wide, tall):
+        level = cv2.resize(picture, (round(wide / size), round(tall / size)), interpolation=cv2.INTER_LINEAR)
         windows = cascade.detectMultiScale(
             level, scaleFactor=100.0, minNeighbors=0, minSize=(_WINDOW, _WINDOW), maxSize=(_WINDOW + 1, _WINDOW + 1)
         )
@@ -223,18 +272,25 @@ def _hints(small: Plane, least_px: float) -> list[_Box]:
     return sorted(_merged(hits, 0.4), key=lambda box: -box[2])[:_HINTS_MAX]
 
 
-def _looked_at(small: Plane, hint: _Box) -> list[_Box]:
-    """Faces about as large as a hint, found where it is by a fine search in which three answers must agree."""
+def _looked_at(small: Plane, hint: _Box, reach: float) -> list[_Box]:
+    """Faces about as large as a hint, found where it is by a fine search in which three answers must agree.
+
+    At a small size first, at which OpenCV looks at every other pixel; what is not found there may be at its own.
+    """
     x, y, w, _ = hint
-    margin = int(0.35 * w) + 2
-    grow = max(1.0, 1.6 * _WINDOW / w)
-    region = cv2.resize(_cut_out(small, hint, margin), None, fx=grow, fy=grow, interpolation=cv2.INTER_LINEAR)
-    least, most = int(0.7 * grow * w), int(1.45 * grow * w)
-    hits = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
-        region, scaleFactor=1.1, minNeighbors=2, minSize=(least, least), maxSize=(most, most)
-    )
+    margin = int(reach * w) + 2
+    region = _cut_out(small, hint, margin)
     corner = np.array([max(0, x - margin), max(0, y - margin), 0, 0])
-    return [_box(corner + hit / grow) for hit in np.asarray(hits).reshape(-1, 4)]
+    quick = 1.6 * _WINDOW / w
+    for grow in (quick, 1.0) if quick < 1 else (quick,):
+        resized = cv2.resize(region, None, fx=grow, fy=grow, interpolation=_smooth(grow)) if grow != 1 else region
+        least, most = int(0.7 * grow * w), int(1.45 * grow * w)
+        hits = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
+            resized, scaleFactor=1.1, minNeighbors=2, minSize=(least, least), maxSize=(most, most)
+        )
+        if len(hits):
+            return [_box(corner + hit / grow) for hit in np.asarray(hits).reshape(-1, 4)]
+    return []
 
 
 def _merged(boxes: list[_Box], apart: float) -> list[_Box]:
@@ -255,36 +311,36 @@ def _box(values: np.ndarray) -> _Box:
 
 def _confirmed(region: Plane, face_px: int) -> bool:
     """A second cascade, trained apart, finds the face in a cut-out of fixed size as well, and a third finds an eye."""
-    grow = 60.0 / face_px
-    large = cv2.resize(region, None, fx=grow, fy=grow, interpolation=_smooth(grow))
-    # What answers in a few sizes answers in all, too: the usual ones first, which take a fraction of the time.
-    if not any(
-        len(
-            _cascade("haarcascade_frontalface_default.xml").detectMultiScale(
-                large, scaleFactor=1.1, minNeighbors=3, minSize=(least, least), maxSize=(most, most)
-            )
-        )
-        for least, most in (
-            (int(face_px * grow * 0.9), int(face_px * grow * 1.4)),
-            (int(face_px * grow * 0.6), _ANY_PX),
-        )
-    ):
+    # Most faces answer at a small size, in few sizes and in one half of the picture too, which takes a fraction of the
+    # time; only where none does, all are tried.
+    for height, least, most in ((36.0, 0.9, 1.4), (60.0, 0.9, 1.4), (60.0, 0.6, 1e3)):
+        grow = height / face_px
+        large = cv2.resize(region, None, fx=grow, fy=grow, interpolation=_smooth(grow))
+        if _answers("haarcascade_frontalface_default.xml", large, (1.1, 3), (height * least, height * most)):
+            break
+    else:
         return False
     grow = 120.0 / face_px
     upper = cv2.resize(region[: int(region.shape[0] * 0.6)], None, fx=grow, fy=grow, interpolation=_smooth(grow))
-    # An eye mostly answers in every second size too, which takes half the time; only where none does, all are tried.
+    wide = upper.shape[1]
     return any(
-        len(
-            _cascade("haarcascade_eye.xml").detectMultiScale(
-                upper,
-                scaleFactor=finer,
-                minNeighbors=1,
-                minSize=(int(face_px * grow * least), int(face_px * grow * least)),
-                maxSize=(int(face_px * grow * most), int(face_px * grow * most)),
-            )
+        _answers("haarcascade_eye.xml", part, (finer, 1), (120.0 * least, 120.0 * most))
+        for part, finer, least, most in (
+            (upper[:, : int(0.55 * wide)], 1.05**2, 0.24, 0.36),
+            (upper[:, int(0.45 * wide) :], 1.05**2, 0.24, 0.36),
+            (upper, 1.05**2, 0.15, 0.4),
+            (upper, 1.05, 0.15, 0.4),
         )
-        for finer, least, most in ((1.05**2, 0.24, 0.36), (1.05**2, 0.15, 0.4), (1.05, 0.15, 0.4))
     )
+
+
+def _answers(name: str, picture: Plane, search: tuple[float, int], sizes_px: tuple[float, float]) -> bool:
+    """Whether a cascade answers, in such steps of size and with so many neighbours, from and up to such a size."""
+    least, most = (int(size) for size in sizes_px)
+    hits = _cascade(name).detectMultiScale(
+        picture, scaleFactor=search[0], minNeighbors=search[1], minSize=(least, least), maxSize=(most, most)
+    )
+    return len(hits) > 0
 
 
 def _smooth(grow: float) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from aiprod.qc.clip_context import Still
+from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.measurement import OfStills
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
     "HSV of the small colour stills (PQ and HLG tone-mapped); shares of named colours, brightness and contrast of luma"
 )
@@ -26,34 +28,59 @@ _HUES = (
     (172, "pink"),
 )
 NAMES = ("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "teal", "blue", "violet", "pink")
-_NAME_OF_HUE = np.full(256, NAMES.index("red"), np.int8)  # hues beyond the last bound are red again
-for _bound, _name in reversed(_HUES):
-    _NAME_OF_HUE[:_bound] = NAMES.index(_name)
+_SATURATIONS = (30, 40, 60, 130)
+_VALUES = (40, 60, 140, 160, 170, 190, 206)
+_TURNS = sorted({3, 8, 21, 26, 34, 165, 176, *(bound for bound, _ in _HUES)})
+"""Where the name of a colour may change, in OpenCV's codes of hue, saturation and value: below each of these, and from
+it on."""
+
+
+def _steps(bounds: Sequence[int]) -> NDArray[np.uint8]:
+    """Code → the number of bounds that it reaches."""
+    return np.searchsorted(np.array(bounds), np.arange(256), side="right").astype(np.uint8)
+
+
+_STEPS = np.stack([_steps(_TURNS), _steps(_SATURATIONS), _steps(_VALUES)], axis=-1)[:, None]  # [256, 1, 3], for LUT
+_SIZES = [len(_TURNS) + 1, len(_SATURATIONS) + 1, len(_VALUES) + 1]
+
+
+def _name(hue: int, saturation: int, value: int) -> str:
+    """The colour's plain name."""
+    if value < 40 or (value < 60 and saturation < 60):
+        return "black"
+    if saturation < 30 and value > 205:
+        return "white"
+    if saturation < 40:
+        return "grey"
+    if (hue < 8 or hue >= 165) and saturation < 130 and value >= 170:
+        return "pink"
+    if 21 <= hue < 34 and value < 160:  # what grows is green there, what lies is brown
+        return "brown" if hue < 26 else "green"
+    if (3 <= hue < 21 or hue >= 176) and (value < 140 or (saturation < 130 and value < 190)):
+        return "brown"  # as people call dark or dull orange
+    return next((name for bound, name in _HUES if hue < bound), "red")  # beyond the last bound it is red again
+
+
+_NAME_OF_STEPS = np.array(
+    [
+        NAMES.index(_name(hue, saturation, value))
+        for hue in (0, *_TURNS)
+        for saturation in (0, *_SATURATIONS)
+        for value in (0, *_VALUES)
+    ]
+)
 
 
 def name_shares(rgb: np.ndarray) -> dict[str, float]:
     """Share of each colour name in an image [h, w, 3] RGB."""
-    return _name_shares(*_hsv(rgb))
+    return _name_shares(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
 
 
-def _hsv(rgb: np.ndarray) -> list[np.ndarray]:
-    return [plane.ravel() for plane in cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))]
-
-
-def _name_shares(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> dict[str, float]:
-    names = _NAME_OF_HUE[hue]
-    # Dark or dull orange is what people call brown.
-    warm = (hue < 21) & (hue >= 3) | (hue >= 176)
-    names[warm & (saturation >= 40) & ((value < 140) | ((saturation < 130) & (value < 190)))] = NAMES.index("brown")
-    dull_yellow = (hue >= 21) & (hue < 34) & (value < 160)  # what grows is green there, what lies is brown
-    names[dull_yellow] = np.where(hue[dull_yellow] < 26, NAMES.index("brown"), NAMES.index("green"))
-    pale_red = ((hue < 8) | (hue >= 165)) & (saturation < 130) & (value >= 170)
-    names[pale_red] = NAMES.index("pink")
-    names[saturation < 40] = NAMES.index("grey")
-    names[(saturation < 30) & (value > 205)] = NAMES.index("white")
-    names[(value < 40) | ((value < 60) & (saturation < 60))] = NAMES.index("black")
-    counts = np.bincount(names, minlength=len(NAMES)) / names.size
-    return {name: float(share) for name, share in zip(NAMES, counts, strict=True)}
+def _name_shares(hsv: np.ndarray) -> dict[str, float]:
+    ranges = [edge for size in _SIZES for edge in (0, size)]
+    counts = cv2.calcHist([cv2.LUT(hsv, _STEPS)], [0, 1, 2], None, _SIZES, ranges)
+    pixels = np.bincount(_NAME_OF_STEPS, counts.ravel(), minlength=len(NAMES)) / (hsv.shape[0] * hsv.shape[1])
+    return {name: float(share) for name, share in zip(NAMES, pixels, strict=True)}
 
 
 class Palette(OfStills):
@@ -64,23 +91,32 @@ class Palette(OfStills):
     method = METHOD
 
     def __init__(self) -> None:
+        self._waiting: list[tuple[Plane, Plane, float, float]] = []
         self._shares: list[dict[str, float]] = []
         self._light: list[tuple[float, float]] = []
         self._saturation: list[float] = []
         self._detail: list[float] = []
 
     def feed(self, still: Still) -> None:
-        """Take one still."""
-        hue, saturation, value = _hsv(still.rgb)
-        self._shares.append(_name_shares(hue, saturation, value))
-        self._saturation.append(float(saturation.mean()) / 255.0)
-        span = still.white_level - still.black_level
-        plane = (still.plane.astype(np.float32) - still.black_level) / span
-        self._light.append((float(plane.mean()), float(plane.std())))
-        self._detail.append(float(np.abs(cv2.Laplacian(still.plane, cv2.CV_32F)).mean()) / span)
+        """Take one still. They are looked at together: between two decoded frames the processor's caches lose the code,
+        and the same takes twice as long."""
+        self._waiting.append((still.rgb, still.plane, still.black_level, still.white_level))
+
+    def _look(self, rgb: Plane, plane: Plane, black_level: float, white_level: float) -> None:
+        hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
+        self._shares.append(_name_shares(hsv))
+        self._saturation.append(cv2.mean(hsv)[1] / 255.0)
+        span = white_level - black_level
+        mean, deviation = cv2.meanStdDev(plane)
+        self._light.append(((mean.item() - black_level) / span, deviation.item() / span))
+        slopes = cv2.Laplacian(plane, cv2.CV_16S)  # whole numbers
+        self._detail.append(cv2.norm(slopes, cv2.NORM_L1) / slopes.size / span)
 
     def figures(self) -> dict[str, Any]:
         """Means over the stills; colours sorted by share."""
+        for still in self._waiting:
+            self._look(*still)
+        self._waiting.clear()
         if not self._shares:
             return {"status": "unmeasurable", "reason": "no stills"}
         mean = {name: float(np.mean([s[name] for s in self._shares])) for name in NAMES}
