@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench.figures import figure
 from tests.bench.one_more_film import workspace
 from tests.bench.processor_time import watch
 from tests.bench.shards import content_of
@@ -46,9 +47,10 @@ def main(count: int = 100_000) -> None:
     with tempfile.TemporaryDirectory(prefix="aiprod-bench-") as place:
         folder = workspace(Path(place) / "project")
         fill(folder / "datasets/inbox", count)
-        for what, bound in (("first", ""), ("nothing changed", " (3 s, 150 MiB)")):
+        for what, seconds_wanted, mib_wanted in (("first", None, None), ("nothing changed", 3, 150)):
             seconds, peak = scan(folder)
-            print(f"scan of {count:,} films, {what}: {seconds:.1f} s of processor time, {peak:.0f} MiB{bound}")
+            figure(f"scan of {count:,} films, {what}", seconds, "s", most=seconds_wanted)
+            figure(f"scan of {count:,} films, {what}, peak memory", peak, "MiB", most=mib_wanted)
 
 
 if __name__ == "__main__":
