@@ -16,7 +16,7 @@ Step = tuple[str, list[str], Path]  # name, command and folder
 
 def copy(checkout: Path, folder: Path) -> Path:
     """A clone of a checkout with its changes that are not committed, and without outputs."""
-    subprocess.run(["git", "clone", "-q", str(checkout), str(folder)], check=True)
+    subprocess.run(["git", "-c", "advice.detachedHead=false", "clone", "-q", str(checkout), str(folder)], check=True)
     listed = ["git", "ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=checkout, check=True, capture_output=True).stdout.decode().split("\0")
     for name in filter(None, names):
