@@ -58,8 +58,8 @@ def main(count: int = 20_000, shards: int | None = None, grown_from: int | None 
             taken[size] = _in_a_folder_of_its_own(size, max(1, number * size // count))
     large = taken[count]
     for what in (LISTED, VERIFIED, ERASED):
-        figure(f"{count:,} objects in {number:,} shards: {what}", large[what], "s")
-    figure(f"{count:,} objects in {number:,} shards: a random read", large[READ] / READS * 1000, "ms")
+        figure(f"{count:,} objects in about {number:,} shards: {what}", large[what], "s")
+    figure(f"{count:,} objects in about {number:,} shards: a random read", large[READ] / READS * 1000, "ms")
     if grown_from is not None:
         for what in (LISTED, VERIFIED, ERASED, READ, PLACED):
             grown = exponent([grown_from, count], [taken[grown_from][what], large[what]])
