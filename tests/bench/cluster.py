@@ -84,7 +84,7 @@ def _measure(place: Path, clips: int, seconds: float) -> None:
         keys = [memo.key(digest, n) for n in range(clips)]
         jobs = [MeasureJob(key, film, facts, 0.0, seconds, QcMeasureParams(), memo) for key in keys]
         at_work, took_s = share_at_work(jobs, engine)
-        return at_work, took_s, [memo.get(key) for key in keys]
+        return at_work, took_s, [_kept(memo, key) for key in keys]
 
     here, here_s, wanted = run("local", "local")
     made = Cluster(initialize_head=True, head_node_args=_NODE)
@@ -98,7 +98,6 @@ def _measure(place: Path, clips: int, seconds: float) -> None:
         killer.cancel()
     finally:
         made.shutdown()
-    assert all(wanted), "every clip is measured"
     size = f"{clips} clips of {seconds:g} s, {_WORKERS} workers"
     figure(f"{size}: share of the time at work on Ray", there, least=0.9)
     figure(f"{size}: share of the time at work in local processes", here, least=0.9)
@@ -106,6 +105,13 @@ def _measure(place: Path, clips: int, seconds: float) -> None:
     figure("results on Ray that are those of local processes, share", _alike(wanted, found), least=1)
     figure("the same where one of two nodes is killed in the middle", _alike(wanted, left), least=1)
     figure("time with the node killed over time without", alone_s / there_s)
+
+
+def _kept(memo: Memo, key: str) -> tuple[Any, dict[str, bytes]]:
+    """A clip's figures and the bytes of its files."""
+    known = memo.get(key)
+    assert known is not None, "every clip is measured"
+    return known[0], {path.name: path.read_bytes() for path in sorted(known[1].iterdir())}
 
 
 def _alike(wanted: list[Any], found: list[Any]) -> float:
