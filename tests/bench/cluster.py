@@ -54,7 +54,7 @@ def _make_film(path: Path, seconds: float) -> None:
     encode(path, pictures, 24, np.stack([tone, tone]))
 
 
-def main(clips: int = 60, seconds: float = 2.0) -> None:
+def main(clips: int = 150, seconds: float = 2.0) -> None:
     """Print the figures of both engines, and of a run in which a node is taken away."""
     os.environ.setdefault("RAY_ADDRESS", "127.0.0.1")  # read when Ray is loaded, to stay on this address
     try:
@@ -79,9 +79,9 @@ def _measure(place: Path, clips: int, seconds: float) -> None:
     _make_film(film, seconds)
     facts, digest = probe(film).model_dump(mode="json"), sha256_file(film)
 
-    def run(name: str, engine: Engine) -> tuple[float, float, list[Any]]:
+    def run(name: str, engine: Engine, count: int = clips) -> tuple[float, float, list[Any]]:
         memo = Memo(place / name, "")
-        keys = [memo.key(digest, n) for n in range(clips)]
+        keys = [memo.key(digest, n) for n in range(count)]
         jobs = [MeasureJob(key, film, facts, 0.0, seconds, QcMeasureParams(), memo) for key in keys]
         at_work, took_s = share_at_work(jobs, engine)
         return at_work, took_s, [_kept(memo, key) for key in keys]
@@ -92,9 +92,10 @@ def _measure(place: Path, clips: int, seconds: float) -> None:
     os.environ["RAY_ADDRESS"] = made.address
     try:
         there, there_s, found = run("ray", "ray")
-        killer = threading.Timer(there_s / 2, lambda: made.remove_node(second, allow_graceful=False))
+        few = max(2, clips // 3)
+        killer = threading.Timer(there_s / 6, lambda: made.remove_node(second, allow_graceful=False))
         killer.start()
-        _, alone_s, left = run("killed", "ray")
+        _, alone_s, left = run("killed", "ray", few)
         killer.cancel()
     finally:
         made.shutdown()
@@ -103,8 +104,8 @@ def _measure(place: Path, clips: int, seconds: float) -> None:
     figure(f"{size}: share of the time at work in local processes", here, least=0.9)
     figure("time on Ray over time in local processes", there_s / here_s)
     figure("results on Ray that are those of local processes, share", _alike(wanted, found), least=1)
-    figure("the same where one of two nodes is killed in the middle", _alike(wanted, left), least=1)
-    figure("time with the node killed over time without", alone_s / there_s)
+    figure("the same where one of two nodes is killed in the middle", _alike(wanted[:few], left), least=1)
+    figure("time with the node killed over time without", alone_s / (there_s * few / clips))
 
 
 def _kept(memo: Memo, key: str) -> tuple[Any, dict[str, bytes]]:
@@ -119,4 +120,4 @@ def _alike(wanted: list[Any], found: list[Any]) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 60)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 150)
