@@ -18,7 +18,6 @@ _PYTHON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 # double may not hold, and characters beyond the basic plane, by which keys are sorted in another order.
 _ODD = re.compile(r"\.0(?![0-9])|[0-9]e[-+]?[0-9]|(?<![0-9.])[0-9]{16}|[\U00010000-\U0010ffff]")
 _LONG = re.compile(r"[0-9]{16}(?<![0-9.][0-9]{16})")  # begins with a set of characters, for which re looks quickly
-_ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _WHOLE = re.compile(r"\.0(?![0-9])")
 _NOUGHT = re.compile(r"-0(?![0-9.])")
@@ -40,7 +39,7 @@ def canonical_json(value: Any) -> bytes:
         raise AiprodError(what, "write the text in UTF-8") from None
     if _ODD.search(text) is None:
         return data
-    if not text.isascii() and _ASTRAL.search(text) is not None:
+    if not text.isascii() and len(text.encode("utf-16-le")) != 2 * len(text):  # beyond the basic plane
         return by_the_book(value)
     standard = _in_standard_form(text)
     return by_the_book(value) if standard is None else standard.encode()
