@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import against_peers, growth, ingest_cost, latent_read, qc_cost
+from tests.bench import against_peers, engine_bytes, growth, ingest_cost, latent_read, qc_cost
 from tests.bench.figures import Figure, figure, read_figures
 
 
@@ -116,3 +116,15 @@ def test_figures_are_kept_only_where_the_bench_asks(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("AIPROD_BENCH_FIGURES", str(tmp_path / "kept"))
     made = [figure("two", 2, "s", most=3), figure("three", 3, least=2)]
     assert read_figures(tmp_path / "kept") == made
+
+
+def test_the_share_of_tests_that_pass_leaves_out_skipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "test_three.py"
+    file.write_text(
+        "import pytest\n@pytest.mark.skip\ndef test_a(): pass\n"
+        "@pytest.mark.long\ndef test_b(): pass\ndef test_c(): assert False\n"
+    )
+    monkeypatch.setenv("AIPROD_BENCH_FIGURES", str(tmp_path / "kept"))
+    engine_bytes.main(str(file))
+    [found] = read_figures(tmp_path / "kept")
+    assert found.value == 0.5 and not found.holds
