@@ -108,11 +108,11 @@ docs: setup-dev $(DOCS) ## build the documentation site into site/, with every w
 ui: setup ## start MLflow on this machine, at the address it prints
 	@aiprod ui
 
-bench: setup-dev ## benchmark against other implementations, as ratios (skips what is not installed)
-	@python -m tests.bench
+bench: setup-dev ## speed and scale as ratios: all, or make bench PARTS="scan shards" [SKIP=… SMALL=1 RESUME=1 OTHER=../before]
+	@python -m tests.bench $(PARTS) $(if $(SKIP),--skip "$(SKIP)") $(if $(SMALL),--small) $(if $(RESUME),--resume) $(if $(LIST),--list) $(if $(OTHER),--other "$(OTHER)")
 
-bench-compare: setup-dev ## compare speed with another checkout: make bench-compare OTHER=../before
-	@python -m tests.bench.compare $(OTHER)
+bench-compare: setup-dev ## compare speed with another checkout: make bench-compare OTHER=../before [DEMO=1 SUITE=1 ONLY=scan]
+	@python -m tests.bench.compare $(OTHER) $(if $(ONLY),--only "$(ONLY)") $(if $(DEMO),--demo) $(if $(SUITE),--suite)
 
 clean: ## remove outputs and the environment (keeps datasets/inbox and the state folder .aiprod)
 	rm -rf .venv datasets/v1 models reports site .pytest_cache .mypy_cache .ruff_cache htmlcov

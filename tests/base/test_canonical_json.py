@@ -31,6 +31,8 @@ values = st.recursive(
 @given(values)
 @example({"\U0001f600": 1, "\ue000": 2})  # sorted by UTF-16: the first comes first
 @example(["1.0", "a\\", "1e5", 'x":1.0,', 24.0, -0.0, 1e16, 1e-5, 1e21, 1e-7])
+@example(["-0.0", -0.0, "1.0,-0,1e5", -0.05, -10.0, "1234567890123456", 1.0, -1e-7])
+@example({'a":-0.0,"': "\\", "\\": -0.0, "": ['"', 0.0, '\\"'], "é": 1.5e300})
 def test_it_is_the_form_of_the_standard(value: Any) -> None:
     assert canonical_json(value) == rfc8785.dumps(value)
 

@@ -1,7 +1,8 @@
 """What deciding on very many clips costs: the whole stage qc_decide, reading, judging, writing and the reports.
 
 ``python -m tests.bench.decide_many [ROWS] [FOLDER]`` writes manifests of ROWS synthetic measurements (100000), prints
-time and peak memory of the stage. A FOLDER that an earlier run left is used again.
+time and peak memory of the stage. A FOLDER that an earlier run left is used again. With ``--growth ROWS ROWS`` it does
+so for both and prints the exponent of its time and what the memory of the largest process grows by.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.overlays.edge_sketch import as_text
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.manifest.manifest import write_manifest
+from tests.bench.figures import exponent, figure
 from tests.bench.one_more_film import workspace
 from tests.bench.processor_time import adopt_orphans, children_cpu_s, peak_mib
 from tests.qc.test_scoring import GOOD
@@ -95,15 +97,29 @@ def _write(folder: Path, rows: Any, model: Any, key: str) -> None:
     )
 
 
-def _private_bytes(process: psutil.Process) -> int:
+def _private_bytes(processes: Sequence[psutil.Process]) -> int:
     try:
-        return sum(int(p.memory_full_info().uss) for p in [process, *process.children(recursive=True)])
+        return sum(int(p.memory_full_info().uss) for p in processes)
     except psutil.Error:  # it has just ended
         return 0
 
 
-def main(rows: int = 100_000, place: Path | None = None) -> None:
-    """Print seconds and bytes."""
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def main(rows: int = 100_000, place: Path | None = None) -> tuple[float, float]:
+    """Print seconds and bytes.
+
+    Returns:
+        Processor seconds, and peak resident memory of the largest of its processes in MiB.
+
+    Raises:
+        SystemExit: the stage failed.
+    """
     folder = place or Path(tempfile.mkdtemp(prefix="aiprod-bench-"))
     try:
         if not (folder / "dvc.yaml").exists():
@@ -111,25 +127,42 @@ def main(rows: int = 100_000, place: Path | None = None) -> None:
         environment = {**os.environ, "CI": "true", "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
         environment.pop("AIPROD_HOME", None)
         adopt_orphans()
-        start = time.monotonic()
+        start, before = time.monotonic(), children_cpu_s()
         process = subprocess.Popen([sys.executable, "-m", "pipeline.qc_decide"], cwd=folder, env=environment)
         watched, together, alone = psutil.Process(process.pid), 0, 0.0
         while process.poll() is None:
-            together = max(together, _private_bytes(watched))
-            alone = max(alone, peak_mib(process.pid))  # ru_maxrss is also that of this process, which forked it
+            family = _family(watched)
+            together = max(together, _private_bytes(family))
+            alone = max([alone, *(peak_mib(one.pid) for one in family)])  # ru_maxrss is also that of who forked it
             time.sleep(0.5)  # looking costs processor time itself
         seconds = time.monotonic() - start
-        spent = children_cpu_s()
+        spent = children_cpu_s() - before
         size = (folder / "datasets/v1/qc/measure/manifest.parquet").stat().st_size
         print(
             f"qc_decide, {rows} rows, {size / 2**20:.0f} MiB of measurements: {seconds:.1f} s, "
             f"processor {spent:.1f} s, peak of one process {alone:.0f} MiB, "
-            f"of all {together / 2**20:.0f} MiB, exit {process.returncode} (10 s and 1024 MiB wanted at 100000)"
+            f"of all {together / 2**20:.0f} MiB, exit {process.returncode} (10 s and 1024 MiB wanted at 100000)",
+            flush=True,
         )
+        if process.returncode:
+            raise SystemExit(process.returncode)
+        return spent, alone
     finally:
         if place is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def growth(few: int, many: int) -> None:
+    """Both sizes, the exponent of their times, and their largest processes."""
+    (few_s, few_mib), (many_s, many_mib) = main(few), main(many)
+    figure(f"verdicts of {many:,} clips", many_s, "s")
+    grown = exponent([few, many], [few_s, many_s])
+    figure(f"growth from {few:,} to {many:,} verdicts, exponent of time", grown, most=1.05)
+    figure(f"largest process at {many:,} verdicts over that at {few:,}", many_mib / few_mib, most=1.1)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--growth"]:
+        growth(*(int(word) for word in sys.argv[2:4]))
+        sys.exit()
     main(*(int(a) for a in sys.argv[1:2]), *(Path(a).resolve() for a in sys.argv[2:3]))

@@ -7,7 +7,7 @@ are drawn at random (memory does not depend on them), and frames go to the encod
 
 from __future__ import annotations
 
-import resource
+import os
 import sys
 import tempfile
 import time
@@ -22,6 +22,7 @@ from aiprod.core.vae.config import VideoVAEConfig
 from aiprod.core.vae.tiling import decode_stream
 from aiprod.core.vae.video import VideoVAE
 from aiprod.media.encoding import encode
+from tests.bench.processor_time import peak_mib
 
 HEIGHT, WIDTH, FPS, CHUNK = 480, 848, 12, 2  # the demo's rate; cells of 8 pixels make 848 of 854
 
@@ -44,11 +45,6 @@ def pictures(vae: VideoVAE, seconds: float, height: int, width: int) -> Iterator
         yield from frames.permute(1, 2, 3, 0).numpy()
 
 
-def peak_mib() -> float:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 Row = tuple[float, int, float, float]
 
 
@@ -63,7 +59,7 @@ def measure(minutes: Sequence[float], height: int = HEIGHT, width: int = WIDTH) 
         for count, picture in enumerate(pictures(vae, max(minutes) * 60, height, width), 1):
             yield picture
             if count in marks:
-                rows.append((count / 60 / FPS, count, peak_mib(), time.process_time()))
+                rows.append((count / 60 / FPS, count, peak_mib(os.getpid()), time.process_time()))
                 print("{:6.2f} min {:6d} frames  peak {:7.1f} MiB {:7.1f} s of CPU time".format(*rows[-1]), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,10 @@
 """How processor time grows with the number of clips: the exponent of a power law, 1 = in proportion.
 
-``python -m tests.bench.growth [SIZES…]`` measures scan, lineage, qc_decide, the bucket sampler and shards at 10,000,
-30,000 and 100,000 clips, and prints the slope of the logarithms. What a process needs to start counts, too, which makes
-the slope of short commands smaller; so it is also given for the two largest sizes alone. Each figure is the least of
-``ROUNDS`` in which the sizes take turns: on a busy machine caches are cold, and more so for what takes longer.
+``python -m tests.bench.growth [PARTS…] [SIZES…]`` measures scan, lineage, qc_decide, the bucket sampler and shards at
+sizes of their own, up to a million, or at those given, and prints the slope of the logarithms. What a process needs to
+start counts, too, which makes the slope of short commands smaller; so it is also given for the two largest sizes alone.
+Each figure is the least of ``ROUNDS`` in which the sizes take turns: on a busy machine caches are cold, and more so for
+what takes longer.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from aiprod.data.latents.buckets import Bucket, BucketSampler
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import load_sources
@@ -26,12 +25,12 @@ from aiprod.storage.shards.packing import arrange
 from aiprod.storage.shards.params import ShardParams
 from aiprod.storage.shards.shards import Shards
 from tests.bench.decide_many import make
+from tests.bench.figures import exponent, figure
 from tests.bench.one_more_film import ROOT, workspace
 from tests.bench.processor_time import adopt_orphans, children_cpu_s
 from tests.bench.shards import content_of, name_of
 from tests.governance.scale import multiply
 
-SIZES = (10_000, 30_000, 100_000)
 ROUNDS = 2
 
 
@@ -95,41 +94,49 @@ def _child(folder: Path, *words: str) -> float:
     return children_cpu_s() - before
 
 
-MEASURED: dict[str, Callable[[Path, int], float]] = {
-    "scan": of_scan,
-    "lineage": of_lineage,
-    "qc_decide": of_decide,
-    "bucket sampler": of_sampler,
-    "shards": of_shards,
+MEASURED: dict[str, tuple[Callable[[Path, int], float], tuple[int, ...]]] = {
+    "scan": (of_scan, (10_000, 30_000, 100_000)),
+    "lineage": (of_lineage, (100_000, 300_000, 1_000_000)),
+    "qc_decide": (of_decide, (30_000, 100_000, 300_000)),
+    "sampler": (of_sampler, (100_000, 300_000, 1_000_000)),
+    "shards": (of_shards, (10_000, 30_000, 100_000)),
 }
 
 
-def exponent(sizes: list[int], seconds: list[float]) -> float:
-    """The slope of the line of least squares through the logarithms."""
-    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+def main(sizes: tuple[int, ...] = (), only: tuple[str, ...] = ()) -> None:
+    """Print seconds and exponents, beside the bound of 1.05.
 
-
-def main(sizes: tuple[int, ...] = SIZES, only: tuple[str, ...] = ()) -> None:
-    """Print seconds and exponents, beside the bound of 1.05."""
+    Raises:
+        SystemExit: there is no such part.
+    """
+    if unknown := [word for word in only if word not in MEASURED]:
+        raise SystemExit(f"error: {', '.join(unknown)} is not measured → one of {', '.join(MEASURED)}")
     adopt_orphans()
-    for what, measure in MEASURED.items():
+    for what, (measure, usual) in MEASURED.items():
         if only and what not in only:
             continue
-        taken: dict[int, list[float]] = {count: [] for count in sizes}
-        for count in [count for _ in range(ROUNDS) for count in sizes]:
-            with tempfile.TemporaryDirectory(prefix="aiprod-bench-") as place:
-                here = os.getcwd()
-                os.chdir(place)
-                try:
-                    taken[count].append(measure(Path(place), count))
-                finally:
-                    os.chdir(here)
-        seconds = [min(taken[count]) for count in sizes]
-        said = ", ".join(f"{count:,}: {took:.2f} s" for count, took in zip(sizes, seconds, strict=True))
-        every, last = exponent(list(sizes), seconds), exponent(list(sizes[-2:]), seconds[-2:])
-        print(f"{what}: exponent {every:.2f} over all, {last:.2f} over the last two (1.05); {said}", flush=True)
+        _one(what, measure, sizes or usual)
+
+
+def _one(what: str, measure: Callable[[Path, int], float], sizes: tuple[int, ...]) -> None:
+    taken: dict[int, list[float]] = {count: [] for count in sizes}
+    for count in [count for _ in range(ROUNDS) for count in sizes]:
+        with tempfile.TemporaryDirectory(prefix="aiprod-bench-") as place:
+            here = os.getcwd()
+            os.chdir(place)
+            try:
+                taken[count].append(measure(Path(place), count))
+            finally:
+                os.chdir(here)
+    seconds = [min(taken[count]) for count in sizes]
+    said = ", ".join(f"{count:,}: {took:.2f} s" for count, took in zip(sizes, seconds, strict=True))
+    print(f"{what}: {said}", flush=True)
+    if len(sizes) > 2:
+        figure(f"{what}: exponent of growth, {sizes[0]:,} to {sizes[-1]:,}", exponent(sizes, seconds), most=1.05)
+    last = exponent(sizes[-2:], seconds[-2:])
+    figure(f"{what}: exponent of growth, {sizes[-2]:,} to {sizes[-1]:,}", last, most=1.05)
 
 
 if __name__ == "__main__":
     chosen = tuple(word for word in sys.argv[1:] if not word.isdigit())
-    main(tuple(int(word) for word in sys.argv[1:] if word.isdigit()) or SIZES, chosen)
+    main(tuple(int(word) for word in sys.argv[1:] if word.isdigit()), chosen)

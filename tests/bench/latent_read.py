@@ -18,6 +18,7 @@ from aiprod.data.latents.rows import LatentRow
 from aiprod.media.clips import read_clip
 from aiprod.storage.clip_store import decrypted_copy
 from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
+from tests.bench.figures import figure
 from tests.bench.one_more_film import ROOT
 
 WANTED = 10.0
@@ -62,7 +63,8 @@ def main(project: Path = ROOT, count: int = 24) -> bool:
                 seconds = [seconds[0] + between - began, seconds[1] + time.process_time() - between]
             made, read = (1000 * spent / len(rows) for spent in seconds)
             what = f"decoding and encoding a clip {made:.1f} ms, reading its latents and text {read:.2f} ms"
-            print(f"{phase}: {what}, {made / read:.1f} x (at least {WANTED:g} wanted)", flush=True)
+            print(f"{phase}: {what}", flush=True)
+            figure(f"{phase}: decoding and encoding a clip over reading its latents", made / read, least=WANTED)
     return True
 
 

@@ -35,6 +35,7 @@ from aiprod.media.video_form import VideoForm
 from aiprod.montage.cut import cut
 from aiprod.montage.timeline import TARGETS, Clip, Sound, Timeline, Transition
 from tests.bench import moviepy_cut
+from tests.bench.figures import figure
 from tests.bench.processor_time import adopt_orphans, children_cpu_s
 from tests.montage.conftest import number_in, numbered
 
@@ -327,6 +328,10 @@ def main(events: list[int], height: int, rounds: int) -> None:
                     f"  {mine / least:5.2f} ours/this  {words[peer]}",
                     flush=True,
                 )
+            figure(f"cutting {count} events over one plain decode and encode", mine / base, most=1.2)
+            for peer, most in (("MoviePy", 1.0), ("FFmpeg xfade", None)):
+                if peer in spent:
+                    figure(f"cutting {count} events over {peer}", mine / min(spent[peer]), most=most)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 from aiprod.storage.shards.packing import arrange
 from aiprod.storage.shards.params import ShardParams
 from aiprod.storage.shards.shards import Shards
+from tests.bench.figures import figure
 
 SIZE = 1024
 
@@ -78,14 +79,15 @@ def main(count: int = 2_000, kib: float | None = None) -> None:
         )
         print(f"packing and removing the files: {time.process_time() - start:.2f} s")
 
-        def row(what: str, *words: str) -> None:
+        def row(what: str, *words: str) -> float:
             one, other = (dvc(folder, *words) for folder in folders)
             print(f"{what:32} {one:8.2f} {other:8.2f} {one / other:8.1f}", flush=True)
+            return other
 
         print(f"{'processor seconds':32} {'files':>8} {'shards':>8} {'ratio':>8}")
         row("first commit", "commit", "-f")
         row("dvc status, nothing to do", "status")
-        row("dvc repro, nothing to do", "repro")
+        nothing = row("dvc repro, nothing to do", "repro")
         row("first push", "push")
         row("push, nothing new", "push")
         before = [pushed(folder) for folder in folders]
@@ -94,12 +96,16 @@ def main(count: int = 2_000, kib: float | None = None) -> None:
         start = time.process_time()
         done = arrange(data[1], params)
         print(f"one object added: {done.written} shards of {done.bytes_written} bytes written,", end=" ")
-        print(f"{time.process_time() - start:.2f} s of packing")
-        row("commit of one object added", "commit", "-f")
+        packing = time.process_time() - start
+        print(f"{packing:.2f} s of packing")
+        added = packing + row("commit of one object added", "commit", "-f")
         row("push of one object added", "push")
         for folder, old in zip(folders, before, strict=True):
             new = pushed(folder)
             print(f"{folder.name}: {new[0] - old[0]} of {new[0]} objects pushed, {new[1] - old[1]} bytes")
+        figure(f"{count:,} objects in shards: nothing-to-do dvc repro", nothing, "s", most=10)
+        figure(f"{count:,} objects in shards: one added, packing and commit", added, "s", most=30)
+        figure("objects uploaded by the push after it", 100 * (new[0] - old[0]) / new[0], "%", most=1)
 
 
 if __name__ == "__main__":

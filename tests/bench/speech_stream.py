@@ -23,6 +23,7 @@ from aiprod.speech.model import SpeechModel, load_speech_model
 from aiprod.speech.sound_stream import speak_to_stream
 from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import phrases
+from tests.bench.figures import figure
 
 SENTENCE = "The large red circle drifts to the left, and we see the house behind the tree. "
 
@@ -60,6 +61,8 @@ def main(model: Path = Path("models/speech"), rounds: int = 5) -> None:
         for who in voices:
             early, (late, seconds) = min(firsts[who]), min(wholes[who])
             print(f"{who:<8} {count:9} {early:8.3f} {late:8.3f} {early / late:7.3f} {late / seconds:17.3f}", flush=True)
+            if who == "AIPROD":
+                figure(f"first sound of {count} sentences over the whole of them", early / late)
     commands = {"AIPROD": [sys.executable, "-m", "aiprod.cli", "speak", SENTENCE, "--stream", "--model", str(model)]}
     if peer is not None:
         script = "import sys, hibari; sys.stdout.buffer.write(next(hibari.Hibari().stream(sys.argv[1])).tobytes())"

@@ -16,6 +16,7 @@ _WORK = "import time; end = time.process_time() + {seconds}\nwhile time.process_
 def test_a_slower_step_is_flagged_and_a_faster_one_is_not() -> None:
     costs = {
         "slower": ([Cost(1.2, 1, 100), Cost(1.3, 1, 100), Cost(9, 9, 100)], [Cost(1, 1, 50)] * 3),
+        "disturbed": ([Cost(1.0, 1, 100), Cost(1.5, 1, 100), Cost(1.5, 1, 100)], [Cost(1, 1, 100)] * 3),
         "within": ([Cost(1.05, 3, 100)] * 3, [Cost(1, 1, 100)] * 3),
         "faster": ([Cost(0.5, 1, 100)] * 3, [Cost(1, 1, 100)] * 3),
     }

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import sys
 import tempfile
 from multiprocessing import get_context
@@ -20,6 +20,8 @@ from aiprod.media.encoding import encode
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcMeasureParams
 from aiprod.storage.result_cache import Memo
+from tests.bench.figures import figure
+from tests.bench.processor_time import peak_mib
 
 
 def make_film(path: Path, seconds: float) -> None:
@@ -35,13 +37,13 @@ def take(path: Path) -> int:
     with tempfile.TemporaryDirectory() as place:
         memo = Memo(Path(place), "")
         ingest_film(IngestJob(str(path), None, sha256_file(path), memo.key("x"), memo, IngestParams()))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return round(peak_mib(os.getpid()) * 2**20)
 
 
 def measure(path: Path) -> int:
     """Peak resident bytes of a fresh process that measures it."""
     measure_file(path, QcMeasureParams())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return round(peak_mib(os.getpid()) * 2**20)
 
 
 def peaks(seconds: float) -> dict[str, int]:
@@ -55,4 +57,4 @@ def peaks(seconds: float) -> dict[str, int]:
 
 if __name__ == "__main__":
     for name, peak in peaks(float(sys.argv[1]) if len(sys.argv) > 1 else 2.0).items():
-        print(f"{name:<8} 3840x2160: peak {peak / 2**20:.0f} MiB (under 1024 wanted)")
+        figure(f"peak memory of a worker that has to {name} a film of 3840x2160", peak / 2**20, "MiB", most=1024)

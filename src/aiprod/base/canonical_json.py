@@ -17,8 +17,11 @@ _PYTHON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 # Where Python's text may differ from the standard's: whole numbers as floating point, exponents, whole numbers that a
 # double may not hold, and characters beyond the basic plane, by which keys are sorted in another order.
 _ODD = re.compile(r"\.0(?![0-9])|[0-9]e[-+]?[0-9]|(?<![0-9.])[0-9]{16}|[\U00010000-\U0010ffff]")
-_BEYOND = re.compile(r"(?<![0-9.])[0-9]{16}|[\U00010000-\U0010ffff]")
-_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+\.0(?![0-9])|-?[0-9]+(?:\.[0-9]+)?e[-+]?[0-9]+')
+_LONG = re.compile(r"[0-9]{16}(?<![0-9.][0-9]{16})")  # begins with a set of characters, for which re looks quickly
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_WHOLE = re.compile(r"\.0(?![0-9])")
+_NOUGHT = re.compile(r"-0(?![0-9.])")
+_EXPONENT = re.compile(r"[0-9.]+e[-+]?[0-9]+")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -36,9 +39,10 @@ def canonical_json(value: Any) -> bytes:
         raise AiprodError(what, "write the text in UTF-8") from None
     if _ODD.search(text) is None:
         return data
-    if _BEYOND.search(text) is not None:
+    if not text.isascii() and len(text.encode("utf-16-le")) != 2 * len(text):  # beyond the basic plane
         return by_the_book(value)
-    return _NUMBER.sub(_in_standard_form, text).encode()
+    standard = _in_standard_form(text)
+    return by_the_book(value) if standard is None else standard.encode()
 
 
 def by_the_book(value: Any) -> bytes:
@@ -71,10 +75,29 @@ def former_canonical_json(value: Any) -> bytes:
     return _PYTHON(value).encode()
 
 
-def _in_standard_form(number: re.Match[str]) -> str:
-    text = number[0]
-    if text[0] == '"':
-        return text
-    if text.endswith(".0"):
-        return "0" if text == "-0.0" else text[:-2]
-    return rfc8785.dumps(float(text)).decode()
+def _in_standard_form(text: str) -> str | None:
+    """Python's JSON with its floating point as in the standard; None with a number of very many digits.
+
+    Numbers are sought in what is no text, all at once.
+    """
+    if '\\"' in text:
+        texts = _TEXT.findall(text)
+        between = _TEXT.sub('"', text)
+    else:  # then every quotation mark begins or ends a text, and splitting is quicker
+        parts = text.split('"')
+        texts = [f'"{part}"' for part in parts[1::2]]
+        between = '"'.join(parts[::2])
+    if _LONG.search(between) is not None:
+        return None
+    between = _WHOLE.sub("", between)
+    if "-0" in between:
+        between = _NOUGHT.sub("0", between)
+    between = _EXPONENT.sub(_shortest, between)
+    rest = between.split('"')
+    whole = [""] * (len(rest) + len(texts))
+    whole[::2], whole[1::2] = rest, texts
+    return "".join(whole)
+
+
+def _shortest(number: re.Match[str]) -> str:
+    return rfc8785.dumps(float(number[0])).decode()

@@ -222,6 +222,7 @@ def quoted(text: str) -> str:
     return f"“{plain}”" if len(plain) <= _QUOTED and len(text) <= 4 * _QUOTED else f"“{plain[:_QUOTED]}…”"
 
 
+@lru_cache(maxsize=1024)  # very many films share a few licences
 def parsed(expression: str) -> Any:
     """The tree of an expression that :func:`read_licence` gave; None for anything else."""
     return _licensing().parse(expression, validate=False) if _is_expression(expression) else None
@@ -292,6 +293,7 @@ def _page(text: str) -> str | None:
     return _PAGES.get(re.sub(r"^https?://", "", text.lower()).rstrip("/"))
 
 
+@lru_cache(maxsize=1024)
 def _expression(text: str) -> str | None:
     """A genuine SPDX expression in its canonical spelling: known identifiers, operators in capitals."""
     tokens = _TOKEN.findall(text)

@@ -7,9 +7,11 @@ that line.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -161,11 +163,17 @@ def folder_of(source_id: str, source: SourceDeclaration, params: IngestParams) -
         AiprodError: no folder is set, or it does not exist.
     """
     stated = place_of(source_id, source, params)
-    place = Path(stated).expanduser()
-    folder = (place if place.is_absolute() else main_repository() / place).resolve()
+    folder = _resolved(stated, os.getcwd(), os.environ.get("DVC_ROOT"), os.environ.get("HOME"))
     if stated == INBOX and not folder.exists():
         folder.mkdir(parents=True)  # git keeps no empty folder, so an inbox that is absent is an empty one
     if not folder.is_dir():
         wrong = "is not a folder" if folder.exists() else "does not exist"
         raise AiprodError(f"the folder {stated} of the source {source_id!r} {wrong}", "make it or fix the path")
     return folder
+
+
+@lru_cache(maxsize=64)  # it is asked for each film; whether the folder is there is looked at each time
+def _resolved(stated: str, here: str, root: str | None, home: str | None) -> Path:
+    """A stated folder, from where the process is and what its environment says of that."""
+    place = Path(stated).expanduser()
+    return (place if place.is_absolute() else main_repository() / place).resolve()
