@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from aiprod.trainer.speech.data import load_utterances
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
 from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
 from tests.speech.test_speaking import consented
+from tests.trainer.drawing import nothing_drawn
 from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
@@ -48,20 +50,23 @@ def train(
     stop: int = -1,
     init: str | None = None,
     lora: dict[str, float] | None = None,
+    drawn: bool = False,
 ) -> dict[str, object]:
+    """Train on a corpus; spectrograms, which take longer than the steps, are ``drawn`` only where a test looks at them."""
     trainer = {"steps": steps, "batch": 4, "lr_scale": 5.0, "checkpoint_every_s": 0.0}
     params = TrainSpeechParams.model_validate(
         {"model": SMALL, "trainer": trainer, "heldout_utterances": 3, "threads": 1, "init": init, "lora": lora}
     )
     context = TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"speech": "d"}, stop_at(stop))
     rows, data = corpus
-    return train_speech(params, rows, context, data=data, models=folder / "m", reports=folder / "r")
+    with nullcontext() if drawn else nothing_drawn():
+        return train_speech(params, rows, context, data=data, models=folder / "m", reports=folder / "r")
 
 
 @pytest.fixture(scope="module")
 def whole(corpus: tuple[list[SpeechRow], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    train(corpus, folder)
+    train(corpus, folder, drawn=True)
     return folder
 
 
@@ -173,7 +178,7 @@ def test_killed_and_continued_it_ends_with_the_same_bytes(corpus, whole: Path, t
     with pytest.raises(Stop):
         train(corpus, tmp_path, stop=stop)
     assert list((tmp_path / "state").glob("step_*"))
-    train(corpus, tmp_path)
+    train(corpus, tmp_path, drawn=True)
     assert folder_digest(tmp_path / "m") == folder_digest(whole / "m")
     for name in ("r/metrics.json", "r/curve.csv", "m/training/exposure.json", "r/page/0.png", "r/page/0_model.wav"):
         assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
