@@ -52,7 +52,7 @@ def train(
     lora: dict[str, float] | None = None,
     drawn: bool = False,
 ) -> dict[str, object]:
-    """Train on a corpus; spectrograms, which take longer than the steps, are ``drawn`` only where a test looks at them."""
+    """Train on a corpus; spectrograms, which take longer than steps, are ``drawn`` only where a test looks at them."""
     trainer = {"steps": steps, "batch": 4, "lr_scale": 5.0, "checkpoint_every_s": 0.0}
     params = TrainSpeechParams.model_validate(
         {"model": SMALL, "trainer": trainer, "heldout_utterances": 3, "threads": 1, "init": init, "lora": lora}

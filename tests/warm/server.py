@@ -94,6 +94,7 @@ def main(address: str, *more: str) -> None:
     assert len(others) <= 1, f"importing started threads, and a process with threads must not fork: {others}"
     gc.collect()
     gc.freeze()  # children share these pages, which a collection would copy
+    gc.set_threshold(10_000)
     run = Server(address).wait()
     if run is not None:  # in a child
         become(*run, str(Path(address).parent / "bin" / "python"))
