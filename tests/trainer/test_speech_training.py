@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,12 @@ from aiprod.speech.rows import SpeechRow
 from aiprod.speech.synthesis import Voice, speak_phrase
 from aiprod.speech.text_to_phones import phrases
 from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.speech import report
 from aiprod.trainer.speech.adaptation import with_speakers
 from aiprod.trainer.speech.data import load_utterances
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
 from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
 from tests.speech.test_speaking import consented
-from tests.trainer.drawing import nothing_drawn
 from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
@@ -59,7 +58,9 @@ def train(
     )
     context = TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"speech": "d"}, stop_at(stop))
     rows, data = corpus
-    with nullcontext() if drawn else nothing_drawn():
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr(report, "_draw", lambda path, spectrograms: path.write_bytes(b""))
         return train_speech(params, rows, context, data=data, models=folder / "m", reports=folder / "r")
 
 
