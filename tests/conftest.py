@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import sqlite3
 import sys
+import uuid
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -19,6 +20,7 @@ import typer.testing
 
 from aiprod.base.denials import denial_log, log_to
 from aiprod.governance.audit.denials import append
+from tests.warm import client as warm
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -123,6 +125,19 @@ def denials_are_logged() -> Iterator[None]:
     log_to(append)
     yield
     log_to(before)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None) and config.option.testrunuid is None:
+        config.option.testrunuid = uuid.uuid4().hex  # xdist would make one up where nobody sees it
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Workers begin with the libraries imported: each would spend a quarter of a minute on them."""
+    for spec in specs:
+        if spec.popen and not spec.python:
+            spec.python = warm.python_of_workers(config.option.testrunuid)
 
 
 def pytest_sessionstart() -> None:

@@ -10,10 +10,11 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from tests.dependencies.advisories import Match, matches
-from tests.dependencies.sbom import bill
 
 
 def test_the_bill_names_every_installed_package_with_its_licence_and_what_needs_it() -> None:
+    from tests.dependencies.sbom import bill
+
     found = list(distributions())
     text = bill(found)
     assert text == bill(reversed(found)), "the same packages give the same bytes"

@@ -32,6 +32,7 @@ DIGESTS = {"video_vae": "v1", "audio_vae": "a1", "text_encoder": "t1", "geometry
 VIDEO, AUDIO, TEXT = VideoCompression(4, 8, 8, 4), AudioCompression(1920, 3, 48_000), 8
 PHASES = {"low": (2, 3, 5, 4.0), "high": (2, 4, 9, 4.0)}  # latent rows and columns, frames, frames a second
 PLAIN = TaskParams(name="plain")
+SELDOM = {"checkpoint_every_s": 1e6}  # for runs from which none goes on: saving takes twice as long as a step
 
 
 def write_cache(folder: Path, *, clips: int = 6, silent: int = 2, digests: dict[str, str] | None = None) -> Path:

@@ -79,9 +79,7 @@ def real_steps(params: TrainDiffusionParams) -> tuple[int, int]:
             saved.append(storage.nbytes())
         return tensor
 
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
-    ) as profiled:
+    with torch.autograd.profiler.profile(profile_memory=True) as profiled:
         given, model = batch(), AVTransformer(CONFIG)
         model.enable_gradient_checkpointing(params.gradient_checkpointing)
         estimate._freeze(model, params, 0)
@@ -103,7 +101,7 @@ def real_steps(params: TrainDiffusionParams) -> tuple[int, int]:
         with ema.applied(model), torch.no_grad():
             losses_of(model.eval(), given.inputs, given.targets)
     now = most = 0
-    for event in profiled.profiler.kineto_results.events():
+    for event in profiled.kineto_results.events():  # as they are: to make its own of them takes longer than the steps
         if event.name() == "[memory]":
             now += event.nbytes()
             most = max(most, now)

@@ -21,7 +21,7 @@ from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.loop.block_swap import swap_blocks
 from aiprod.trainer.loop.int8_weights import Int8Linear, quantise_frozen, quantised
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
-from tests.trainer.small_cache import make_run, small_model, write_cache
+from tests.trainer.small_cache import SELDOM, make_run, small_model, write_cache
 
 pytestmark = pytest.mark.bitwise
 CPU = torch.device("cpu")
@@ -40,7 +40,8 @@ def trained(cache, folder, prepare, *, kill: int | None = None, optimizer: str =
     """A run of 5 steps whose model ``prepare`` changed first; with ``kill``, killed after that step and resumed."""
 
     def made(log=None):
-        run = make_run(cache, folder, steps={"low": 3, "high": 2}, log=log, loop=loop)
+        saved = SELDOM if log is None else {}
+        run = make_run(cache, folder, steps={"low": 3, "high": 2}, log=log, loop={**saved, **loop})
         prepare(run.model)
         run.optimizer = make_optimizer(run.model, OptimizerParams(name=optimizer))
         return run
@@ -115,6 +116,8 @@ def step(model: nn.Module, given) -> None:
 
 def test_no_more_than_two_swapped_blocks_are_on_the_device_at_once():
     """The one that computes and the one that comes next, also in the backward pass, and none when both are over."""
+    gc.collect()
+    gc.freeze()  # what other tests left is passed over at each fetch
     model = deep_model()
     swap = swap_blocks(model.blocks, 6, CPU)
     alive, most = weakref.WeakSet(), []

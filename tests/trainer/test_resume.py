@@ -16,7 +16,7 @@ import torch
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from tests.trainer.kills import make
-from tests.trainer.small_cache import make_run
+from tests.trainer.small_cache import SELDOM, make_run
 from tests.trainer.small_vaes import KINDS
 from tests.trainer.stopping import Stop
 from tests.warm import client as warm
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def whole(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What the run that is never killed ends with."""
-    run = make_run(cache, tmp_path_factory.mktemp("whole"))
+    run = make_run(cache, tmp_path_factory.mktemp("whole"), loop=SELDOM)
     ema = run.train()
     return _end(run, ema)
 
@@ -82,7 +82,7 @@ def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
     with pytest.raises(Stop):
         run.train()
     torch.manual_seed(999)  # a new process has other random state
-    again = make_run(cache, tmp_path)
+    again = make_run(cache, tmp_path, loop=SELDOM)
     end = _end(again, again.train())
     for name in ("weights", "ema", "optimizer", "curve", "heldout", "ledger"):
         assert _same(end[name], whole[name]), name
@@ -130,7 +130,9 @@ def test_killed_by_sigkill_and_resumed_equals_never_killed(cache, tmp_path, kill
     """Real processes, killed in steps, in checkpoint writes and between phases, at places drawn by the seed."""
     code, said, folder = killed[case]
     assert code == "0" and sum("checkpoints" in line for line in said) == case[1], said
-    whole = make(str(cache) if case[0] == "diffusion" else case[0], tmp_path / "whole").train()
+    subject = make(str(cache) if case[0] == "diffusion" else case[0], tmp_path / "whole")
+    subject.run.params = subject.run.params.model_copy(update=SELDOM)
+    whole = subject.train()
     assert _same(torch.load(folder / "end.pt", weights_only=True), whole), said
 
 
@@ -165,7 +167,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(cache, whole, tmp_path)
     newest = sorted(tmp_path.glob("step_*"))[-1]
     victim = newest / "model.safetensors"
     victim.write_bytes(victim.read_bytes()[:-7])
-    again = make_run(cache, tmp_path)
+    again = make_run(cache, tmp_path, loop=SELDOM)
     assert _same(_end(again, again.train())["weights"], whole["weights"])
 
 
@@ -231,7 +233,7 @@ def test_keeps_the_last_checkpoints_only(cache, tmp_path):
 
 
 def test_a_finished_run_is_not_trained_again(cache, whole, tmp_path):
-    make_run(cache, tmp_path).train()
+    make_run(cache, tmp_path, loop=SELDOM).train()
     again = make_run(cache, tmp_path)
     again.log = _kill_at(0)
     assert _same(_end(again, again.train())["weights"], whole["weights"])
@@ -239,7 +241,7 @@ def test_a_finished_run_is_not_trained_again(cache, whole, tmp_path):
 
 @pytest.mark.parametrize("prefetch", [1, 7])
 def test_how_far_is_read_ahead_changes_nothing(cache, whole, tmp_path, prefetch):
-    run = make_run(cache, tmp_path, loop={"prefetch": prefetch})
+    run = make_run(cache, tmp_path, loop={"prefetch": prefetch, **SELDOM})
     assert _same(_end(run, run.train())["weights"], whole["weights"])
 
 

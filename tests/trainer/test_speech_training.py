@@ -23,6 +23,7 @@ from aiprod.speech.rows import SpeechRow
 from aiprod.speech.synthesis import Voice, speak_phrase
 from aiprod.speech.text_to_phones import phrases
 from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.speech import report
 from aiprod.trainer.speech.adaptation import with_speakers
 from aiprod.trainer.speech.data import load_utterances
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
@@ -48,20 +49,25 @@ def train(
     stop: int = -1,
     init: str | None = None,
     lora: dict[str, float] | None = None,
+    drawn: bool = False,
 ) -> dict[str, object]:
+    """Train on a corpus; spectrograms, which take longer than steps, are ``drawn`` only where a test looks at them."""
     trainer = {"steps": steps, "batch": 4, "lr_scale": 5.0, "checkpoint_every_s": 0.0}
     params = TrainSpeechParams.model_validate(
         {"model": SMALL, "trainer": trainer, "heldout_utterances": 3, "threads": 1, "init": init, "lora": lora}
     )
     context = TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"speech": "d"}, stop_at(stop))
     rows, data = corpus
-    return train_speech(params, rows, context, data=data, models=folder / "m", reports=folder / "r")
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr(report, "_draw", lambda path, spectrograms: path.write_bytes(b""))
+        return train_speech(params, rows, context, data=data, models=folder / "m", reports=folder / "r")
 
 
 @pytest.fixture(scope="module")
 def whole(corpus: tuple[list[SpeechRow], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    train(corpus, folder)
+    train(corpus, folder, drawn=True)
     return folder
 
 
@@ -173,7 +179,7 @@ def test_killed_and_continued_it_ends_with_the_same_bytes(corpus, whole: Path, t
     with pytest.raises(Stop):
         train(corpus, tmp_path, stop=stop)
     assert list((tmp_path / "state").glob("step_*"))
-    train(corpus, tmp_path)
+    train(corpus, tmp_path, drawn=True)
     assert folder_digest(tmp_path / "m") == folder_digest(whole / "m")
     for name in ("r/metrics.json", "r/curve.csv", "m/training/exposure.json", "r/page/0.png", "r/page/0_model.wav"):
         assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name

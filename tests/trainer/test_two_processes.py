@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 
 from aiprod.trainer.diffusion.flow import slot_generator
 from tests.trainer.small_cache import make_run, write_cache
+from tests.warm import client as warm
 
 pytestmark = pytest.mark.bitwise
 
@@ -49,9 +48,8 @@ torch.save({"weights": weights, "ema": averages, "loss": [r["loss"] for r in run
 
 def _launch(cache: Path, folder: Path, out: Path, *, stop: int = -1, sharding: str = "ddp", name: str = "adamw") -> int:
     """Start two ranks as torchrun does, which is what ``accelerate launch`` calls; its exit status."""
-    path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
-    program = folder.parent / "program.py"
-    program.write_text(PROGRAM)
+    path = f"{ROOT / 'src'}{os.pathsep}{ROOT}{os.pathsep}{folder.parent}"
+    (folder.parent / "program_of_ranks.py").write_text(PROGRAM)
     environment = {
         **os.environ,
         "PYTHONPATH": path,
@@ -60,13 +58,14 @@ def _launch(cache: Path, folder: Path, out: Path, *, stop: int = -1, sharding: s
         "CUDA_VISIBLE_DEVICES": "",
     }
     command = [
-        sys.executable,
-        "-m",
         "torch.distributed.run",
         "--standalone",
         "--nproc-per-node",
         "2",
-        str(program),
+        "--no-python",
+        "python",
+        "-m",
+        "program_of_ranks",
         str(cache),
         str(folder),
         str(out),
@@ -74,7 +73,7 @@ def _launch(cache: Path, folder: Path, out: Path, *, stop: int = -1, sharding: s
         sharding,
         name,
     ]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = warm.run(command, ROOT, warm.environment(environment), timeout_s=280)
     assert done.returncode == 0 or stop >= 0, done.stderr[-3000:]
     return done.returncode
 

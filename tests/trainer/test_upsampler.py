@@ -24,6 +24,7 @@ from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.vae.pca_init import start_video
 from tests.rows import write_latent_rows
+from tests.trainer.small_cache import SELDOM
 
 pytestmark = pytest.mark.bitwise
 DIGESTS = {"video_vae": "v", "audio_vae": "a", "text_encoder": "t", "geometry": "g", "cache_params": "c"}
@@ -123,7 +124,7 @@ def train(
 
 @pytest.fixture(scope="module")
 def whole(made: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> TrainedUpsampler:
-    found = train(made, tmp_path_factory.mktemp("whole"))
+    found = train(made, tmp_path_factory.mktemp("whole"), **SELDOM)
     assert found is not None
     return found
 
@@ -139,7 +140,7 @@ def test_it_beats_interpolation_of_latents_on_films_it_never_saw(whole):
 
 @pytest.mark.parametrize("ways", [{"space": False, "time": True}, {"time": True}], ids=["time", "both"])
 def test_time_too_beats_interpolation(made, tmp_path, ways):
-    found = train(made, tmp_path, **ways)
+    found = train(made, tmp_path, **ways, **SELDOM)
     assert found is not None and found.run is not None
     held = found.run.heldout[-1]
     assert held["heldout/loss"] < min(held["heldout/nearest"], held["heldout/trilinear"])

@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import threading
+import types
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,10 +83,10 @@ _UNASKED_S = 60.0
 _FILES_MAX = 16
 
 
-def main(address: str) -> None:
-    """Import the libraries, then run what is asked for until nobody holds a lease."""
+def main(address: str, *more: str) -> None:
+    """Import the libraries and ``more``, then run what is asked for until nobody holds a lease."""
     sys.path.pop(0)  # this script's folder, which `python -m` would not have there
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *more):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     others = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
@@ -93,6 +94,7 @@ def main(address: str) -> None:
     assert len(others) <= 1, f"importing started threads, and a process with threads must not fork: {others}"
     gc.collect()
     gc.freeze()  # children share these pages, which a collection would copy
+    gc.set_threshold(10_000)
     run = Server(address).wait()
     if run is not None:  # in a child
         become(*run, str(Path(address).parent / "bin" / "python"))
@@ -223,13 +225,17 @@ def become(request: dict[str, Any], given: list[int], python: str) -> None:
         coverage.process_startup()
     with contextlib.suppress(ImportError):
         import sitecustomize  # noqa: F401 - of PYTHONPATH
-    multiprocessing.set_executable(python)
     module, *arguments = request["command"]
+    if module == "-u":  # a worker of pytest-xdist: its tests look for processes below it, not below the server
+        module, *arguments = arguments
+    else:
+        multiprocessing.set_executable(python)
     sys.argv = [module, *arguments]
     code: object = None
     try:
         if module == "-c":
-            exec(arguments[0], {"__name__": "__main__"})
+            sys.modules["__main__"] = types.ModuleType("__main__")  # what `multiprocessing` would import in workers
+            exec(arguments[0], vars(sys.modules["__main__"]))
         else:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as stop:
@@ -255,4 +261,4 @@ def end(code: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
