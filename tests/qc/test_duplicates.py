@@ -46,7 +46,7 @@ def test_copies_of_real_film_are_found_and_other_films_are_not(shared_clips: Pat
     ]
     found = prints_of([*films, *copies])
     names = list(found)
-    matches = Matches(list(found.values()), DuplicateParams(), range(len(names)))
+    matches = Matches.of(list(found.values()), DuplicateParams(), range(len(names)))
     left_out = {names[i]: (names[m.first], m) for i, m in matches.kept(range(len(names))).items()}
     assert {name: of for name, (of, _) in left_out.items()} == {p.name: p.name.split("~")[0] for p in copies}
     assert all(m.mirrored == ("mirrored" in name) for name, (_, m) in left_out.items())

@@ -30,6 +30,10 @@ class FigureColumns:
         self.number = cache(lambda name: compact(self._number(name)))
         self.flag = cache(lambda name: compact(self._flag(name)))
 
+    def columns(self) -> Mapping[str, pa.Array]:
+        """The columns by figure."""
+        return self._columns
+
     def release(self, name: str) -> None:
         """Drop a column; the figure reads as if no clip had it."""
         self._columns.pop(name, None)
@@ -139,11 +143,15 @@ class FigureTable:
         """The table of measurements by row."""
         return cls(figure_columns(rows, figure_types(rows)), len(rows))
 
+    def columns(self) -> dict[str, pa.Array]:
+        """All columns, by ``<measurement>.<figure>``."""
+        sections = self._sections.items()
+        return {f"{name}.{figure}": v for name, section in sections for figure, v in section.columns().items()}
+
     def release(self, measurement: str, figure: str) -> None:
-        """Drop a large figure that nobody asks for any more, and give its memory back."""
+        """Drop a large figure that nobody asks for any more."""
         if measurement in self._sections:
             self._sections[measurement].release(figure)
-            pa.default_memory_pool().release_unused()
 
     def __getitem__(self, measurement: str) -> FigureColumns:
         if measurement not in self._sections:
