@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from aiprod.base.files import digest_of
@@ -26,6 +27,8 @@ VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
 
 def main() -> None:
     """Judge each clip by its measurements and by what people decided, and write a row for each, and the reports."""
+    gc.freeze()  # lists of very many rows come and go: what imports made need not be looked through each time
+    gc.set_threshold(20_000, 20, 20)
     params = load_params(QcDecideParams, "qc_decide")
     vault = Vault()
     shown, films = read_films(VERSION / "ingest/films", vault)

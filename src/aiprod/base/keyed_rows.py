@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -16,7 +17,7 @@ from aiprod.errors import AiprodError
 _PART = 2048  # rows that are read together
 _OPEN = 3  # parts in memory
 
-T = TypeVar("T")
+T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class _Part(NamedTuple, Generic[T]):
@@ -30,13 +31,13 @@ class KeyedRows(Generic[T]):
     """Rows by their keys, in the order of these.
 
     Args:
-        make: makes a row of the values of its columns: text, numbers, or lists and mappings of such. The first column
-            is the key.
+        kind: of a row, a named tuple of text, numbers, or lists and mappings of such. The first column is the key.
         what: the rows, in words.
     """
 
-    def __init__(self, make: Callable[..., T], what: str) -> None:
-        self._make, self._what, self._width = make, what, 1
+    def __init__(self, kind: type[T], what: str) -> None:
+        self._make = partial(tuple.__new__, kind)  # without its own function, which takes much longer
+        self._what, self._width = what, 1
         self._records = Records()
         self._first: list[str] = []
         self._starts = [0]
@@ -68,14 +69,14 @@ class KeyedRows(Generic[T]):
             self._starts.append(self._starts[-1] + len(keys[start : start + _PART]))
 
     @classmethod
-    def of_rows(cls, make: Callable[..., T], what: str, rows: Iterable[Sequence[Any]]) -> KeyedRows[T]:
-        """Some rows, each a sequence of its values, in the order of their keys.
+    def of_rows(cls, kind: type[T], what: str, rows: Iterable[T]) -> KeyedRows[T]:
+        """Some rows, in the order of their keys.
 
         Raises:
             AiprodError: as :meth:`append`.
         """
-        made = cls(make, what)
-        some: list[Sequence[Any]] = []
+        made = cls(kind, what)
+        some: list[T] = []
         for row in rows:
             some.append(row)
             if len(some) == _PART:
@@ -86,7 +87,7 @@ class KeyedRows(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         for number in range(len(self._first)):
-            yield from map(self._make, *self._columns(number))
+            yield from map(self._make, zip(*self._columns(number), strict=True))
 
     def column(self, place: int) -> Iterator[Any]:
         """The values of one column."""
@@ -120,7 +121,7 @@ class KeyedRows(Generic[T]):
         if number not in self._open:
             columns = self._columns(number)
             place = {key: at for at, key in enumerate(columns[0])}
-            self._open[number] = _Part(list(map(self._make, *columns)), place)
+            self._open[number] = _Part(list(map(self._make, zip(*columns, strict=True))), place)
             if len(self._open) > _OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)

@@ -62,7 +62,7 @@ class DatasetVerdicts:
         numbers: of the rows: clips are numbered as they were measured, and films behind them; None where the two are
             the same.
         score: by number, NaN where there is none.
-        parts_of_scores: by number, the score of each weighted check in ten thousandths, ``UNSCORED`` where there is none.
+        parts_of_scores: by number, the score of each weighted check in ten thousandths; ``UNSCORED`` is none.
         tally: of what the checks answered.
     """
 
@@ -253,9 +253,8 @@ class DatasetVerdicts:
         for part, at in self._by_part(numbers):
             local = numbers[at] - self._measured.starts[part]
             clips, (told, flagged, *_) = self._measured.clips_of(part), orjson.loads(self._said[part])
-            for column_of, values in ((ids, clips[0]), (film_ids, clips[1]), (reasons, told), (flags, flagged)):
-                for place, i in zip(at.tolist(), local.tolist(), strict=True):
-                    column_of[place] = values[i]
+            for cells_of, values in ((ids, clips[0]), (film_ids, clips[1]), (reasons, told), (flags, flagged)):
+                cells_of[at] = objects(values)[local]
             texts.append(cells(part, local))
             places.append(at)
         bare = np.flatnonzero(numbers >= count)
@@ -283,6 +282,13 @@ class DatasetVerdicts:
         for place in [place for place, number in enumerate(numbers.tolist()) if number in self._changed]:
             table.put(place, self._changed[int(numbers[place])].row)
         return table
+
+
+def objects(values: Sequence[Any]) -> NDArray[np.object_]:
+    """An array of values, lists among them as they are."""
+    made = np.empty(len(values), object)
+    made[:] = values
+    return made
 
 
 def ten_thousandths(scores: Floats) -> NDArray[np.uint16]:

@@ -24,6 +24,7 @@ from aiprod.qc.duplicates.tracks import FingerprintTrack
 from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.overlays.edge_sketch import WORDS, read
 
+_RELEASED = 8  # parts after which what is free goes back to the system: each time costs as much as it frees
 Places = NDArray[np.int64]
 
 
@@ -72,10 +73,11 @@ class Measured:
         self._clips, self._figures = Records(), Records()
         self._words = {name: ArraySpool("<u8") for name in PRINTS}
         self._counts = {name: array("I") for name in PRINTS}
-        for part in parts:
+        for number, part in enumerate(parts):
             if part.count:
                 self._take(part)
-            pa.default_memory_pool().release_unused()
+            if number % _RELEASED == 0:
+                pa.default_memory_pool().release_unused()
 
     @property
     def count(self) -> int:

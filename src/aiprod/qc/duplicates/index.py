@@ -1,8 +1,8 @@
 """The index that proposes pairs of clips of whose fingerprints some words are close.
 
 It sorts the words by rotated bits and looks only at neighbours (Charikar, "Similarity Estimation Techniques from
-Rounding Algorithms", 2002), so its work grows with n·log n, not with the number of pairs. Words whose rotated bits begin
-alike are sorted together, and pairs are proposed a block of clips at a time, so that memory does not grow with the clips.
+Rounding Algorithms", 2002), so its work grows with n·log n, not with the number of pairs. Words whose rotated bits
+begin alike are sorted together, and pairs are proposed a block of clips at a time: memory does not grow with the clips.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import column, from_numpy, text, to_numpy
 
-_AT_ONCE = 1024  # rows whose whole text is in memory at a time
+_AT_ONCE = 4096  # rows whose whole text is in memory at a time
 _TASTE = 256  # cells that tell whether a column repeats itself
 _ESCAPED = r'["\\\x00-\x1f]'
 _EXACT = 2**53  # whole numbers below it are doubles
@@ -239,8 +239,8 @@ class RootHash:
     def add(self, leaf_hashes: Iterable[bytes]) -> None:
         """Take the next leaves."""
         sha256, full, count = hashlib.sha256, self._full, self._count
-        for node in leaf_hashes:
-            carry = count
+        for leaf in leaf_hashes:
+            node, carry = leaf, count
             while carry & 1:
                 node = sha256(b"\x01" + full.pop() + node).digest()
                 carry >>= 1

@@ -37,6 +37,7 @@ HEAD = "manifest.json"
 ROWS = "manifest.parquet"
 FORMAT = 2
 """The canonical row is RFC 8785 JSON, and figures are columns. Format 1 is read, not written."""
+_RELEASED = 8  # parts after which what is free goes back to the system: each time costs as much as it frees
 _PART = 4096  # rows whose text is in memory at a time when writing, a row group of the file
 
 
@@ -279,13 +280,14 @@ def _write_parts(folder: Path, schema: pa.Schema, parts: Iterable[Mapping[str, p
         ThreadPoolExecutor(1) as aside,
     ):
         writing: Future[None] | None = None
-        for columns in parts:
+        for number, columns in enumerate(parts, start=1):
             root.add(row_leaves(columns, figures))
             table = pa.table([columns[field.name] for field in schema], schema=schema)
             if writing is not None:
                 writing.result()
             writing = aside.submit(writer.write_table, table)  # compresses while the next part is made
-            pa.default_memory_pool().release_unused()
+            if number % _RELEASED == 0:
+                pa.default_memory_pool().release_unused()
         if writing is not None:
             writing.result()
     return root.hex()
