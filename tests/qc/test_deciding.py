@@ -180,9 +180,8 @@ def test_a_manifest_read_in_parts_is_judged_as_its_rows_are(tmp_path: Path, monk
     assert [part.count for part in read] == [40, 40, 40, 30]
     for name in ("clip_ids", "statuses", "reasons"):
         assert [value for part in read for value in getattr(part, name)] == getattr(made, name)
-    for name in ("thumbnails", "prints"):
-        whole, parts = (dict(f() if callable(f) else f) for f in [getattr(made, name)]), [getattr(p, name) for p in read]
-        assert next(whole) == {k: v for part in parts for k, v in (part() if callable(part) else part).items()}
+    assert {name: strip for part in read for name, strip in part.thumbnails.items()} == made.thumbnails
+    assert {name: words for part in read for name, words in part.prints().items()} == made.prints()
     assert outcome(read) == outcome([made])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -27,8 +27,8 @@ class FigureColumns:
     def __init__(self, columns: Mapping[str, pa.Array], count: int) -> None:
         self.count = count
         self._columns = dict(columns)
-        self.number = cache(lambda name: compact(self._number(name)))
-        self.flag = cache(lambda name: compact(self._flag(name)))
+        self._numbers: dict[str, Floats] = {}
+        self._flags: dict[str, Mask] = {}
 
     def columns(self) -> Mapping[str, pa.Array]:
         """The columns by figure."""
@@ -66,8 +66,19 @@ class FigureColumns:
             known[i] = parsed(text) if as_json else text
         return known, to_numpy(whole.indices, len(texts)).astype(np.int64)
 
-    def _number(self, name: str) -> Floats:
+    def number(self, name: str) -> Floats:
         """The values as numbers, NaN where there is none."""
+        if name not in self._numbers:
+            self._numbers[name] = compact(self._number(name))
+        return self._numbers[name]
+
+    def flag(self, name: str) -> Mask:
+        """Whether there is a value that is true, as Python has it."""
+        if name not in self._flags:
+            self._flags[name] = compact(self._flag(name))
+        return self._flags[name]
+
+    def _number(self, name: str) -> Floats:
         column = self._columns.get(name)
         if column is None:
             return np.full(self.count, np.nan)
@@ -79,7 +90,6 @@ class FigureColumns:
         return np.array([float(v) if isinstance(v, int | float) else np.nan for v in cells], np.float64) + 0.0
 
     def _flag(self, name: str) -> Mask:
-        """Whether there is a value that is true, as Python has it."""
         column = self._columns.get(name)
         if column is None:
             return np.zeros(self.count, np.bool_)
