@@ -150,7 +150,7 @@ class _Chosen:
             some, groups[number] = groups[number], ArraySpool(_FOUND)
             found = np.concatenate((last, some.slice(0, len(some))))
             yield found["word"], found["at"].astype(np.int64)
-            last = found[_sorted(found["word"], turn)[-_NEIGHBOURS:]]
+            last = found[_last(found["word"], turn)]
 
 
 def _groups(counts: Ints) -> Ints:
@@ -190,8 +190,17 @@ def _worth_looking_up(track: FingerprintTrack) -> list[_Chosen]:
 
 def _sorted(words: Words, turn: int) -> Ints:
     """The order of some words by their rotated bits; equal ones stay as they are."""
-    packed = np.sort((_rotated(words, turn).astype(np.uint64) << HALF) | np.arange(words.size, dtype=np.uint64))
-    return (packed & LOWER).astype(np.int64)
+    return (np.sort(_with_places(words, turn)) & LOWER).astype(np.int64)
+
+
+def _last(words: Words, turn: int) -> Ints:
+    """The last ones in that order, in the order of their places."""
+    packed, most = _with_places(words, turn), min(_NEIGHBOURS, words.size)
+    return np.sort((np.partition(packed, words.size - most)[words.size - most :] & LOWER).astype(np.int64))
+
+
+def _with_places(words: Words, turn: int) -> Words:
+    return (_rotated(words, turn).astype(np.uint64) << HALF) | np.arange(words.size, dtype=np.uint64)
 
 
 def _rotated(words: Words, turn: int) -> NDArray[np.uint32]:

@@ -236,6 +236,9 @@ class RootHash:
         self._full: list[bytes] = []  # the largest first
         self._count = 0
 
+    def __len__(self) -> int:
+        return self._count
+
     def add(self, leaf_hashes: Iterable[bytes]) -> None:
         """Take the next leaves."""
         sha256, full, count = hashlib.sha256, self._full, self._count
