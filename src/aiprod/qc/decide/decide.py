@@ -68,8 +68,10 @@ def _copies(
     clips = None
     if verdicts.numbers is not None:
         clips = np.where(verdicts.numbers < measured.count, verdicts.numbers, -1)
-    tracks = (measured.track(name, clips, [words_in(figures, name) for _, figures in theirs]) for name in PRINTS)
-    prints = Prints(*tracks, params.duplicates)
+    looks, changes, sounds = (
+        measured.track(name, clips, [words_in(figures, name) for _, figures in theirs]) for name in PRINTS
+    )
+    prints = Prints(looks, changes, sounds, params.duplicates)
     similar = set(params.duplicates.similar_sources)
 
     def candidates(rows: Collection[int]) -> Mapping[int, Candidate]:

@@ -47,15 +47,25 @@ class Copies:
         new = {row: place for place, row in enumerate(rows)}
         new |= {self.count + i: len(rows) + i for i in range(len(self.denied))}
 
-        def match_of(match: Match) -> Match:
-            return replace(match, first=new[match.first], second=new[match.second])
+        def matches(known: Mapping[int, Match]) -> dict[int, Match]:
+            return {
+                new[row]: replace(match, first=new[match.first], second=new[match.second])
+                for row, match in known.items()
+            }
 
-        matches = (
-            {new[row]: match_of(match) for row, match in known.items()}
-            for known in (self.repeated, self.same_sound, self.with_denied)
+        def clusters(known: Sequence[Sequence[int]]) -> list[list[int]]:
+            return [[new[row] for row in group] for group in known]
+
+        return Copies(
+            len(rows),
+            matches(self.repeated),
+            matches(self.same_sound),
+            matches(self.with_denied),
+            clusters(self.seen),
+            clusters(self.heard),
+            clusters(self.groups),
+            self.denied,
         )
-        clusters = ([[new[row] for row in group] for group in known] for known in (self.seen, self.heard, self.groups))
-        return Copies(len(rows), *matches, *clusters, self.denied)
 
     @property
     def rows(self) -> set[int]:

@@ -153,7 +153,7 @@ class _Chosen:
             last = found[_last(found["word"], turn)]
 
 
-def _groups(counts: Ints) -> Ints:
+def _groups(counts: Ints) -> NDArray[np.uint16]:
     """The number of the group that each prefix is in: neighbouring ones, of so many words together."""
     group = np.empty(counts.size, np.uint16)  # of 16 bits, they are sorted by radix
     number, size = 0, 0

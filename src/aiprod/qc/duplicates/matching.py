@@ -58,7 +58,8 @@ class Prints:
     @classmethod
     def of(cls, figures: Sequence[Mapping[str, Any]], params: DuplicateParams) -> Prints:
         """Those in figures of the check ``fingerprint``, one per clip."""
-        return cls(*(track_of(figures, name) for name in ("look", "change", "sound")), params)
+        looks, changes, sounds = (track_of(figures, name) for name in ("look", "change", "sound"))
+        return cls(looks, changes, sounds, params)
 
     def pictures(self, proposed: Pairs | None = None) -> dict[tuple[int, int], Match]:
         """Pairs of clips that show the same, of those proposed.
