@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import gc
 from pathlib import Path
 
 from aiprod.base.files import digest_of
@@ -10,13 +10,13 @@ from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
-from aiprod.qc.decide.decide import answer_checks, settle
+from aiprod.qc.decide.decide import settle
 from aiprod.qc.decide.measurement_table import MeasurementTable
-from aiprod.qc.decide.reviews import REVIEWS, apply_reviews, load_reviews
+from aiprod.qc.decide.reviews import REVIEWS, load_reviews
 from aiprod.qc.denied_films import read_denied
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import read_clips, read_films
-from aiprod.qc.report.report import clip_counts, write_reports
+from aiprod.qc.report.report import Reported
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, write_table
@@ -27,27 +27,20 @@ VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
 
 def main() -> None:
     """Judge each clip by its measurements and by what people decided, and write a row for each, and the reports."""
+    gc.freeze()  # lists of very many rows come and go: what imports made need not be looked through each time
+    gc.set_threshold(20_000, 20, 20)
     params = load_params(QcDecideParams, "qc_decide")
     vault = Vault()
-    with ThreadPoolExecutor(1) as aside:
-        reading = aside.submit(MeasurementTable.read, VERSION / "qc/measure", vault)  # most of what there is to read
-        shown, films = read_films(VERSION / "ingest/films", vault)
-        clips = read_clips(VERSION / "ingest/clips", vault)
-        denied = read_denied(VERSION / "ingest/denied", shown, vault)
-        reviews = load_reviews(REVIEWS)
-        measured = reading.result()
-        checks = answer_checks(measured, films, clips, params)
-        strips, table = measured.thumbnails, settle(checks, measured, films, clips, params, denied=denied)
-        del reading, measured  # figures are most of what is in memory
-        apply_reviews(table, films, clips, reviews)
-    # The table is written after the reports and without what it does not need: with many clips, memory is what counts.
-    thumbs = VERSION / "qc/measure/thumbs"
-    write_reports(REPORTS, shown, clips, strips=strips, table=table, params=params, thumbs=thumbs)
-    expected = {c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips}
-    del shown, films, clips, strips
+    shown, films = read_films(VERSION / "ingest/films", vault)
+    clips = read_clips(VERSION / "ingest/clips", vault)
+    denied = read_denied(VERSION / "ingest/denied", shown, vault)
+    reviews = load_reviews(REVIEWS)
+    parts = MeasurementTable.parts(VERSION / "qc/measure", vault)
+    verdicts = settle(parts, films, clips, params, denied=denied, reviews=reviews)
+    reported = Reported(verdicts, shown, params.report_rows_max)
     write_table(
         VERSION / "qc/decide",
-        table,
+        reported,
         row_model=VerdictRow,
         stage="qc_decide",
         params_digest=params.digest(),
@@ -57,14 +50,15 @@ def main() -> None:
             "reviews": digest_of([review.model_dump(mode="json") for review in reviews]),
             "qc_measure": read_head(VERSION / "qc/measure").merkle_root,
         },
-        expect_ids=expected,
+        expect_ids=verdicts.expected(),
         vault=vault,
     )
-    counts = clip_counts(table)
+    reported.write(REPORTS, shown, clips, params, VERSION / "qc/measure/thumbs")
+    counts = reported.counted.clips
     write_headline("qc", {name: counts[name] for name in ("approved", "review")})
-    *verdicts, kept_out = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
-    log(f"qc_decide: clips: {', '.join(verdicts)}; films: {kept_out}")
-    record_counters("qc_decide", Counters(processed=len(table)))
+    *told, kept_out = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    log(f"qc_decide: clips: {', '.join(told)}; films: {kept_out}")
+    record_counters("qc_decide", Counters(processed=len(verdicts)))
 
 
 if __name__ == "__main__":

@@ -39,11 +39,12 @@ def main() -> None:
     real = read_reference(selection, params.generation.config(pipeline.record), params.reference_clips)
     with_models = {name: pipeline.record.made_with[name] for name in LATENT_MAKERS}
     trained_on = {clip.clip_id for clip in selection.train}
-    prints = MeasurementTable.read(DATA / "qc/measure", Vault()).prints()
+    parts = MeasurementTable.parts(DATA / "qc/measure", Vault())
+    prints = {name: words for part in parts for name, words in part.prints().items() if name in trained_on}
     training = TrainingClips(
         LatentDataset(DATA / "latents", with_models),
         params.generation.phase or pipeline.record.phase_order[-1],
-        {clip_id: words for clip_id, words in prints.items() if clip_id in trained_on},
+        prints,
     )
     with atomic_folder(OUT) as folder:
         sampled = make_samples(pipeline, params, folder, seed=seed, real=real, training=training)

@@ -29,7 +29,6 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.repo.dvc import object_path
 from aiprod.repo.dvc_lock import hashes
 from aiprod.storage.crypto.film_encryption import Vault
-from aiprod.storage.manifest.canonical_rows import root_of
 from aiprod.storage.manifest.encrypted_columns import SEALED_ROOT, sealed_root, write_sealed
 from aiprod.storage.manifest.manifest import HEAD, ROWS, Row
 from aiprod.storage.manifest.parquet_reader import ParquetReader
@@ -101,7 +100,7 @@ def _private_film(root: Path, clips: int) -> str:
             pass
         head = read_json(folder / HEAD)
         facts = {**head["facts"], SEALED_ROOT: sealed_root(sealed)}
-        write_json(folder / HEAD, {**head, "rows": len(table), "merkle_root": root_of(reader.leaves), "facts": facts})
+        write_json(folder / HEAD, {**head, "rows": len(table), "merkle_root": reader.root.hex(), "facts": facts})
     return film
 
 

@@ -57,7 +57,7 @@ def main(folder: Path = FOLDER, place: Path | None = None) -> None:
 
 def _pairs(prints: dict[str, dict[str, Any]]) -> set[tuple[str, str]]:
     names = list(prints)
-    matches = Matches(list(prints.values()), DuplicateParams(), range(len(names)))
+    matches = Matches.of(list(prints.values()), DuplicateParams(), range(len(names)))
     return {(names[a], names[b]) for a, b in matches.pictures}
 
 

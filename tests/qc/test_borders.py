@@ -125,11 +125,11 @@ def prints_of(pictures: list[np.ndarray]) -> dict[str, Any]:
 def test_a_brighter_copy_of_a_dark_film_is_still_its_copy() -> None:
     dark = spot_on_black(72)
     copies = [dark, [np.clip(p * 1.3 + 0.06, 0, 1) for p in dark], pan(72, seed=9)]
-    assert list(Matches([prints_of(c) for c in copies], DuplicateParams(), range(3)).pictures) == [(0, 1)]
+    assert list(Matches.of([prints_of(c) for c in copies], DuplicateParams(), range(3)).pictures) == [(0, 1)]
 
 
 def test_a_copy_between_bars_is_still_a_copy() -> None:
     film = pan(72)
     copies = [film, barred(film), barred([p * 0.4 for p in film], level=0.07), pan(72, seed=9)]
-    found = Matches([prints_of(c) for c in copies], DuplicateParams(), range(4)).pictures
+    found = Matches.of([prints_of(c) for c in copies], DuplicateParams(), range(4)).pictures
     assert set(found) == {(0, 1), (0, 2), (1, 2)}

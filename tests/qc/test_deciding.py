@@ -17,13 +17,13 @@ from aiprod.base.canonical_json import canonical_json
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.qc.checks import RULES, WEIGHTED
-from aiprod.qc.decide.decide import answer_checks, decide, judge_rows, settle
+from aiprod.qc.decide.decide import decide, judge_rows, settle
 from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.scoring import refused
 from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import ClipProjection, FilmProjection, read_clips, read_films
-from aiprod.qc.rows import MeasureRow
+from aiprod.qc.projections import ClipProjection, FilmProjection, clips_of, films_of, read_clips, read_films
+from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest import manifest
 from aiprod.storage.manifest.manifest import write_manifest
@@ -176,12 +176,19 @@ def test_a_manifest_read_in_parts_is_judged_as_its_rows_are(tmp_path: Path, monk
     monkeypatch.setattr(manifest, "_PART", 40)
     write(tmp_path, measured())
     assert pq.ParquetFile(tmp_path / "manifest.parquet").num_row_groups == 4
-    read, made = MeasurementTable.read(tmp_path, Vault()), MeasurementTable.of(measured())
-    assert (read.clip_ids, read.statuses, read.reasons) == (made.clip_ids, made.statuses, made.reasons)
-    assert (read.prints(), read.thumbnails) == (made.prints(), made.thumbnails)
-    one, other = (settle(answer_checks(each, [], [], PARAMS), each, [], [], PARAMS) for each in (read, made))
-    assert one.rows(range(150)) == other.rows(range(150))
-    assert one.checks.statuses() == other.checks.statuses()
+    read, made = list(MeasurementTable.parts(tmp_path, Vault())), MeasurementTable.of(measured())
+    assert [part.count for part in read] == [40, 40, 40, 30]
+    for name in ("clip_ids", "statuses", "reasons"):
+        assert [value for part in read for value in getattr(part, name)] == getattr(made, name)
+    assert {name: strip for part in read for name, strip in part.thumbnails.items()} == made.thumbnails
+    assert {name: words for part in read for name, words in part.prints().items()} == made.prints()
+    assert outcome(read) == outcome([made])
+
+
+def outcome(parts: list[MeasurementTable], rows: int = 1000) -> tuple[list[VerdictRow], Any]:
+    """The verdicts on clips of no known film, and what the checks answered in all."""
+    table = settle(parts, films_of([]), clips_of([]), PARAMS)
+    return [row for part in table.parts(rows) for row in part.rows(range(len(part)))], table.tally.figures()
 
 
 def test_figures_are_columns_of_their_types(tmp_path: Path) -> None:
@@ -198,7 +205,7 @@ def test_a_changed_measurement_is_refused(tmp_path: Path) -> None:
     table[3]["faces.found"] = not table[3]["faces.found"]
     pq.write_table(pa.Table.from_pylist(table), tmp_path / "manifest.parquet")
     with pytest.raises(AiprodError, match="Merkle root"):
-        MeasurementTable.read(tmp_path, Vault())
+        list(MeasurementTable.parts(tmp_path, Vault()))
 
 
 def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) -> None:
@@ -233,8 +240,8 @@ def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) 
             tmp_path / name, rows, row_model=model, stage="t", key=attrgetter(key), params_digest="", inputs={}
         )
     known = [FilmProjection.of(row) for row in films]
-    assert read_films(tmp_path / "films", Vault()) == (known, known)
-    read = read_clips(tmp_path / "clips", Vault())
+    assert [list(films) for films in read_films(tmp_path / "films", Vault())] == [known, known]
+    read = list(read_clips(tmp_path / "clips", Vault()))
     assert read == [ClipProjection.of(row) for row in clips]
     assert [clip.declares_people for clip in read] == [False, False, False, True, True]
     (tmp_path / "clips/manifest.parquet").write_bytes((tmp_path / "films/manifest.parquet").read_bytes())

@@ -46,7 +46,7 @@ def test_copies_of_real_film_are_found_and_other_films_are_not(shared_clips: Pat
     ]
     found = prints_of([*films, *copies])
     names = list(found)
-    matches = Matches(list(found.values()), DuplicateParams(), range(len(names)))
+    matches = Matches.of(list(found.values()), DuplicateParams(), range(len(names)))
     left_out = {names[i]: (names[m.first], m) for i, m in matches.kept(range(len(names))).items()}
     assert {name: of for name, (of, _) in left_out.items()} == {p.name: p.name.split("~")[0] for p in copies}
     assert all(m.mirrored == ("mirrored" in name) for name, (_, m) in left_out.items())
@@ -83,7 +83,7 @@ def flipped(found: np.ndarray, bits: int) -> np.ndarray:
 
 
 def matched(*prints: dict[str, Any], **limits: Any) -> dict[tuple[int, int], Any]:
-    return Matches(prints, DuplicateParams(**limits), range(len(prints))).pictures
+    return Matches.of(prints, DuplicateParams(**limits), range(len(prints))).pictures
 
 
 def test_limits_are_those_of_the_parameters() -> None:
@@ -113,7 +113,7 @@ def test_shift_and_mirror_are_recognised_and_a_short_overlap_is_none() -> None:
 def test_an_excerpt_does_not_make_two_other_excerpts_the_same() -> None:
     look, change = words(80), words(80)
     whole, first, last = (figures(look[s], change[s]) for s in (slice(0, 80), slice(0, 30), slice(50, 80)))
-    matches = Matches([whole, first, last], DuplicateParams(), [0, 1, 2])
+    matches = Matches.of([whole, first, last], DuplicateParams(), [0, 1, 2])
     assert set(matches.kept([0, 1, 2])) == {1, 2}
     assert matches.clusters() == [[0, 1, 2]]
     assert set(matches.kept([2, 0, 1])) == {0}  # where the whole is the worst, both excerpts stay
@@ -123,7 +123,7 @@ def test_in_a_cluster_of_many_all_but_one_are_left_out() -> None:
     look, change = words(30), words(30)
     prints = [figures(flipped(look, 3), flipped(change, 4)) for _ in range(60)]
     order = list(RNG.permutation(60))
-    kept = Matches(prints, DuplicateParams(), order).kept(order)
+    kept = Matches.of(prints, DuplicateParams(), order).kept(order)
     assert set(range(60)) - set(kept) == {order.index(0)}
 
 
@@ -273,7 +273,7 @@ def test_the_same_sound_under_other_pictures_asks_for_a_review() -> None:
 def test_one_copy_among_many_clips_is_found_and_nothing_else() -> None:
     prints = [figures(words(17), words(17), words(29)) for _ in range(20_000)]
     prints[19_000] = prints[7]
-    matches = Matches(prints, DuplicateParams(), range(len(prints)))
+    matches = Matches.of(prints, DuplicateParams(), range(len(prints)))
     assert list(matches.pictures) == [(7, 19_000)] and not matches.sounds
 
 
@@ -281,13 +281,13 @@ def test_two_clips_of_a_source_of_similar_clips_have_to_be_more_alike() -> None:
     """Drawn scenes of one kind resemble each other; a copy of one is nearly the same, and so is found all the same."""
     look, change = words(40), words(40)
     prints = [figures(flipped(look, bits), flipped(change, 2)) for bits in (0, 8, 1)]
-    alike = Matches(prints, DuplicateParams(), range(3)).pictures
+    alike = Matches.of(prints, DuplicateParams(), range(3)).pictures
     assert set(alike) == {(0, 1), (0, 2), (1, 2)}
-    of_one = Matches(prints, DuplicateParams(), range(3), dict.fromkeys(range(3), "demo")).pictures
+    of_one = Matches.of(prints, DuplicateParams(), range(3), dict.fromkeys(range(3), "demo")).pictures
     assert set(of_one) == {(0, 2)}
-    of_two = Matches(prints, DuplicateParams(), range(3), {0: "demo", 1: "other", 2: "demo"}).pictures
+    of_two = Matches.of(prints, DuplicateParams(), range(3), {0: "demo", 1: "other", 2: "demo"}).pictures
     assert set(of_two) == set(alike)
-    of_some = Matches(prints, DuplicateParams(), range(3), {0: "demo"}).pictures
+    of_some = Matches.of(prints, DuplicateParams(), range(3), {0: "demo"}).pictures
     assert set(of_some) == set(alike)
 
 

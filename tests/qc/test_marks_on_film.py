@@ -10,10 +10,11 @@ import pytest
 
 from aiprod.executors.executor import ordered_map
 from aiprod.qc.measure.standalone import FileJob, examine
-from aiprod.qc.overlays.pools import SharedMark, shared_marks
+from aiprod.qc.overlays.pools import SharedMark
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.projections import ClipProjection, FilmProjection
 from tests.qc.marks import BurnJob, burn, layer_of
+from tests.qc.marks_of_rows import marks_of
 
 LIGHT = QcMeasureParams(stills=1, face_stills=1)
 
@@ -31,8 +32,7 @@ def pooled(figures: dict[str, dict[str, Any]]) -> dict[str, SharedMark]:
     """What the films share, as the clips of one source."""
     films = [FilmProjection(name, "inbox", name, "ok", [], "allow", [], None, "none", None, 1) for name in figures]
     clips = [ClipProjection(name, name, 1, 0.0, 1.0, None, False) for name in figures]
-    sketches = {name: f["sketch"] for name, f in figures.items() if "sketch" in f}
-    return shared_marks(sketches, {name for name, f in figures.items() if f["status"] == "ok"}, films, clips)
+    return marks_of(figures, films, clips)
 
 
 @pytest.fixture(scope="module")

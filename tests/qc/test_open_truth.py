@@ -79,7 +79,7 @@ def test_precision_and_recall_on_real_film(open_films: dict[str, dict[str, Any]]
     followed = [name for name in truth if _tracking(found[name])]
     assert followed == ["tractor_288p25_10s.webm"]  # nor in films of several shots, which no one word is true of
     names = list(truth)
-    matches = Matches([found[name]["fingerprint"] for name in names], DuplicateParams(), range(len(names)))
+    matches = Matches.of([found[name]["fingerprint"] for name in names], DuplicateParams(), range(len(names)))
     pairs = [{names[a], names[b]} for a, b in matches.pictures]
     count = len(names) * (len(names) - 1) // 2
     print(f"near duplicates: {len(pairs)} pair of {count} said, 1 true")

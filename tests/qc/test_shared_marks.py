@@ -14,16 +14,17 @@ from aiprod.data.sources.demo.motion import simulate
 from aiprod.data.sources.demo.picture import draw
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.qc.checks import watermark
-from aiprod.qc.decide.decide import answer_checks, decide, settle
+from aiprod.qc.decide.decide import decide, settle
 from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.overlay_policy import METHOD
 from aiprod.qc.overlays.edge_sketch import agreeing, as_text, cells_of, planes_of, read
-from aiprod.qc.overlays.pools import SharedMark, cells_held, common_cells, shared_marks
+from aiprod.qc.overlays.pools import SharedMark, cells_held, common_cells
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import ClipProjection, FilmProjection
+from aiprod.qc.projections import ClipProjection, FilmProjection, clips_of, films_of
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from tests.qc.films import texture
 from tests.qc.marks import layer_of
+from tests.qc.marks_of_rows import marks_of
 from tests.qc.test_scoring import GOOD
 
 STILL = {"movement": "static", "travel": 0.0, "speed_per_s": 0.0}
@@ -45,9 +46,7 @@ def scene(seed: int, mark: str | None = None) -> dict[str, Any]:
 
 def pool(figures: Mapping[str, Mapping[str, Any]], film_of: Mapping[str, str] | None = None) -> dict[str, SharedMark]:
     """What clips of one source share; each is a film of its own where nothing else is said."""
-    films, clips = subjects(list(figures), film_of)
-    sketches = {name: f["sketch"] for name, f in figures.items() if "sketch" in f}
-    return shared_marks(sketches, {name for name, f in figures.items() if f["status"] == "ok"}, films, clips)
+    return marks_of(figures, *subjects(list(figures), film_of))
 
 
 def subjects(
@@ -174,8 +173,7 @@ def test_neither_order_nor_other_sources_matter(
     assert pool(dict(figures)) == expected
     films, clips = subjects([name for name, _ in figures])
     alone = [film._replace(source_id=film.film_id) for film in films]
-    sketches = {name: f["sketch"] for name, f in figures}
-    assert shared_marks(sketches, set(), alone, clips) == {}
+    assert marks_of(dict(figures), alone, clips) == {}
 
 
 PARAMS = QcDecideParams()
@@ -184,9 +182,10 @@ PARAMS = PARAMS.model_copy(update={"nsfw": PARAMS.nsfw.model_copy(update={"uneva
 
 def judged(rows: list[MeasureRow], params: QcDecideParams = PARAMS) -> dict[str, VerdictRow]:
     """The verdicts on clips of one source, by clip id."""
-    measured, known = MeasurementTable.of(rows), subjects([row.clip_id for row in rows])
-    table = settle(answer_checks(measured, *known, params), measured, *known, params)
-    return {row.clip_id: row for row in table.rows(range(len(table)))}
+    films, clips = subjects([row.clip_id for row in rows])
+    table = settle([MeasurementTable.of(rows)], films_of(films), clips_of(clips), params)
+    [part] = table.parts(len(rows))
+    return {row.clip_id: row for row in part.rows(range(len(part)))}
 
 
 def rows_of(figures: Mapping[str, Mapping[str, Any]]) -> list[MeasureRow]:

@@ -16,12 +16,12 @@ from aiprod.cli import app
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.types import Outcome
 from aiprod.media.probing import probe
-from aiprod.qc.decide.decide import answer_checks, settle, verdicts
+from aiprod.qc.decide.decide import settle, verdicts
 from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
-from aiprod.qc.projections import ClipProjection, FilmProjection
-from aiprod.qc.report.report import write_reports
+from aiprod.qc.projections import ClipProjection, FilmProjection, clips_of, films_of
+from aiprod.qc.report.report import Reported
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
@@ -115,21 +115,14 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
         thumbs=tmp_path / "thumbs",
     )
     assert counters.failed == 1 and rows[1].status == "error"
-    table = MeasurementTable.of(rows)
-    known = [FilmProjection.of(film) for film in films], [ClipProjection.of(clip) for clip in clips]
-    decided = settle(answer_checks(table, *known, params), table, *known, params)
-    by_id = {name: decided.row(i) for i, name in enumerate(decided.ids)}
+    known = films_of(map(FilmProjection.of, films)), clips_of(map(ClipProjection.of, clips))
+    decided = settle([MeasurementTable.of(rows)], *known, params)
+    reported = Reported(decided, known[0], params.report_rows_max)
+    by_id = {row.clip_id: row for part in reported.parts(2) for row in part.rows(range(len(part)))}
     assert set(by_id) == {"c0-000", "c1-000", "fx"}
     assert by_id["fx"].status == "REJECTED" and by_id["fx"].reasons == ["refused: no consent"]
     assert by_id["c1-000"].reasons[0].startswith("not-media:")
-    write_reports(
-        tmp_path / "qc",
-        *known,
-        strips=table.thumbnails,
-        table=decided,
-        params=params,
-        thumbs=tmp_path / "thumbs",
-    )
+    reported.write(tmp_path / "qc", *known, params, tmp_path / "thumbs")
     page = (tmp_path / "qc/page/index.html").read_text()
     assert "no consent" in page and (tmp_path / "qc/page/thumbs/c0-000.jpg").is_file()
     assert "http://" not in page and "https://" not in page  # needs no network

@@ -30,7 +30,7 @@ def qc(
     from aiprod.qc.decide.duplicate_policy import without_comparison
     from aiprod.qc.measure.standalone import FileJob, examine, expand, networks_line, params_here
     from aiprod.qc.report.output_dir import page_folder
-    from aiprod.qc.report.report import metrics, page_of_files
+    from aiprod.qc.report.report import metrics_of, page_of_files
 
     page = page_folder(html) if html is not None else None  # before the long part
     measure, policy = params_here(models)
@@ -58,7 +58,7 @@ def qc(
             typer.echo(escape_controls(f"{verdict.status:<13} {score}  {job.path}  {why}"))
         films.append((escape_controls(job.path), verdict, strip))
     if html is not None and page is not None:
-        page_of_files(page, films, metrics([], without_comparison(judge_rows(rows, policy), rows)), policy)
+        page_of_files(page, films, metrics_of(without_comparison(judge_rows(rows, policy), rows)), policy)
         typer.echo(f"report: {html / 'index.html'}", err=True)
     if rejected:
         raise typer.Exit(1)

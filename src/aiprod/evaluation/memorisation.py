@@ -217,7 +217,7 @@ def _fingerprinted(
     ids = sorted(prints)
     queries = [_print_of(generated) or {} for generated in results]
     best: list[Match | None] = [None] * len(results)
-    pairs = Prints([*(prints[clip] for clip in ids), *queries], DuplicateParams()).pictures()
+    pairs = Prints.of([*(prints[clip] for clip in ids), *queries], DuplicateParams()).pictures()
     apart = [match.figures["look_bits"] for (_, second), match in pairs.items() if second < len(ids)]
     limit = max(min(apart, default=np.inf), _CERTAIN_BITS)
     for (first, second), match in pairs.items():

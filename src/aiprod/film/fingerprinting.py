@@ -98,7 +98,7 @@ def recognised(root: Path, film: Path) -> RecognisedFilm | None:
     if query is None:
         return None
     prints: list[Mapping[str, Any]] = [*(words for _, _, words in known), query]
-    matches = Matches(prints, DuplicateParams(overlap_min=_OVERLAP), range(len(prints))).pictures
+    matches = Matches.of(prints, DuplicateParams(overlap_min=_OVERLAP), range(len(prints))).pictures
     own = [match for (_, second), match in matches.items() if second == len(known)]
     if not own:
         return None

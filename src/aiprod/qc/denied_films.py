@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.data.rows import DeniedFilmRow
-from aiprod.qc.projections import FilmProjection
+from aiprod.qc.projections import Films
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import HEAD, read_rows
 
@@ -26,7 +26,7 @@ class DeniedFilm:
     prints: Sequence[dict[str, Any]]
 
 
-def read_denied(folder: Path, shown: Sequence[FilmProjection], vault: Vault) -> list[DeniedFilm]:
+def read_denied(folder: Path, shown: Films, vault: Vault) -> list[DeniedFilm]:
     """The denied films of which fingerprints were kept, without those that were erased; none where nothing was kept.
 
     Args:
@@ -37,9 +37,10 @@ def read_denied(folder: Path, shown: Sequence[FilmProjection], vault: Vault) -> 
     """
     if not (folder / HEAD).is_file():
         return []
-    reasons = {film.film_id: film.reasons for film in shown}
+    kept = [row for row in read_rows(folder, DeniedFilmRow, vault) if row.status == "ok" and row.prints]
+    of = shown.of(row.film_id for row in kept)
+    reasons = {film_id: film.reasons for film_id, film in of.items()}
     return [
         DeniedFilm(row.film_id, next(iter(reasons.get(row.film_id, [])), "no right to train"), row.prints)
-        for row in read_rows(folder, DeniedFilmRow, vault)
-        if row.status == "ok" and row.prints
+        for row in kept
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -27,8 +27,12 @@ class FigureColumns:
     def __init__(self, columns: Mapping[str, pa.Array], count: int) -> None:
         self.count = count
         self._columns = dict(columns)
-        self.number = cache(lambda name: compact(self._number(name)))
-        self.flag = cache(lambda name: compact(self._flag(name)))
+        self._numbers: dict[str, Floats] = {}
+        self._flags: dict[str, Mask] = {}
+
+    def columns(self) -> Mapping[str, pa.Array]:
+        """The columns by figure."""
+        return self._columns
 
     def release(self, name: str) -> None:
         """Drop a column; the figure reads as if no clip had it."""
@@ -62,8 +66,19 @@ class FigureColumns:
             known[i] = parsed(text) if as_json else text
         return known, to_numpy(whole.indices, len(texts)).astype(np.int64)
 
-    def _number(self, name: str) -> Floats:
+    def number(self, name: str) -> Floats:
         """The values as numbers, NaN where there is none."""
+        if name not in self._numbers:
+            self._numbers[name] = compact(self._number(name))
+        return self._numbers[name]
+
+    def flag(self, name: str) -> Mask:
+        """Whether there is a value that is true, as Python has it."""
+        if name not in self._flags:
+            self._flags[name] = compact(self._flag(name))
+        return self._flags[name]
+
+    def _number(self, name: str) -> Floats:
         column = self._columns.get(name)
         if column is None:
             return np.full(self.count, np.nan)
@@ -75,7 +90,6 @@ class FigureColumns:
         return np.array([float(v) if isinstance(v, int | float) else np.nan for v in cells], np.float64) + 0.0
 
     def _flag(self, name: str) -> Mask:
-        """Whether there is a value that is true, as Python has it."""
         column = self._columns.get(name)
         if column is None:
             return np.zeros(self.count, np.bool_)
@@ -139,11 +153,15 @@ class FigureTable:
         """The table of measurements by row."""
         return cls(figure_columns(rows, figure_types(rows)), len(rows))
 
+    def columns(self) -> dict[str, pa.Array]:
+        """All columns, by ``<measurement>.<figure>``."""
+        sections = self._sections.items()
+        return {f"{name}.{figure}": v for name, section in sections for figure, v in section.columns().items()}
+
     def release(self, measurement: str, figure: str) -> None:
-        """Drop a large figure that nobody asks for any more, and give its memory back."""
+        """Drop a large figure that nobody asks for any more."""
         if measurement in self._sections:
             self._sections[measurement].release(figure)
-            pa.default_memory_pool().release_unused()
 
     def __getitem__(self, measurement: str) -> FigureColumns:
         if measurement not in self._sections:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aiprod.base.keyed_rows import KeyedRows
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.rights.right import RightWord
 from aiprod.storage.crypto.film_encryption import Vault, is_private
@@ -70,40 +72,60 @@ def _clip(*values: Any) -> ClipProjection:
     return ClipProjection(clip_id, film_id, width * height, start_s, end_s, duplicate_of, people)
 
 
-def read_films(folder: Path, vault: Vault) -> tuple[list[FilmProjection], list[FilmProjection]]:
+Films = KeyedRows[FilmProjection]
+"""Films by their ids."""
+Clips = KeyedRows[ClipProjection]
+"""Clips by their ids."""
+
+
+def films_of(rows: Iterable[FilmProjection]) -> Films:
+    """Films, sorted by their ids."""
+    return KeyedRows.of_rows(FilmProjection, "films", sorted(rows, key=lambda film: film.film_id))
+
+
+def clips_of(rows: Iterable[ClipProjection]) -> Clips:
+    """Clips, sorted by their ids."""
+    return KeyedRows.of_rows(ClipProjection, "clips", sorted(rows, key=lambda clip: clip.clip_id))
+
+
+def read_films(folder: Path, vault: Vault) -> tuple[Films, Films]:
     """The films of a manifest as they may be shown, and as they are.
 
     Sentences (reasons, obligations) are as they may be shown in both: they go into rows that hide no words of films.
 
     Raises:
-        AiprodError: as ``base.manifest.read_rows``.
+        AiprodError: as ``base.manifest.read_rows``, or the films are not sorted by their ids.
     """
     names = FilmProjection._fields
-    shown = [
-        film for part in iter_columns(folder, FilmRow, names) for film in map(FilmProjection, *(part[n] for n in names))
-    ]
-    private = any(is_private(film.film_id) for film in shown)
-    rows = iter_rows(folder, FilmRow, without=FilmRow.model_fields.keys() - names) if private else ()
-    opened = list(
-        map(FilmProjection.of, opened_rows(folder, rows, vault))
-    )  # checks also that nothing is sealed where none is
-    films = [
+    shown, private = Films(FilmProjection, "films"), False
+    for part in iter_columns(folder, FilmRow, names):
+        shown.append([part[name] for name in names])
+        private |= any(map(is_private, part["film_id"]))
+    if not private:
+        list(opened_rows(folder, (), vault))  # checks that nothing is sealed where nothing is private
+        return shown, shown
+    rows = iter_rows(folder, FilmRow, without=FilmRow.model_fields.keys() - names)
+    opened = map(FilmProjection.of, opened_rows(folder, rows, vault))
+    films = (
         film._replace(obligations=blank.obligations, reasons=film.reasons if film.status == "erased" else blank.reasons)
-        for film, blank in zip(opened, shown, strict=private)
-    ]
-    return shown, films if private else shown
+        for film, blank in zip(opened, shown, strict=True)
+    )
+    return shown, KeyedRows.of_rows(FilmProjection, "films", films)
 
 
-def read_clips(folder: Path, vault: Vault) -> list[ClipProjection]:
+def read_clips(folder: Path, vault: Vault) -> Clips:
     """The clips of a manifest.
 
     Raises:
-        AiprodError: as ``base.manifest.read_rows``.
+        AiprodError: as ``base.manifest.read_rows``, or the clips are not sorted by their ids.
     """
-    clips = [clip for part in iter_columns(folder, ClipRow, _CLIP) for clip in map(_clip, *(part[n] for n in _CLIP))]
-    private = any(is_private(clip.clip_id) for clip in clips)
-    rows = iter_rows(folder, ClipRow, without={"steps", "ground_truth"}) if private else ()
-    opened = list(
-        map(ClipProjection.of, opened_rows(folder, rows, vault))
-    )  # checks also that nothing is sealed where none is
-    return opened if private else clips
+    clips, private = Clips(ClipProjection, "clips"), False
+    for part in iter_columns(folder, ClipRow, _CLIP):
+        rows = list(map(_clip, *(part[name] for name in _CLIP)))
+        clips.append(list(zip(*rows, strict=True)) or [[]])
+        private |= any(map(is_private, part["clip_id"]))
+    if not private:
+        list(opened_rows(folder, (), vault))  # checks that nothing is sealed where nothing is private
+        return clips
+    rows_of_all = iter_rows(folder, ClipRow, without={"steps", "ground_truth"})
+    return KeyedRows.of_rows(ClipProjection, "clips", map(ClipProjection.of, opened_rows(folder, rows_of_all, vault)))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from aiprod.errors import AiprodError
 
+_DIGESTED = 4096  # ids whose text is in memory at a time
 _PARTS = 20  # of a showing, in which repeats are counted
 
 
@@ -56,15 +59,17 @@ class BucketSampler:
             raise AiprodError(f"a batch of {batch} clips", "use 1 or more")
         self.batch, self.seed = batch, seed
         self._members: dict[Bucket, list[str]] = {}
-        units = {clip_id: _units((repeats or {}).get(clip_id, 1)) for clip_id in sorted(clips)}
-        shared = math.gcd(_PARTS, *units.values())
+        ordered, times = sorted(clips), repeats or {}
+        shared = reduce(math.gcd, (_units(times.get(clip_id, 1)) for clip_id in ordered), _PARTS)
         self._rounds_at_once = _PARTS // shared
-        for clip_id, count in units.items():
-            self._members.setdefault(clips[clip_id], []).extend([clip_id] * (count // shared))
+        for clip_id in ordered:
+            count = _units(times.get(clip_id, 1)) // shared
+            self._members.setdefault(clips[clip_id], []).extend([clip_id] * count)
         self._members = {bucket: members for bucket, members in sorted(self._members.items()) if members}
         if not self._members:
             raise AiprodError("every clip has a repeat count of 0", "raise `repeats` for at least one source")
         self._drawn: dict[Bucket, int] = dict.fromkeys(self._members, 0)
+        self._rounds: dict[Bucket, dict[int, array[int]]] = {}
 
     @property
     def clips_per_epoch(self) -> int:
@@ -110,22 +115,27 @@ class BucketSampler:
     def _at(self, bucket: Bucket, place: int) -> str:
         members = self._members[bucket]
         turn, index = divmod(place, len(members))
-        return self._round(bucket, turn)[index]
+        return members[self._round(bucket, turn)[index]]
 
-    def _round(self, bucket: Bucket, turn: int) -> list[str]:
-        cached: dict[tuple[Bucket, int], list[str]] = self.__dict__.setdefault("_rounds", {})
-        key = (bucket, turn)
-        if key not in cached:
-            if len(cached) > 64:
-                cached.clear()
-            order = list(self._members[bucket])
+    def _round(self, bucket: Bucket, turn: int) -> array[int]:
+        """The places of a bucket's clips in the order of a round; a batch may need the end of one and the next one."""
+        known = self._rounds.setdefault(bucket, {})
+        if turn not in known:
+            order = array("I", range(len(self._members[bucket])))
             random.Random(f"{self.seed}/{bucket}/{turn}").shuffle(order)
-            cached[key] = order
-        return cached[key]
+            for other in [one for one in known if one != turn - 1]:
+                del known[other]
+            known[turn] = order
+        return known[turn]
 
     def _digest(self) -> str:
-        text = "\n".join(f"{bucket}:{','.join(members)}" for bucket, members in self._members.items())
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        digest = hashlib.sha256()
+        for number, (bucket, members) in enumerate(self._members.items()):
+            digest.update((f"\n{bucket}:" if number else f"{bucket}:").encode())
+            for start in range(0, len(members), _DIGESTED):
+                text = ",".join(members[start : start + _DIGESTED])
+                digest.update((f",{text}" if start else text).encode())
+        return digest.hexdigest()[:16]
 
 
 def _units(times: float) -> int:

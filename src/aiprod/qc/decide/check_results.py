@@ -104,7 +104,7 @@ class CheckTable:
 
     def results(self, places: Places) -> list[list[CheckResult]]:
         """The results on the clips at these places."""
-        return [_RESULTS.validate_json(text) for text in self.cells(places).to_pylist()]
+        return parsed_results(self.cells(places))
 
     def statuses(self) -> dict[str, Counter[str]]:
         """How often each check answered with which status."""
@@ -144,6 +144,11 @@ class CheckTable:
             "version": [_chosen(versions, which)],
         }
         return object_pieces(members)
+
+
+def parsed_results(cells: pa.Array) -> list[list[CheckResult]]:
+    """The results that stand in some cells as JSON."""
+    return [_RESULTS.validate_json(text) for text in cells.to_pylist()]
 
 
 def _chosen(texts: Sequence[str], which: NDArray[Any]) -> Piece:

@@ -1,93 +1,83 @@
-"""From measurements to verdicts, in columns: checks → overlays → verdicts → privacy → nsfw → duplicates.
+"""From measurements to verdicts: checks → overlays → verdicts → privacy → nsfw → duplicates → reviews.
 
-``answer_checks`` says what is so of each clip, ``settle`` what follows under the policy.
+Each clip is judged with some others at a time (:mod:`aiprod.qc.decide.dataset`); what follows from all clips together
+(overlays that clips share, copies) is found before that or told to a few of them after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.decide.check_results import CheckTable
+from aiprod.qc.decide.dataset import DatasetVerdicts
 from aiprod.qc.decide.duplicate_policy import judge_copies
-from aiprod.qc.decide.duplicate_search import find_copies
-from aiprod.qc.decide.measurement_table import MeasurementTable
-from aiprod.qc.decide.nsfw_policy import hold_unevaluated
-from aiprod.qc.decide.overlay_policy import with_shared_marks
-from aiprod.qc.decide.privacy_policy import hold_people, hold_people_of_copies
-from aiprod.qc.decide.scoring import ClipVerdicts, erased, refused
+from aiprod.qc.decide.duplicate_search import Candidate, Copies, find_copies
+from aiprod.qc.decide.judged import judged
+from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measurement_table import PRINTS, MeasurementTable
+from aiprod.qc.decide.overlay_policy import marks_among
+from aiprod.qc.decide.privacy_policy import hold_people_of_copies
+from aiprod.qc.decide.reviews import Review, apply_reviews, latest
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
+from aiprod.qc.duplicates.matching import Prints
+from aiprod.qc.duplicates.tracks import words_in
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import ClipProjection, FilmProjection
-from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
-
-# An error caps a verdict at REVIEW_NEEDED: only what no decoder can read is the film's own fault.
-_UNMEASURED: Mapping[str, Verdict] = {"error": "REJECTED", "unfinished": "REVIEW_NEEDED", "erased": "erased"}
-
-
-def answer_checks(
-    measured: MeasurementTable, films: Sequence[FilmProjection], clips: Sequence[ClipProjection], params: QcDecideParams
-) -> CheckTable:
-    """The answers of every check on each clip that could be measured, with the overlays that clips share."""
-    checks = with_shared_marks(CheckTable.of(measured.figures, params), measured, films, clips, params)
-    measured.figures.release("watermark", "sketch")  # by far the largest figure
-    return checks
+from aiprod.qc.projections import ClipProjection, Clips, FilmProjection, Films, clips_of, films_of
+from aiprod.qc.rows import MeasureRow, VerdictRow
 
 
 def settle(
-    checks: CheckTable,
-    measured: MeasurementTable,
-    films: Sequence[FilmProjection],
-    clips: Sequence[ClipProjection],
+    parts: Iterable[MeasurementTable],
+    films: Films,
+    clips: Clips,
     params: QcDecideParams,
     *,
     denied: Sequence[DeniedFilm] = (),
-) -> VerdictTable:
+    reviews: Sequence[Review] = (),
+) -> DatasetVerdicts:
     """A verdict for each clip, and one for each film that yielded none.
 
     Args:
+        parts: all measurements, some clips at a time.
         denied: films that were not taken in, whose copies are rejected.
+        reviews: what people decided.
     """
-    table = judged(measured, checks, params)
-    for clip in clips:
-        if clip.duplicate_of and clip.clip_id in table.number_of:
-            table.reject(table.number_of[clip.clip_id], f"duplicates: the same as {clip.duplicate_of}")
-    hold_people(table, films, clips)
-    hold_unevaluated(table, films, params)
-    copies = find_copies(table, measured, clips, params, films=films, denied=denied)
-    hold_people_of_copies(table, copies.seen, copies.heard, films, clips)
-    judge_copies(table, copies, films, params)
-    with_clips = {clip.film_id for clip in clips}
-    return table.with_rows(
-        erased(film) if film.status == "erased" else refused(film) for film in films if film.film_id not in with_clips
-    )
+    measured = Measured(parts)
+    verdicts = DatasetVerdicts(measured, marks_among(measured, films, clips), films, clips, params)
+    copies = _copies(measured, verdicts, params, denied)
+    reviewed = {row for clip_id in latest(reviews) if (row := verdicts.row_of(clip_id)) is not None}
+    rows = sorted(copies.rows | reviewed)
+    table, among = verdicts.some(rows), copies.renumbered(rows)
+    their_films = list(films.of(table.film_ids).values())
+    their_clips = list(clips.of(table.ids).values())
+    hold_people_of_copies(table, among.seen, among.heard, their_films, their_clips)
+    answers = judge_copies(table, among, their_films, params)
+    apply_reviews(table, their_films, their_clips, reviews)
+    verdicts.change(rows, table, answers)
+    return verdicts
 
 
-def judged(measured: MeasurementTable, checks: CheckTable, params: QcDecideParams) -> VerdictTable:
-    """The verdict on each clip by itself, by what the checks answered."""
-    verdicts = ClipVerdicts(checks, params)
-    flags = verdicts.privacy_flags()
-    scores = np.array([round(score, 6) for score in verdicts.score.tolist()] + [np.nan])
-    table = VerdictTable(
-        list(measured.clip_ids),
-        list(measured.film_ids),
-        [verdicts.status[place] for place in measured.place.tolist()]
-        if verdicts.status
-        else ["REJECTED"] * measured.count,
-        scores[measured.place],
-        [verdicts.reasons[place] if place >= 0 else [] for place in measured.place.tolist()],
-        [flags[place] if place >= 0 else [] for place in measured.place.tolist()],
-        measured.place,
-        checks,
+def _copies(
+    measured: Measured, verdicts: DatasetVerdicts, params: QcDecideParams, denied: Sequence[DeniedFilm]
+) -> Copies:
+    theirs = [(film, figures) for film in denied for figures in film.prints]  # behind the rows
+    clips = None
+    if verdicts.numbers is not None:
+        clips = np.where(verdicts.numbers < measured.count, verdicts.numbers, -1)
+    looks, changes, sounds = (
+        measured.track(name, clips, [words_in(figures, name) for _, figures in theirs]) for name in PRINTS
     )
-    for row in np.flatnonzero(measured.place < 0).tolist():
-        status, reasons = measured.statuses[row], measured.reasons[row]
-        table.status[row] = _UNMEASURED[status]
-        table.reasons[row] = reasons if status == "erased" else reasons or ["undecodable"]
-    return table
+    prints = Prints(looks, changes, sounds, params.duplicates)
+    similar = set(params.duplicates.similar_sources)
+
+    def candidates(rows: Collection[int]) -> Mapping[int, Candidate]:
+        return verdicts.candidates(rows, similar)
+
+    return find_copies(prints, len(verdicts), candidates, params.duplicates, [film for film, _ in theirs])
 
 
 def verdicts(
@@ -95,12 +85,12 @@ def verdicts(
 ) -> list[VerdictRow]:
     """A verdict with its checks for each clip, and one for each film that yielded none."""
     known, some_films, some_clips = (
-        MeasurementTable.of(measured),
-        list(map(FilmProjection.of, films)),
-        list(map(ClipProjection.of, clips)),
+        [MeasurementTable.of(measured)],
+        films_of(map(FilmProjection.of, films)),
+        clips_of(map(ClipProjection.of, clips)),
     )
-    table = settle(answer_checks(known, some_films, some_clips, params), known, some_films, some_clips, params)
-    return table.rows(range(len(table)))
+    table = settle(known, some_films, some_clips, params)
+    return [row for part in table.parts(len(table) or 1) for row in part.rows(range(len(part)))]
 
 
 def decide(row: MeasureRow, params: QcDecideParams) -> VerdictRow:

@@ -6,31 +6,43 @@ rejected, for the right that the one lacks is lacking for its copy too.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from aiprod.qc.checks.judging import Places
+from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.duplicate_search import BETTER, Copies
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.duplicates.clusters import other_of
 from aiprod.qc.duplicates.matching import Match
+from aiprod.qc.metric_table import Mask
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import FilmProjection
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict
 
+Answer = tuple[str, dict[str, Any]]
+"""Words and value that the check ``duplicates`` has for a clip that repeats another."""
 
-def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[FilmProjection], params: QcDecideParams) -> None:
-    """Change the verdicts where clips repeat each other, and give the answers of the check ``duplicates``."""
+
+def judge_copies(
+    table: VerdictTable, copies: Copies, films: Sequence[FilmProjection], params: QcDecideParams
+) -> dict[int, Answer]:
+    """Change the verdicts where clips repeat each other, and say what the check ``duplicates`` answers on them.
+
+    Args:
+        table: of all rows that have to do with a copy; ``films``: of those.
+    """
     carried, refused = _obligations(copies.heard, table, films), _denied(copies, params)
-    answers = _Answers(table, copies.compared, copies.measured_by)
+    answers: dict[int, Answer] = {}
     for i in sorted({*copies.repeated, *copies.same_sound, *carried, *refused}):
-        if i >= copies.count or table.ids[i] not in copies.compared:  # a film that was denied has no verdict here
+        if i >= copies.count:  # a film that was denied has no verdict here
             continue
         match = copies.repeated.get(i) or copies.same_sound.get(i)
         if match is not None:
-            answers.repeats(i, _repeats(table, i, match, table.ids[other_of(match, i)], params))
+            answers[i] = _repeats(table, i, match, table.ids[other_of(match, i)], params)
         if i in carried:
             table.obligations[i] = carried[i][0]
             if carried[i][1]:
@@ -38,41 +50,48 @@ def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[FilmProjec
         if i in refused:
             words, value = refused[i]
             table.reject(i, f"duplicates: {words}")
-            answers.repeats(i, (words, value))
-    table.checks = table.checks.with_further(answers.results, answers.which)
+            answers[i] = words, value
+    return answers
 
 
-class _Answers:
-    """The answers of the check ``duplicates``; most clips have one of two."""
+class DuplicateAnswers:
+    """What the check ``duplicates`` answers; most clips have one of two answers.
 
-    def __init__(self, table: VerdictTable, prints: Container[str], measured_by: Mapping[str, str]) -> None:
-        alone = CheckResult(
+    Args:
+        measured_by: method and version of the fingerprints.
+        digest: of the parameters, as each result carries it.
+    """
+
+    def __init__(self, measured_by: Mapping[str, Any], digest: str) -> None:
+        self._alone = CheckResult(
             check="duplicates",
             score=1.0,
             status="ok",
             method=str(measured_by.get("method") or ""),
             version=str(measured_by.get("version") or ""),
-            params_digest=table.checks.digest,
+            params_digest=digest,
             reason="no other clip shows or sounds the same",
         )
         none = {"score": None, "status": "unmeasurable", "reason": "no fingerprint was taken"}
-        self._place = table.place
-        self.results = [alone, alone.model_copy(update=none)]
-        self.which = np.full(table.checks.count, -1)
-        for clip_id, place in zip(table.ids, table.place.tolist(), strict=True):
-            if place >= 0:
-                self.which[place] = 0 if clip_id in prints else 1
+        self._none = self._alone.model_copy(update=none)
 
-    def repeats(self, row: int, answer: tuple[str, dict[str, Any]]) -> None:
-        """Answer with words and value on a clip that repeats another."""
-        words, value = answer
-        self.which[self._place[row]] = len(self.results)
-        self.results.append(self.results[0].model_copy(update={"value": value, "score": 0.0, "reason": words}))
+    def of(self, compared: Mask, repeats: Mapping[int, Answer]) -> tuple[list[CheckResult], Places]:
+        """The answers on some clips, and which of them each clip has.
+
+        Args:
+            compared: whether a clip has a fingerprint.
+            repeats: the answers on those that repeat another, by their places.
+        """
+        which = np.where(compared, 0, 1)
+        which[list(repeats)] = np.arange(len(repeats)) + 2
+        others = ({"value": value, "score": 0.0, "reason": words} for words, value in repeats.values())
+        return [self._alone, self._none, *(self._alone.model_copy(update=other) for other in others)], which
 
 
 def without_comparison(table: VerdictTable, rows: Sequence[MeasureRow]) -> VerdictTable:
     """The verdicts on files outside of a dataset, with the answer of the check ``duplicates``: none was compared."""
     prints = {row.clip_id: row.measurements.get("fingerprint", {}) for row in rows}
+    assert isinstance(table.checks, CheckTable)
     results: list[CheckResult] = []
     which = np.full(table.checks.count, -1)
     for clip_id, place in zip(table.ids, table.place.tolist(), strict=True):

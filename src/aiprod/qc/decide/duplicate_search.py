@@ -5,22 +5,16 @@ See ``duplicate_policy`` and ``privacy_policy``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isnan
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isnan
+from typing import NamedTuple
 
-import numpy as np
-
-from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.scoring import by_score
-from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
-from aiprod.qc.duplicates.clusters import Matches, other_of
-from aiprod.qc.duplicates.matching import Match
-from aiprod.qc.duplicates.picture_quality import picture_quality
-from aiprod.qc.metric_table import Floats
-from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import ClipProjection, FilmProjection
+from aiprod.qc.duplicates.clusters import About, Matches, other_of
+from aiprod.qc.duplicates.matching import Match, Prints
+from aiprod.qc.params import DuplicateParams
 from aiprod.qc.rows import Verdict
 
 BETTER: Mapping[Verdict, int] = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
@@ -31,8 +25,6 @@ class Copies:
     """Copies among the rows of a table; numbers from ``count`` on are fingerprints of denied films.
 
     Attributes:
-        compared: clips that have a fingerprint; the others are compared with none.
-        measured_by: method and version of the fingerprints.
         repeated: for each clip that shows the same as a kept one, the match.
         same_sound: for each clip that sounds like a preferred one and looks otherwise, that match.
         with_denied: for each clip that is itself the same as a denied film, the match.
@@ -42,8 +34,6 @@ class Copies:
     """
 
     count: int
-    compared: frozenset[str]
-    measured_by: Mapping[str, str]
     repeated: Mapping[int, Match]
     same_sound: Mapping[int, Match]
     with_denied: Mapping[int, Match]
@@ -52,75 +42,111 @@ class Copies:
     groups: Sequence[Sequence[int]]
     denied: Sequence[DeniedFilm]
 
+    def renumbered(self, rows: Sequence[int]) -> Copies:
+        """The same by the places of rows in a table of some: all that a match or a cluster names, ascending."""
+        new = {row: place for place, row in enumerate(rows)}
+        new |= {self.count + i: len(rows) + i for i in range(len(self.denied))}
+
+        def matches(known: Mapping[int, Match]) -> dict[int, Match]:
+            return {
+                new[row]: replace(match, first=new[match.first], second=new[match.second])
+                for row, match in known.items()
+            }
+
+        def clusters(known: Sequence[Sequence[int]]) -> list[list[int]]:
+            return [[new[row] for row in group] for group in known]
+
+        return Copies(
+            len(rows),
+            matches(self.repeated),
+            matches(self.same_sound),
+            matches(self.with_denied),
+            clusters(self.seen),
+            clusters(self.heard),
+            clusters(self.groups),
+            self.denied,
+        )
+
+    @property
+    def rows(self) -> set[int]:
+        """All rows that have to do with a copy."""
+        return {row for group in (*self.seen, *self.groups) for row in group if row < self.count}
+
+
+class Candidate(NamedTuple):
+    """What is asked of a clip that matches another.
+
+    Attributes:
+        quality: of the picture, NaN where nothing was measured (see ``picture_quality``).
+        source: that the film comes from, where its clips look alike.
+    """
+
+    clip_id: str
+    status: Verdict
+    score: float
+    reasons: Sequence[str]
+    quality: float
+    seconds: float
+    source: str | None
+
 
 def find_copies(
-    table: VerdictTable,
-    measured: MeasurementTable,
-    clips: Sequence[ClipProjection],
-    params: QcDecideParams,
-    *,
-    films: Sequence[FilmProjection],
+    prints: Prints,
+    count: int,
+    candidates: Callable[[Collection[int]], Mapping[int, Candidate]],
+    params: DuplicateParams,
     denied: Sequence[DeniedFilm] = (),
 ) -> Copies:
     """Compare the fingerprints of all clips.
 
     Args:
-        films: of the clips, which say where they come from.
-        denied: films that were not taken in, with their fingerprints.
+        prints: by row, and from ``count`` on those of ``denied``.
+        candidates: says of rows that match another what is asked of them.
+        denied: for each fingerprint from ``count`` on, its film.
     """
-    prints = measured.prints()
-    qualities = np.append(picture_quality(measured.figures), np.nan)[table.place]
-    order, count = _in_order_of_preference(table, clips, qualities), len(table)
-    preferred = [0] * count
-    for place, i in enumerate(order):
-        preferred[i] = place
-    theirs = [(film, figures) for film in denied for figures in film.prints]  # behind the rows, and never preferred
-    compared = [*(prints.get(clip_id) or {} for clip_id in table.ids), *(figures for _, figures in theirs)]
-    preferred += range(count, len(compared))
-    sources = {film.film_id: film.source_id for film in films if film.source_id in params.duplicates.similar_sources}
-    similar = {i: sources[film_id] for i, film_id in enumerate(table.film_ids) if film_id in sources}
-    matches = Matches(compared, params.duplicates, preferred, similar)
-    repeated, groups, seen = matches.kept(preferred), matches.clusters(), matches.clusters(sounds=False)
+
+    def about(members: Collection[int]) -> About:
+        known = candidates([row for row in members if row < count])
+        preferred = {row: place for place, row in enumerate(sorted(known, key=lambda row: _preference(known[row])))}
+        preferred |= {row: row for row in members if row >= count}  # behind the rows, and never preferred
+        return About(preferred, {row: one.source for row, one in known.items() if one.source is not None})
+
+    matches = Matches(prints, params, about)
+    preferred = about(matches.members()).preferred
+    groups = matches.clusters()
     return Copies(
         count,
-        frozenset(prints),
-        measured.made_by("fingerprint"),
-        repeated,
+        matches.kept(preferred),
         _same_sound(matches, preferred, count),
         {
             match.first: match  # the same picture says more: it comes last
             for match in [*matches.sounds.values(), *matches.pictures.values()]
             if match.first < count <= match.second
         },
-        _of_rows(seen, count),
+        _of_rows(matches.clusters(sounds=False), count),
         _of_rows(groups, count),
         groups,
-        [film for film, _ in theirs],
+        denied,
     )
 
 
-def _in_order_of_preference(table: VerdictTable, clips: Sequence[ClipProjection], qualities: Floats) -> list[int]:
+def _preference(one: Candidate) -> tuple[bool, float, int, float, float, str]:
     """The better picture comes first; of equal ones the better verdict, the higher score, the longer clip.
 
     What may not be used whatever its score comes last. A score does not: ruin raises it, where it hides what the score
     is lowered for.
     """
-    lengths = {clip.clip_id: clip.end_s - clip.start_s for clip in clips}
-    durations = np.array([lengths.get(clip_id, 0.0) for clip_id in table.ids], np.float64)
-    pictures = np.nan_to_num(qualities, nan=-np.inf)
-    scores = np.array([-1.0 if isnan(score) else round(score, 3) for score in table.score.tolist()], np.float64)
-    verdicts = np.array([BETTER[status] for status in table.status], np.int64)
-    out = zip(table.status, table.reasons, strict=True)
-    unusable = np.array(
-        [status in ("REJECTED", "erased") and not by_score(reasons) for status, reasons in out], np.bool_
+    return (
+        one.status in ("REJECTED", "erased") and not by_score(one.reasons),
+        inf if isnan(one.quality) else -one.quality,
+        BETTER[one.status],
+        1.0 if isnan(one.score) else -round(one.score, 3),
+        -one.seconds,
+        one.clip_id,
     )
-    by_id = np.array(sorted(range(len(table)), key=table.ids.__getitem__), np.int64)
-    keys = (-durations, -scores, verdicts, -pictures, unusable)  # the last one decides first
-    order: list[int] = by_id[np.lexsort([key[by_id] for key in keys])].tolist()
-    return order
 
 
-def _same_sound(matches: Matches, preferred: Sequence[int], count: int) -> dict[int, Match]:
+def _same_sound(matches: Matches, preferred: Mapping[int, int], count: int) -> dict[int, Match]:
     """For each clip that sounds like a preferred one and looks otherwise: the match with the most preferred."""
     by_clip: dict[int, Match] = {}
     for match in matches.sounds.values():

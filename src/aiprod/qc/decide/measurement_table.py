@@ -1,9 +1,10 @@
-"""The measurements of a dataset in columns: what deciding reads of them."""
+"""Measurements of some clips in columns: what deciding reads of them."""
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,18 @@ from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.arrow import from_numpy, text
-from aiprod.storage.manifest.canonical_rows import Columns, texts_of
+from aiprod.storage.manifest.canonical_rows import Columns
 from aiprod.storage.manifest.manifest import iter_batches, iter_rows, opened_rows
 from aiprod.storage.manifest.measurement_columns import figure_columns, figure_types, parsed
 
-_PRINTS = ("look", "change", "sound")
+_OPENED = 1024  # rows of private films in memory
+PRINTS = ("look", "change", "sound")
 _REPEATING = ("status", "reason", "method", "version")
-_READ = frozenset(
+READ = frozenset(
     {f"{section}.{name}" for rule in RULES.values() for section, names in rule.reads.items() for name in names}
     | {f"{s}.{n}" for r in RULES.values() for s in (r.source, *r.reads) for n in ("status", "reason")}
     | {f"{rule.source}.{name}" for rule in RULES.values() for name in ("method", "version")}
-    | {f"fingerprint.{name}" for name in ("status", "method", "version", *_PRINTS)}
+    | {f"fingerprint.{name}" for name in ("status", "method", "version", *PRINTS)}
     | {"watermark.status", "watermark.sketch"}
 )
 
@@ -44,7 +46,7 @@ _NONE: list[str] = []  # lists are replaced and never changed
 
 @dataclass(frozen=True)
 class MeasurementTable:
-    """The clips of a dataset, sorted, and the figures of those that could be measured.
+    """Some clips, sorted, and the figures of those that could be measured.
 
     Attributes:
         place: of each clip in ``figures``, -1 = it could not be measured.
@@ -67,40 +69,37 @@ class MeasurementTable:
     @classmethod
     def of(cls, rows: Iterable[MeasureRow]) -> MeasurementTable:
         """The table of some rows."""
-        known = list(rows)
-        good = [row for row in known if row.status == "ok"]
-        return _joined([_part_of_rows(known)], FigureTable.of([row.measurements for row in good]))
+        known = sorted(rows, key=lambda row: row.clip_id)
+        measured = [row.measurements for row in known if row.status == "ok"]
+        columns = figure_columns(measured, {n: t for n, t in figure_types(measured).items() if n in READ})
+        table = FigureTable({name: _repeating(name, values) for name, values in columns.items()}, len(measured))
+        return _made(_part_of_rows(known), table)
 
     @classmethod
-    def read(cls, folder: Path, vault: Vault) -> MeasurementTable:
-        """A manifest of measurements, checked against its root, with what is private filled in.
+    def parts(cls, folder: Path, vault: Vault) -> Iterator[MeasurementTable]:
+        """A manifest of measurements, some clips at a time; those of private films come last, opened.
+
+        Nothing may be made of them before the last: then the manifest has been checked against its root.
 
         Raises:
             AiprodError: as ``storage.manifest.read_rows``.
         """
-        parts, figures = [], []
         private = False
         for batch in iter_batches(folder, MeasureRow):
             plain = np.array([not is_private(clip_id) for clip_id in batch["clip_id"].to_pylist()], np.bool_)
             private |= not plain.all()
             good = pc.and_(pc.equal(batch["status"], text("ok")), from_numpy(plain))
             count = pc.sum(good).as_py() or 0
-            repeating = {name: _repeating(name, values) for name, values in batch.items() if name in _READ}
-            figures.append(
-                (count, repeating if count == len(good) else {n: v.filter(good) for n, v in repeating.items()})
-            )
-            parts.append(_part_of(batch, plain))
-        if private:
-            rows = [r for r in iter_rows(folder, MeasureRow, vault, without={"measurements"}) if is_private(r.clip_id)]
-            measured = [row.measurements for row in rows if row.status == "ok"]
-            columns = figure_columns(measured, {n: t for n, t in figure_types(measured).items() if n in _READ})
-            figures.append((len(measured), {name: _repeating(name, values) for name, values in columns.items()}))
-            parts.append(_part_of_rows(rows))
-        else:
+            columns = {name: _repeating(name, values) for name, values in batch.items() if name in READ}
+            columns = columns if count == len(good) else {name: v.filter(good) for name, v in columns.items()}
+            yield _made(_part_of(batch, plain), FigureTable(columns, count))
+        if not private:
             list(opened_rows(folder, (), vault))  # nothing may be sealed where nothing is private
-        table = FigureTable(_concatenated(figures), sum(count for count, _ in figures))
-        pa.default_memory_pool().release_unused()
-        return _joined(parts, table)
+            return
+        rows = iter_rows(folder, MeasureRow, vault, without={"measurements"})
+        opened = (row for row in rows if is_private(row.clip_id))
+        while some := list(itertools.islice(opened, _OPENED)):
+            yield cls.of(some)
 
     def of_each(self, section: str, name: str) -> dict[str, Any]:
         """A figure by clip id, where there is one."""
@@ -117,7 +116,7 @@ class MeasurementTable:
 
     def prints(self) -> dict[str, dict[str, Any]]:
         """Fingerprints by clip id; a clip without any is not there."""
-        words = {name: self.of_each("fingerprint", name) for name in _PRINTS}
+        words = {name: self.of_each("fingerprint", name) for name in PRINTS}
         status = self.of_each("fingerprint", "status")
         return {
             clip_id: {name: texts[clip_id] for name, texts in words.items() if clip_id in texts}
@@ -148,41 +147,13 @@ def _part_of_rows(rows: Sequence[MeasureRow]) -> _Part:
     )
 
 
-def _joined(parts: Sequence[_Part], figures: FigureTable) -> MeasurementTable:
-    ids = [value for part in parts for value in part[0]]
-    films = [value for part in parts for value in part[1]]
-    statuses = [value for part in parts for value in part[2]]
-    reasons = [value for part in parts for value in part[3]]
-    strips = [value for part in parts for value in part[4]]
+def _made(part: _Part, figures: FigureTable) -> MeasurementTable:
+    ids, films, statuses, reasons, strips = part
     good = np.array([status == "ok" for status in statuses], np.bool_)
     place = np.where(good, np.cumsum(good) - 1, -1)
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    return MeasurementTable(
-        [ids[i] for i in order],
-        [films[i] for i in order],
-        [statuses[i] for i in order],
-        [reasons[i] for i in order],
-        place[np.array(order, np.int64)],
-        figures,
-        {ids[i]: strip for i in order if statuses[i] == "ok" and (strip := strips[i]) and not is_private(ids[i])},
-    )
-
-
-def _concatenated(parts: Sequence[tuple[int, dict[str, pa.Array]]]) -> dict[str, pa.Array]:
-    """One column of each figure, of a type that all parts have; null where a part has none."""
-    whole: dict[str, pa.Array] = {}
-    for name in dict.fromkeys(name for _, columns in parts for name in columns):
-        kinds = {columns[name].type for _, columns in parts if name in columns}
-        kind = kinds.pop() if len(kinds) == 1 else pa.float64() if kinds <= {pa.int64(), pa.float64()} else pa.json_()
-        # Out of the parts, so that no column is in memory twice for long.
-        whole[name] = pa.concat_arrays([_as(columns.pop(name, None), count, kind) for count, columns in parts])
-    return whole
-
-
-def _as(values: pa.Array | None, count: int, kind: pa.DataType) -> pa.Array:
-    if isinstance(kind, pa.JsonType):
-        if values is not None and pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
-        texts = pa.nulls(count, pa.string()) if values is None else texts_of(values)
-        return pa.ExtensionArray.from_storage(kind, texts)
-    return pa.nulls(count, kind) if values is None else values.cast(kind)
+    shown = {
+        clip_id: strip
+        for clip_id, status, strip in zip(ids, statuses, strips, strict=True)
+        if status == "ok" and strip and not is_private(clip_id)
+    }
+    return MeasurementTable(ids, films, statuses, reasons, place, figures, shown)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import FilmProjection
@@ -18,6 +19,7 @@ _HINT = (
 
 def hold_unevaluated(table: VerdictTable, films: Sequence[FilmProjection], params: QcDecideParams) -> None:
     """Hold verdicts at REVIEW_NEEDED where nothing looked for unsafe content and the source asks for it."""
+    assert isinstance(table.checks, CheckTable)
     free = set(params.nsfw.unevaluated_sources)
     unjudged = np.flatnonzero(np.isnan(table.checks.scores("nsfw", table.place)))
     source_of = {film.film_id: film.source_id for film in films}

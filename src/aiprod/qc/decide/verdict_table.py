@@ -1,20 +1,20 @@
-"""Verdicts in columns: what policies change a few rows at a time, and what a manifest is written of."""
+"""Verdicts on some clips in columns: what policies change a few rows at a time, and what a manifest is written of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiprod.qc.checks.judging import Places
-from aiprod.qc.decide.check_results import CheckTable
+from aiprod.qc.decide.check_results import parsed_results
 from aiprod.qc.metric_table import Floats
-from aiprod.qc.rows import Verdict, VerdictRow
+from aiprod.qc.rows import CheckResult, Verdict, VerdictRow
 from aiprod.storage.manifest.arrow import column, from_numpy, text
 from aiprod.storage.manifest.canonical_rows import joined, texts_of
 
@@ -38,7 +38,7 @@ class VerdictTable:
     reasons: list[list[str]]
     privacy_flags: list[list[str]]
     place: Places
-    checks: CheckTable
+    checks: Results
     automatic: dict[int, Verdict] = field(default_factory=dict)
     duplicate_of: dict[int, str] = field(default_factory=dict)
     obligations: dict[int, list[str]] = field(default_factory=dict)
@@ -96,63 +96,59 @@ class VerdictTable:
             if value:
                 known[place] = value
 
-    def with_rows(self, rows: Iterable[VerdictRow]) -> VerdictTable:
-        """The table with verdicts on what was not judged, sorted by the ids."""
-        more = list(rows)
-        ids = [*self.ids, *(row.clip_id for row in more)]
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        place = {old: new for new, old in enumerate(order)}
-
-        def sparse(known: Mapping[int, Any]) -> dict[int, Any]:
-            return {place[row]: value for row, value in known.items()}
-
-        def dense(known: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-            every = [*known, *others]
-            return [every[i] for i in order]
-
-        count = len(more)
-        return VerdictTable(
-            [ids[i] for i in order],
-            dense(self.film_ids, [row.film_id for row in more]),
-            dense(self.status, [row.status for row in more]),
-            np.append(self.score, np.full(count, np.nan))[order],
-            dense(self.reasons, [row.reasons for row in more]),
-            dense(self.privacy_flags, [_NONE] * count),
-            np.append(self.place, np.full(count, -1))[order],
-            self.checks,
-            *(sparse(known) for known in (self.automatic, self.duplicate_of, self.obligations)),
-        )
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns of a manifest."""
-        nested = {*_NESTED, "checks"}
-        kinds = {n: _JSON if n in nested else pa.string() for n in VerdictRow.model_fields}
-        return pa.schema({**kinds, "score": pa.float64()})
-
     def statuses(self) -> list[str]:
         """The status of each row."""
         return list(self.status)
 
-    def part(self, start: int, stop: int) -> dict[str, pa.Array]:
-        """The columns of some rows."""
-        rows, score = slice(start, stop), self.score[start:stop]
-        numbers = range(start, stop)
+    def columns(self) -> dict[str, pa.Array]:
+        """The columns of a manifest."""
+        numbers = range(len(self))
         lists = {
-            "reasons": self.reasons[rows],
-            "privacy_flags": self.privacy_flags[rows],
+            "reasons": self.reasons,
+            "privacy_flags": self.privacy_flags,
             "obligations": [self.obligations.get(i, _NONE) for i in numbers],
         }
         return {
-            "clip_id": column(self.ids[rows], pa.string()),
-            "film_id": column(self.film_ids[rows], pa.string()),
-            "status": column(self.status[rows], pa.string()),
-            "score": from_numpy(score, np.isnan(score)),
-            "checks": pa.ExtensionArray.from_storage(_JSON, self.checks.cells(self.place[rows])),
+            "clip_id": column(self.ids, pa.string()),
+            "film_id": column(self.film_ids, pa.string()),
+            "status": column(self.status, pa.string()),
+            "score": from_numpy(self.score, np.isnan(self.score)),
+            "checks": pa.ExtensionArray.from_storage(_JSON, self.checks.cells(self.place)),
             **{name: pa.ExtensionArray.from_storage(_JSON, _texts(values)) for name, values in lists.items()},
             "automatic": column([self.automatic.get(i) for i in numbers], pa.string()),
             "duplicate_of": column([self.duplicate_of.get(i) for i in numbers], pa.string()),
         }
+
+
+class Results(Protocol):
+    """What the checks answered on some clips."""
+
+    def cells(self, places: Places) -> pa.Array:
+        """The results at these places as canonical JSON; an empty list at -1."""
+
+    def results(self, places: Places) -> list[list[CheckResult]]:
+        """The results on the clips at these places."""
+
+
+@dataclass(frozen=True)
+class ResultTexts:
+    """Results as canonical JSON, a cell a clip."""
+
+    texts: pa.Array
+
+    def cells(self, places: Places) -> pa.Array:
+        """The results at these places."""
+        return self.texts.take(from_numpy(places))
+
+    def results(self, places: Places) -> list[list[CheckResult]]:
+        """The results on the clips at these places."""
+        return parsed_results(self.cells(places))
+
+
+def schema() -> pa.Schema:
+    """The columns of a manifest of verdicts."""
+    kinds = {n: _JSON if n in {*_NESTED, "checks"} else pa.string() for n in VerdictRow.model_fields}
+    return pa.schema({**kinds, "score": pa.float64()})
 
 
 def _texts(lists: Sequence[list[str]]) -> pa.Array:

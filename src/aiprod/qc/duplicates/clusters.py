@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from aiprod.qc.duplicates.matching import Match, Pairs, Prints
+from aiprod.qc.duplicates.matching import Match, Prints
+from aiprod.qc.duplicates.tracks import Pairs
 from aiprod.qc.params import DuplicateParams
 
 _LEADERS = 8
+
+
+@dataclass(frozen=True)
+class About:
+    """What is asked of clips that match some other.
+
+    Attributes:
+        preferred: the place of each in the order of preference, the lowest is kept first.
+        similar: the source that a clip comes from where clips of that look alike; two of one such source have to be
+            more alike than others to match by their pictures.
+    """
+
+    preferred: Mapping[int, int]
+    similar: Mapping[int, str] = field(default_factory=dict)
 
 
 class Matches:
     """All matches of a dataset, by clip.
 
     Args:
-        figures: of the check ``fingerprint``, one per clip; a clip without any matches nothing.
-        preferred: the place of each clip in the order of preference, 0 = kept first.
-        similar: for each clip, the source that it comes from where clips of that look alike; two of one such source
-            have to be more alike than others to match by their pictures.
+        about: says of clips that match some other what is asked of them; it is called as more of them are found.
     """
 
-    def __init__(
-        self,
-        figures: Sequence[Mapping[str, Any]],
-        params: DuplicateParams,
-        preferred: Sequence[int],
-        similar: Mapping[int, str] | None = None,
-    ) -> None:
-        prints = Prints(figures, params)
-        of, limit = similar or {}, params.similar_look_bits_max
+    def __init__(self, prints: Prints, params: DuplicateParams, about: Callable[[Collection[int]], About]) -> None:
+        limit = params.similar_look_bits_max
 
-        def close(matches: Mapping[tuple[int, int], Match]) -> dict[tuple[int, int], Match]:
+        def close(matches: Mapping[tuple[int, int], Match], of: Mapping[int, str]) -> dict[tuple[int, int], Match]:
             """Those that are no mere likeness between clips of one source of similar clips."""
             return {
                 (first, second): match
@@ -41,9 +47,29 @@ class Matches:
                 if first not in of or of[first] != of.get(second) or match.figures["look_bits"] <= limit
             }
 
-        matches = close(prints.pictures())
-        self.pictures = {**matches, **close(prints.pictures(_completed(matches, preferred)))}
+        found = prints.pictures()
+        known = about(_members(found))
+        matches = close(found, known.similar)
+        completed = prints.pictures(_completed(matches, known.preferred))
+        self.pictures = {**matches, **close(completed, known.similar)}
         self.sounds = prints.same_sounds()
+
+    @classmethod
+    def of(
+        cls,
+        figures: Sequence[Mapping[str, Any]],
+        params: DuplicateParams,
+        preferred: Sequence[int],
+        similar: Mapping[int, str] | None = None,
+    ) -> Matches:
+        """The matches of some fingerprints.
+
+        Args:
+            figures: of the check ``fingerprint``, one per clip; a clip without any matches nothing.
+            preferred: the place of each clip in the order of preference; ``similar``: as of :class:`About`.
+        """
+        known = About(dict(enumerate(preferred)), similar or {})
+        return cls(Prints.of(figures, params), params, lambda _: known)
 
     def clusters(self, *, sounds: bool = True) -> list[list[int]]:
         """Clips that are connected by any match, each list sorted, without the clips that match nothing.
@@ -53,7 +79,11 @@ class Matches:
         """
         return _components([*self.pictures, *(self.sounds if sounds else ())])
 
-    def kept(self, preferred: Sequence[int]) -> dict[int, Match]:
+    def members(self) -> list[int]:
+        """The clips that match some other, ascending."""
+        return sorted(_members(self.pictures) | _members(self.sounds))
+
+    def kept(self, preferred: Mapping[int, int] | Sequence[int]) -> dict[int, Match]:
         """For each clip that repeats the pictures of a kept one, the match. The rest are kept.
 
         A clip is left out only for a clip that stays, so nothing is lost with one that is left out itself.
@@ -69,6 +99,10 @@ class Matches:
             if stays:
                 left_out[clip] = min(stays, key=lambda m: preferred[other_of(m, clip)])
         return left_out
+
+
+def _members(pairs: Iterable[tuple[int, int]]) -> set[int]:
+    return {clip for pair in pairs for clip in pair}
 
 
 def other_of(match: Match, clip: int) -> int:
@@ -95,7 +129,7 @@ def _components(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     return [groups[key] for key in sorted(groups)]
 
 
-def _completed(matches: Mapping[tuple[int, int], Match], preferred: Sequence[int]) -> Pairs:
+def _completed(matches: Mapping[tuple[int, int], Match], preferred: Mapping[int, int]) -> Pairs:
     """Pairs of every clip with the preferred ones of its cluster, shifted as the chain of matches between them says.
 
     The index proposes neighbours only, so in a cluster of many it may not propose the pair that decides.

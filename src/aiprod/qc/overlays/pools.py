@@ -8,7 +8,7 @@ at; that is counted for many films at once.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
@@ -16,21 +16,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.base.spool import ArraySpool
 from aiprod.qc.overlays.edge_sketch import (
     COLUMNS,
     DIRECTIONS,
     LEAST,
     ROWS,
-    WORDS,
     Cells,
     Planes,
     agreeing,
     cells_of,
     planes_of,
-    read,
 )
 from aiprod.qc.overlays.search import INDEPENDENT, Mark, area_of, find_marks, judged, least_of
-from aiprod.qc.projections import ClipProjection, FilmProjection
 
 _SOURCE, _FILM = 96, 16  # clips that are searched
 _MOST = 0.75  # of the shots of a film
@@ -66,24 +64,24 @@ class _PooledMark(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Clips:
+class SketchedClips:
     """All clips that left a sketch, in the order of their films and ids.
 
     Attributes:
-        sketches: uint64 [n, 3, 21].
-        film: number of each clip's film, ascending; ``source``: of its source.
-        moves: which of them could be measured by themselves.
+        sketches: uint64 [n, 3, 21], in an order of their own; ``at``: where that of each clip is.
+        film: number of each clip's film, ascending; ``source``: of its source, by first use.
+        moves: which of them have an answer of their own.
     """
 
-    ids: list[str]
-    sketches: Planes
+    sketches: ArraySpool
+    at: Places
     film: Places
     source: Places
     moves: Mask
 
     def planes(self, places: Places) -> Planes:
         """The sketches of some clips, uint64 [n, 3, 21]."""
-        return self.sketches[places]
+        return np.asarray(self.sketches.take(self.at[places]), np.uint64)
 
     def carriers(self, places: Places, mark: Mark) -> Places:
         """Which of some clips carry a mark."""
@@ -93,67 +91,36 @@ class _Clips:
         return np.concatenate([part[count >= least] for part, count in zip(parts, counts, strict=True)])
 
 
-def shared_marks(
-    sketches: Mapping[str, str],
-    measured: Collection[str],
-    films: Sequence[FilmProjection],
-    clips: Sequence[ClipProjection],
-) -> dict[str, SharedMark]:
-    """The marks that clips share with others of their film or source, by the ids of those that have no own answer.
+def shared_marks(clips: SketchedClips) -> tuple[Places, list[SharedMark]]:
+    """The marks that clips share with others of their film or source, for those that have no answer of their own.
 
-    Args:
-        sketches: by clip id (see ``mark_sketch``).
-        measured: ids of clips that have an answer of their own: they are compared too.
-
-    Raises:
-        ValueError: a text is no sketch.
+    Returns:
+        Which of the marks each clip carries, -1 = none; and the marks.
     """
-    if sketches.keys() <= set(measured):
-        return {}
-    pooled = _pooled(sketches, measured, films, clips)
-    of_sources = list(_of_sources(pooled))
-    holds: dict[int, list[_PooledMark]] = {}
-    for mark in [*of_sources, *_of_films(pooled, of_sources)]:
-        for place in mark.carriers[~pooled.moves[mark.carriers]].tolist():
-            holds.setdefault(place, []).append(mark)
-    areas: dict[tuple[int, ...], float] = {}
-    answers: dict[str, SharedMark] = {}
-    for place, marks in holds.items():
-        key = tuple(map(id, marks))
-        if key not in areas:
-            areas[key] = round(area_of(np.logical_or.reduce([m.mark.cells > 0 for m in marks])), 6)
-        most = max(marks, key=lambda m: m.carriers.size)
-        answers[pooled.ids[place]] = SharedMark(areas[key], most.carriers.size, most.compared, most.pool)
-    return answers
+    which = np.full(clips.film.size, -1, np.int64)
+    if clips.moves.all():
+        return which, []
+    of_sources = list(_of_sources(clips))
+    marks = [*of_sources, *_of_films(clips, of_sources)]
+    bare = [mark.carriers[~clips.moves[mark.carriers]] for mark in marks]
+    places = np.concatenate([np.empty(0, np.int64), *bare])
+    numbers = np.repeat(np.arange(len(marks)), [some.size for some in bare])
+    order = np.argsort(places, kind="stable")
+    ordered, numbers = places[order].tolist(), numbers[order].tolist()
+    known: dict[tuple[int, ...], int] = {}
+    for place, group in itertools.groupby(range(len(ordered)), ordered.__getitem__):
+        which[place] = known.setdefault(tuple(numbers[i] for i in group), len(known))
+    return which, [_together([marks[number] for number in held]) for held in known]
 
 
-def _pooled(
-    sketches: Mapping[str, str],
-    measured: Collection[str],
-    films: Sequence[FilmProjection],
-    clips: Sequence[ClipProjection],
-) -> _Clips:
-    source_of = {film.film_id: film.source_id for film in films}
-    known = sorted((c.film_id, c.clip_id) for c in clips if c.clip_id in sketches and c.film_id in source_of)
-    ids = [clip_id for _, clip_id in known]
-    begins = [True, *(one != other for (one, _), (other, _) in itertools.pairwise(known))] if known else []
-    film = np.cumsum(begins, dtype=np.int64) - 1
-    numbers: dict[str, int] = {}
-    source = np.array([numbers.setdefault(source_of[film_id], len(numbers)) for film_id, _ in known], np.int64)
-    del known, source_of, begins  # what follows takes most memory
-    moves = np.array([clip_id in measured for clip_id in ids], np.bool_)
-    return _Clips(ids, _read(sketches, ids), film, source, moves)
+def _together(marks: Sequence[_PooledMark]) -> SharedMark:
+    """What several marks of one clip come to."""
+    area = round(area_of(np.logical_or.reduce([m.mark.cells > 0 for m in marks])), 6)
+    most = max(marks, key=lambda m: m.carriers.size)
+    return SharedMark(area, most.carriers.size, most.compared, most.pool)
 
 
-def _read(sketches: Mapping[str, str], ids: Sequence[str]) -> Planes:
-    """The sketches of these clips, read some at a time: their texts are larger than what they say."""
-    sketches_read = np.empty((len(ids), 3, WORDS), np.uint64)
-    for at in range(0, len(ids), _AT_ONCE):
-        sketches_read[at : at + _AT_ONCE] = read([sketches[clip_id] for clip_id in ids[at : at + _AT_ONCE]])
-    return sketches_read
-
-
-def _of_sources(clips: _Clips) -> Iterator[_PooledMark]:
+def _of_sources(clips: SketchedClips) -> Iterator[_PooledMark]:
     for number in range(int(clips.source.max(initial=-1)) + 1):
         places = np.flatnonzero(clips.source == number)
         if places.size < INDEPENDENT or clips.moves[places].all():
@@ -170,7 +137,7 @@ def _first_of_each(film: Places) -> Places:
     return np.argsort(rank, kind="stable")
 
 
-def _of_films(clips: _Clips, marks: Sequence[_PooledMark]) -> Iterator[_PooledMark]:
+def _of_films(clips: SketchedClips, marks: Sequence[_PooledMark]) -> Iterator[_PooledMark]:
     """Marks of single films, beside those that were found already."""
     starts = np.flatnonzero(np.diff(clips.film, prepend=-1))
     sizes = np.diff(starts, append=clips.film.size)

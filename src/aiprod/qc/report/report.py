@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from heapq import nsmallest
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from aiprod.base.files import atomic_folder, atomic_path, link_or_copy, write_bytes, write_json, write_text
 from aiprod.base.pages import with_policy
 from aiprod.qc.checks import WEIGHTED
 from aiprod.qc.decide.check_results import CheckTable
+from aiprod.qc.decide.dataset import UNSCORED, DatasetVerdicts
+from aiprod.qc.decide.duplicate_search import BETTER
+from aiprod.qc.decide.tally import CheckTally
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.metric_table import Floats
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import ClipProjection, FilmProjection
+from aiprod.qc.projections import ClipProjection, Clips, FilmProjection, Films
 from aiprod.qc.report.confusion import DEMO, confusion, summary
 from aiprod.qc.report.notes import ShownCheck, common_notes, row_notes
 from aiprod.qc.rows import VerdictRow
@@ -28,97 +32,167 @@ _LINES = 8192  # of a table, in memory at a time
 _ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
 
 
-def write_reports(
-    folder: Path,
-    films: Sequence[FilmProjection],
-    clips: Sequence[ClipProjection],
-    *,
-    strips: Mapping[str, str],
-    table: VerdictTable,
-    params: QcDecideParams,
-    thumbs: Path,
-) -> None:
-    """Write ``metrics.json``, ``scores.csv``, ``distributions.csv`` and ``page/index.html`` with its thumbnails.
+class Reported:
+    """Verdicts on their way into a manifest, from which is kept what reports say of them.
 
     Args:
-        strips: clip id → file in ``thumbs``.
+        films: as they may be shown.
+        limit: most rows on the page.
     """
-    figures = metrics(films, table)
-    write_json(folder / "metrics.json", figures)
-    with atomic_path(folder / "scores.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(scores_csv(table))
-    write_text(folder / "distributions.csv", "".join(distributions_csv(table.checks)))
-    with atomic_folder(folder / "page") as page:
-        ranks, scores = [_ORDER[status] for status in table.status], np.nan_to_num(table.score, nan=2.0).tolist()
-        order = zip(ranks, scores, table.ids, range(len(table)), strict=True)
-        first = table.rows([row for *_, row in nsmallest(params.report_rows_max, order)])
-        shown = page_rows(films, clips, first, strips)
-        for row in shown:
-            if row["thumbnail"]:
-                link_or_copy(thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"])
-        write_text(page / "index.html", render(shown, figures, params, total=len(table)))
+
+    def __init__(self, verdicts: DatasetVerdicts, films: Films, limit: int) -> None:
+        self._verdicts, self.films = verdicts, len(films)
+        pairs = zip(films.column(0), films.column(FilmProjection._fields.index("source_id")), strict=True)
+        self.demo = list(films.of(film_id for film_id, source_id in pairs if source_id == DEMO).values())
+        self.counted = Counted()
+        self.of_demo: list[VerdictRow] = []
+        self.first: list[VerdictRow] = []
+        self._ids_of_demo = {film.film_id for film in self.demo}
+        self._first = set(first_rows(verdicts, limit))
+        self._seen = 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of a manifest."""
+        return self._verdicts.schema
+
+    def parts(self, rows: int) -> Iterator[VerdictTable]:
+        """The verdicts, so many at a time."""
+        for part in self._verdicts.parts(rows):
+            self.counted.add(part)
+            shown = [place for place in range(len(part)) if self._seen + place in self._first]
+            self.first += part.rows(shown) if shown else []
+            if self._ids_of_demo:
+                places = [place for place, film_id in enumerate(part.film_ids) if film_id in self._ids_of_demo]
+                self.of_demo += map(part.row, places)
+            self._seen += len(part)
+            yield part
+
+    def write(self, folder: Path, films: Films, clips: Clips, params: QcDecideParams, thumbs: Path) -> None:
+        """Write ``metrics.json``, ``scores.csv``, ``distributions.csv`` and ``page/index.html`` with its thumbnails,
+        after the last part.
+
+        Args:
+            thumbs: folder of the measurements' thumbnails.
+        """
+        verdicts = self._verdicts
+        figures = metrics(
+            self.films,
+            self.counted,
+            verdicts.tally.figures(),
+            scores=verdicts.scores(),
+            demo=confusion(self.demo, self.of_demo),
+        )
+        write_json(folder / "metrics.json", figures)
+        with atomic_path(folder / "scores.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(scores_csv(verdicts))
+        write_text(folder / "distributions.csv", "".join(distributions_csv(verdicts)))
+        with atomic_folder(folder / "page") as page:
+            of = films.of(row.film_id for row in self.first), clips.of(row.clip_id for row in self.first)
+            shown = page_rows(*of, self.first, verdicts.thumbnails(row.clip_id for row in self.first))
+            for row in shown:
+                if row["thumbnail"]:
+                    link_or_copy(thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"])
+            write_text(page / "index.html", render(shown, figures, params, total=len(verdicts)))
 
 
-def clip_counts(table: VerdictTable) -> dict[str, int]:
-    """Clips by verdict, and apart from them the films that yielded no clip, each of which has a row too."""
-    rows = zip(table.ids, table.film_ids, table.status, strict=True)
-    clips = Counter(str(status) for row_id, film_id, status in rows if row_id != film_id)
-    named = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
-    return {**{name: clips[status] for name, status in named.items()}, "kept_out": len(table) - clips.total()}
+def first_rows(verdicts: DatasetVerdicts, limit: int) -> list[int]:
+    """The rows of a page: those that need a person first, and of these the lowest scores."""
+    order = np.array([_ORDER[status] for status in BETTER])[verdicts.codes()]
+    scores = np.nan_to_num(verdicts.score[verdicts.number_of(slice(None))], nan=2.0)
+    chosen: list[int] = np.lexsort((scores, order))[:limit].tolist()  # equal ones by their ids, as the rows are
+    return chosen
 
 
-def metrics(films: Sequence[FilmProjection], table: VerdictTable) -> dict[str, Any]:
+class Counted:
+    """Rows by verdict, clips by verdict, and rows with privacy flags, counted a part at a time."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[str] = Counter()
+        self._clips: Counter[str] = Counter()
+        self.flagged = 0
+
+    def add(self, table: VerdictTable) -> None:
+        """Count some more rows."""
+        self.rows.update(table.status)
+        rows = zip(table.ids, table.film_ids, table.status, strict=True)
+        self._clips.update(status for row_id, film_id, status in rows if row_id != film_id)
+        self.flagged += sum(map(bool, table.privacy_flags))
+
+    @property
+    def clips(self) -> dict[str, int]:
+        """Clips by verdict, and apart from them the films that yielded no clip, each of which has a row too."""
+        named = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
+        counts = {name: self._clips[status] for name, status in named.items()}
+        return {**counts, "kept_out": self.rows.total() - self._clips.total()}
+
+
+def metrics_of(table: VerdictTable) -> dict[str, Any]:
+    """The figures of some files outside of a dataset."""
+    counted, tally = Counted(), CheckTally()
+    counted.add(table)
+    assert isinstance(table.checks, CheckTable)
+    tally.add(table.checks)
+    return metrics(0, counted, tally.figures(), scores=table.score[~np.isnan(table.score)].tolist(), demo=None)
+
+
+def metrics(
+    films: int,
+    counted: Counted,
+    checks: Mapping[str, Any],
+    *,
+    scores: Iterable[float],
+    demo: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """Counts and means; only figures that are measured, ``None`` where nothing was."""
-    scores = table.score[~np.isnan(table.score)].tolist()
-    values = table.checks.scored()
-    checks: dict[str, dict[str, Any]] = {}
-    for name, counts in sorted(table.checks.statuses().items()):
-        scored = values.get(name, np.empty(0))
-        checks[name] = {
-            # Added up one after the other, not in pairs as ``np.sum`` does, which rounds otherwise.
-            "mean_score": round(float(np.cumsum(scored)[-1]) / scored.size, 6) if scored.size else None,
-            "failed": int(np.count_nonzero(scored == 0.0)),
-            **{status: counts[status] for status in ("ok", "unmeasurable", "not_evaluated", "error") if counts[status]},
-        }
-    verdicts = Counter(table.status)
-    demo = {film.film_id for film in films if film.source_id == DEMO}
-    of_demo = [table.row(i) for i, film_id in enumerate(table.film_ids) if film_id in demo]
+    scored = 0
+
+    def each() -> Iterator[float]:
+        nonlocal scored
+        for score in scores:
+            scored += 1
+            yield score
+
+    total = sum(each())
     return {
-        "films": len(films),
-        "clips": clip_counts(table),
-        "rows": len(table),
-        "approved": verdicts["APPROVED"],
-        "review_needed": verdicts["REVIEW_NEEDED"],
-        "rejected": verdicts["REJECTED"],
-        "mean_score": round(sum(scores) / len(scores), 6) if scores else None,
-        "with_privacy_flags": sum(map(bool, table.privacy_flags)),
+        "films": films,
+        "clips": counted.clips,
+        "rows": counted.rows.total(),
+        "approved": counted.rows["APPROVED"],
+        "review_needed": counted.rows["REVIEW_NEEDED"],
+        "rejected": counted.rows["REJECTED"],
+        "mean_score": round(total / scored, 6) if scored else None,
+        "with_privacy_flags": counted.flagged,
         "checks": checks,
-        "demo": confusion(films, of_demo),
+        "demo": demo,
     }
 
 
-def scores_csv(table: VerdictTable) -> Iterator[str]:
+def scores_csv(verdicts: DatasetVerdicts) -> Iterator[str]:
     """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
     yield _line(["rank", "clip_id", "status", "score", *WEIGHTED])
-    by_id = np.array(sorted(range(len(table)), key=table.ids.__getitem__), np.int64)
-    order = by_id[np.argsort(np.where(np.isnan(table.score), 1.0, -table.score)[by_id], kind="stable")]
-    for start in range(0, len(table), _LINES):  # the text of very many lines takes more memory than their numbers
+    score = verdicts.score[verdicts.number_of(slice(None))]
+    order = np.argsort(np.where(np.isnan(score), 1.0, -score), kind="stable")
+    for start in range(0, order.size, _LINES):  # the text of very many lines takes more memory than their numbers
         rows = order[start : start + _LINES]
-        columns = [table.score[rows], *(table.checks.scores(name, table.place[rows]) for name in WEIGHTED)]
-        named = [(str(start + i), table.ids[row], table.status[row]) for i, row in enumerate(rows.tolist())]
-        for name, numbers in zip(named, zip(*map(_four_digits, columns), strict=True), strict=True):
+        scored = verdicts.parts_of_scores[verdicts.number_of(rows)]
+        columns = [_four_digits(score[rows]), *map(_digits_of, scored.T)]
+        statuses = verdicts.status_of(rows)
+        named = [(str(start + i), verdicts.id_of(row), statuses[i]) for i, row in enumerate(rows.tolist())]
+        for name, numbers in zip(named, zip(*columns, strict=True), strict=True):
             yield _line([*name, *numbers])
 
 
-def distributions_csv(checks: CheckTable) -> Iterator[str]:
+def distributions_csv(verdicts: DatasetVerdicts) -> Iterator[str]:
     """``share``, and for each weighted check the score that this share of the clips reaches; empty if none has one."""
     shares = np.linspace(0.0, 1.0, _SHARES)
     columns = []
-    for name in WEIGHTED:
-        scores = checks.scores(name)
-        known = scores[~np.isnan(scores)]
-        reached = np.quantile(known, 1.0 - shares, method="nearest") if known.size else shares * np.nan
-        columns.append(_four_digits(reached))
+    for scores in verdicts.parts_of_scores.T:
+        known = scores[scores != UNSCORED]
+        reached = np.full(_SHARES, UNSCORED)
+        if known.size:
+            reached = np.quantile(known, 1.0 - shares, method="nearest")
+        columns.append(_digits_of(reached))
     yield _line(["share", *WEIGHTED])
     yield from map(_line, zip([f"{share:.2f}" for share in shares], *columns, strict=True))
 
@@ -129,25 +203,28 @@ def _line(values: Iterable[str]) -> str:
 
 
 def _four_digits(values: Floats) -> list[str]:
-    """The text of each number, empty for NaN; scores of many clips are few."""
-    distinct, which = np.unique(values, return_inverse=True)
-    known = ["" if isnan(value) else f"{value:.4f}" for value in distinct.tolist()]
-    return [known[i] for i in which.tolist()]
+    """The text of each number, empty for NaN."""
+    return ["" if isnan(value) else f"{value:.4f}" for value in values.tolist()]
+
+
+def _digits_of(codes: NDArray[np.uint16]) -> list[str]:
+    """The text of scores in ten thousandths; those of many clips are few."""
+    distinct, which = np.unique(codes, return_inverse=True)
+    known = ["" if code == UNSCORED else f"{code / 10_000:.4f}" for code in distinct.tolist()]
+    return [known[i] for i in which.ravel().tolist()]
 
 
 def page_rows(
-    films: Sequence[FilmProjection],
-    clips: Sequence[ClipProjection],
+    films: Mapping[str, FilmProjection],
+    clips: Mapping[str, ClipProjection],
     rows: Sequence[VerdictRow],
     strips: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """What the page shows of each row; those that need a person come first."""
-    of_films, of_clips = {row.film_id for row in rows}, {row.clip_id for row in rows}
-    by_film = {film.film_id: film for film in films if film.film_id in of_films}
-    ranges = {clip.clip_id: f"{clip.start_s:.2f}-{clip.end_s:.2f} s" for clip in clips if clip.clip_id in of_clips}
+    ranges = {clip_id: f"{clip.start_s:.2f}-{clip.end_s:.2f} s" for clip_id, clip in clips.items()}
     shown = [
         _page_row(
-            f"{by_film[row.film_id].source_id}/{by_film[row.film_id].key}",
+            f"{films[row.film_id].source_id}/{films[row.film_id].key}",
             ranges.get(row.clip_id, "no clip"),
             row,
             strips.get(row.clip_id),

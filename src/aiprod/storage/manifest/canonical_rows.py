@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import column, from_numpy, text, to_numpy
 
-_AT_ONCE = 1024  # rows whose whole text is in memory at a time
+_AT_ONCE = 4096  # rows whose whole text is in memory at a time
 _TASTE = 256  # cells that tell whether a column repeats itself
 _ESCAPED = r'["\\\x00-\x1f]'
 _EXACT = 2**53  # whole numbers below it are doubles
@@ -226,12 +226,43 @@ def _leaves(columns: Columns, figures: str | None, count: int) -> list[bytes]:
     return [sha256(view[begin:end]).digest() for begin, end in itertools.pairwise(offsets)]
 
 
-def root_of(leaf_hashes: Sequence[bytes]) -> str:
+class RootHash:
+    """RFC 6962 section 2.1 tree hash of leaf hashes that come one after the other.
+
+    Only the roots of full subtrees are kept, a hash a bit of the number of leaves.
+    """
+
+    def __init__(self) -> None:
+        self._full: list[bytes] = []  # the largest first
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, leaf_hashes: Iterable[bytes]) -> None:
+        """Take the next leaves."""
+        sha256, full, count = hashlib.sha256, self._full, self._count
+        for leaf in leaf_hashes:
+            node, carry = leaf, count
+            while carry & 1:
+                node = sha256(b"\x01" + full.pop() + node).digest()
+                carry >>= 1
+            full.append(node)
+            count += 1
+        self._count = count
+
+    def hex(self) -> str:
+        """The root over the leaves so far."""
+        if not self._full:
+            return hashlib.sha256(b"").hexdigest()
+        *larger, node = self._full
+        for left in reversed(larger):
+            node = hashlib.sha256(b"\x01" + left + node).digest()
+        return node.hex()
+
+
+def root_of(leaf_hashes: Iterable[bytes]) -> str:
     """RFC 6962 section 2.1 tree hash (hex) over leaf hashes."""
-    if not leaf_hashes:
-        return hashlib.sha256(b"").hexdigest()
-    level = list(leaf_hashes)
-    while len(level) > 1:  # pairing from the left and promoting an odd last node equals the recursive definition
-        paired = [hashlib.sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
-        level = paired + ([level[-1]] if len(level) % 2 else [])
-    return level[0].hex()
+    root = RootHash()
+    root.add(leaf_hashes)
+    return root.hex()

@@ -24,11 +24,12 @@ from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.crypto.tombstones import REASON
-from aiprod.storage.manifest.canonical_rows import root_of
+from aiprod.storage.manifest.canonical_rows import RootHash, root_of
 
 SEALED = "manifest.sealed.parquet"
 SEALED_ROOT = "sealed_root"
 BLANK = "sealed"
+_AT_ONCE, _BUFFER = 256, 1 << 20  # rows and bytes of what is encrypted in memory
 _QUOTED = re.compile("“[^”]*”")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/]+", re.IGNORECASE)
 _WORTH_REDACTING = 4  # characters; shorter values would blank parts of ordinary words
@@ -73,20 +74,27 @@ def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault) -
     Raises:
         AiprodError: a blob is missing or damaged, or its key is missing.
     """
-    sealed = _read_sealed(folder)
-    if (sealed_root(sealed) if sealed else None) != root:
+    found = RootHash()
+    for number, label, blob in _read_sealed(folder):
+        found.add([_leaf(number, label, blob)])
+    if (found.hex() if len(found) else None) != root:
         raise AiprodError(f"{folder / SEALED} does not match its manifest's head", "restore it with `dvc checkout`")
+    sealed = _read_sealed(folder)  # again: a blob may hold all measurements of a clip
+    following = next(sealed, None)
     for number, row in enumerate(rows):
-        owner = _owner(row)
+        taken, owner = None, _owner(row)
+        while following is not None and following[0] <= number:
+            taken = following[2] if following[0] == number else None
+            following = next(sealed, None)
         if owner is None or not is_private(owner):
             yield row
         elif vault.erased(owner):
             yield _tombstone(row)
-        elif number not in sealed:
+        elif taken is None:
             yield row
         else:
-            taken = json.loads(vault.unseal(_label(row, owner), sealed[number][1]))
-            yield type(row).model_validate({**row.model_dump(mode="json"), **taken})
+            opened = json.loads(vault.unseal(_label(row, owner), taken))
+            yield type(row).model_validate({**row.model_dump(mode="json"), **opened})
 
 
 def as_shown(row: M) -> M:
@@ -97,8 +105,11 @@ def as_shown(row: M) -> M:
 
 def sealed_root(sealed: Sealed) -> str:
     """Merkle root (hex) over the blobs with their places."""
-    leaves = [f"{number} {label}\n".encode() + blob for number, (label, blob) in sorted(sealed.items())]
-    return root_of([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves])
+    return root_of(_leaf(number, label, blob) for number, (label, blob) in sorted(sealed.items()))
+
+
+def _leaf(number: int, label: str, blob: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + f"{number} {label}\n".encode() + blob).digest()
 
 
 def write_sealed(folder: Path, sealed: Sealed) -> None:
@@ -116,13 +127,16 @@ def write_sealed(folder: Path, sealed: Sealed) -> None:
         pq.write_table(pa.table(columns), temporary, compression="none")
 
 
-def _read_sealed(folder: Path) -> Sealed:
+def _read_sealed(folder: Path) -> Iterator[tuple[int, str, bytes]]:
+    """Number of the row, label and blob, some in memory at a time."""
     path = folder / SEALED
     if not path.is_file():
-        return {}
+        return
     try:
-        rows = pq.read_table(path).to_pylist()
-        return {int(row["row"]): (str(row["label"]), bytes(row["blob"])) for row in rows}
+        with pq.ParquetFile(path, buffer_size=_BUFFER) as file:  # with a buffer, a row group is not read as a whole
+            for batch in file.iter_batches(_AT_ONCE, columns=["row", "label", "blob"], use_threads=False):
+                for row in batch.to_pylist():
+                    yield int(row["row"]), str(row["label"]), bytes(row["blob"])
     except (pa.ArrowException, ValueError, OSError, KeyError, TypeError) as error:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
 

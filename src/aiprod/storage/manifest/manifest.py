@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aiprod.base.files import atomic_path, read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto.film_encryption import Vault, is_private
-from aiprod.storage.manifest.canonical_rows import Columns, root_of, row_leaves
+from aiprod.storage.manifest.canonical_rows import Columns, RootHash, root_of, row_leaves
 from aiprod.storage.manifest.encrypted_columns import (
     SEALED_ROOT,
     Sealed,
@@ -37,6 +37,7 @@ HEAD = "manifest.json"
 ROWS = "manifest.parquet"
 FORMAT = 2
 """The canonical row is RFC 8785 JSON, and figures are columns. Format 1 is read, not written."""
+_RELEASED = 8  # parts after which what is free goes back to the system: each time costs as much as it frees
 _PART = 4096  # rows whose text is in memory at a time when writing, a row group of the file
 
 
@@ -80,28 +81,35 @@ def merkle_root(leaves: Sequence[bytes]) -> str:
     return root_of([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves])
 
 
-class ColumnTable(Protocol):
-    """Rows that are columns already, sorted by their ids."""
+class TablePart(Protocol):
+    """Some rows that are columns already."""
 
     @property
     def ids(self) -> Sequence[str]:
         """The id of each row."""
 
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns, nested ones as JSON text."""
-
     def statuses(self) -> Sequence[str]:
         """The status of each row."""
 
-    def part(self, start: int, stop: int) -> Mapping[str, pa.Array]:
-        """The columns of the rows from ``start`` on up to ``stop``."""
+    def columns(self) -> Mapping[str, pa.Array]:
+        """The columns, nested ones as JSON text."""
 
     def row(self, place: int) -> Row:
         """One row."""
 
     def put(self, place: int, row: Any) -> None:
         """Take over one row's status and texts."""
+
+
+class ColumnTable(Protocol):
+    """Rows in parts, sorted by their ids, of which one part is in memory at a time."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, nested ones as JSON text."""
+
+    def parts(self, rows: int) -> Iterator[TablePart]:
+        """The rows, so many at a time, in order; one part without rows where there is none."""
 
 
 def write_manifest(
@@ -131,10 +139,12 @@ def write_manifest(
     _check_ids([key(row) for row in ordered], stage, expect_ids)
     ordered, sealed = seal_rows(ordered, vault)
     columns = RowColumns(row_model, ordered, row_model.FIGURES)
-    statuses = [str(getattr(row, "status", "ok")) for row in ordered]
-    root = _write_parts(Path(folder), columns.schema, columns.part, len(ordered), row_model.FIGURES)
+    counts = Counter(str(getattr(row, "status", "ok")) for row in ordered)
+    starts = range(0, max(1, len(ordered)), _PART)
+    parts = (columns.part(start, min(start + _PART, len(ordered))) for start in starts)
+    root = _write_parts(Path(folder), columns.schema, parts, row_model.FIGURES)
     about = {"stage": stage, "row_model": row_model.__name__, "params_digest": params_digest}
-    return _write_head(Path(folder), about, statuses=statuses, root=root, inputs=inputs, facts=facts, sealed=sealed)
+    return _write_head(Path(folder), about, counts=counts, root=root, inputs=inputs, facts=facts, sealed=sealed)
 
 
 def write_table(
@@ -145,26 +155,83 @@ def write_table(
     stage: str,
     params_digest: str,
     inputs: dict[str, str],
-    expect_ids: Iterable[str] | None = None,
+    expect_ids: Iterable[str] = (),
     vault: Vault | None = None,
 ) -> Head:
-    """The same of a table; rows of films with personal data are changed in it as :func:`write_manifest` does.
+    """The same of a table; rows of films with personal data are changed in its parts as :func:`write_manifest` does.
+
+    Args:
+        expect_ids: likewise, and sorted.
 
     Raises:
         AiprodError: as :func:`write_manifest`.
     """
-    _check_ids(table.ids, stage, expect_ids)
+    counts: Counter[str] = Counter()
     sealed: Sealed = {}
-    for place in [i for i, name in enumerate(table.ids) if is_private(name)]:
-        [shown], taken = seal_rows([table.row(place)], vault)
-        table.put(place, shown)
-        if taken:
-            sealed[place] = taken[0]
-    root = _write_parts(Path(folder), table.schema, table.part, len(table.ids), None)
+    came = _Expected(stage, expect_ids)
+
+    def columns() -> Iterator[Mapping[str, pa.Array]]:
+        start = 0
+        for part in table.parts(_PART):
+            came.check(part.ids)
+            for place in [i for i, name in enumerate(part.ids) if is_private(name)]:
+                [shown], taken = seal_rows([part.row(place)], vault)
+                part.put(place, shown)
+                if taken:
+                    sealed[start + place] = taken[0]
+            counts.update(part.statuses())
+            start += len(part.ids)
+            yield part.columns()
+        came.end()
+
+    root = _write_parts(Path(folder), table.schema, columns(), None)
     about = {"stage": stage, "row_model": row_model.__name__, "params_digest": params_digest}
-    return _write_head(
-        Path(folder), about, statuses=table.statuses(), root=root, inputs=inputs, facts=None, sealed=sealed
-    )
+    return _write_head(Path(folder), about, counts=counts, root=root, inputs=inputs, facts=None, sealed=sealed)
+
+
+class _Expected:
+    """Compares ids that come sorted with those that have to come, and keeps none of them."""
+
+    def __init__(self, stage: str, wanted: Iterable[str]) -> None:
+        self._stage, self._wanted = stage, iter(wanted)
+        self._next = next(self._wanted, None)
+        self._before: str | None = None
+        self._lost: list[str] = []
+        self._extra: list[str] = []
+
+    def check(self, ids: Sequence[str]) -> None:
+        """Take the next ids.
+
+        Raises:
+            AiprodError: one comes twice, or before one that it is sorted after.
+        """
+        for name in ids:
+            if self._before is not None and name <= self._before:
+                what = "two rows for" if name == self._before else "out of its order comes the row of"
+                raise AiprodError(f"stage {self._stage}: {what} {name}", "report this as a defect")
+            self._before = name
+            while self._next is not None and self._next < name:
+                self._lose()
+            if self._next == name:
+                self._next = next(self._wanted, None)
+            else:
+                self._extra.append(name) if len(self._extra) < 3 else None
+
+    def end(self) -> None:
+        """No more ids come.
+
+        Raises:
+            AiprodError: some did not come, or came unexpected.
+        """
+        while self._next is not None:
+            self._lose()
+        if self._lost or self._extra:
+            what = f"stage {self._stage}: rows lost {self._lost} or invented {self._extra}"
+            raise AiprodError(what, "report this as a defect")
+
+    def _lose(self) -> None:
+        self._lost += [self._next] if self._next is not None and len(self._lost) < 3 else []
+        self._next = next(self._wanted, None)
 
 
 def _check_ids(ids: Sequence[str], stage: str, expected: Iterable[str] | None) -> None:
@@ -183,7 +250,7 @@ def _write_head(
     folder: Path,
     about: Mapping[str, str],
     *,
-    statuses: Sequence[str],
+    counts: Counter[str],
     root: str,
     inputs: dict[str, str],
     facts: dict[str, Any] | None,
@@ -192,8 +259,8 @@ def _write_head(
     head = Head(
         **about,
         format=FORMAT,
-        rows=len(statuses),
-        counts=dict(sorted(Counter(statuses).items())),
+        rows=counts.total(),
+        counts=dict(sorted(counts.items())),
         merkle_root=root,
         inputs=dict(sorted(inputs.items())),
         facts={**(facts or {}), **({SEALED_ROOT: sealed_root(sealed)} if sealed else {})},
@@ -203,32 +270,27 @@ def _write_head(
     return head
 
 
-def _write_parts(
-    folder: Path,
-    schema: pa.Schema,
-    part: Callable[[int, int], Mapping[str, pa.Array]],
-    count: int,
-    figures: str | None,
-) -> str:
+def _write_parts(folder: Path, schema: pa.Schema, parts: Iterable[Mapping[str, pa.Array]], figures: str | None) -> str:
     """Write the table a part at a time, so that the text of all rows is never in memory; return the Merkle root."""
     folder.mkdir(parents=True, exist_ok=True)
-    leaves: list[bytes] = []
+    root = RootHash()
     with (
         atomic_path(folder / ROWS) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
         ThreadPoolExecutor(1) as aside,
     ):
         writing: Future[None] | None = None
-        for start in range(0, max(1, count), _PART):
-            columns = part(start, min(start + _PART, count))
-            leaves += row_leaves(columns, figures)
+        for number, columns in enumerate(parts, start=1):
+            root.add(row_leaves(columns, figures))
             table = pa.table([columns[field.name] for field in schema], schema=schema)
             if writing is not None:
                 writing.result()
             writing = aside.submit(writer.write_table, table)  # compresses while the next part is made
+            if number % _RELEASED == 0:
+                pa.default_memory_pool().release_unused()
         if writing is not None:
             writing.result()
-    return root_of(leaves)
+    return root.hex()
 
 
 def read_head(folder: Path | str) -> Head:
@@ -307,7 +369,7 @@ def _checked(folder: Path, row_model: type[Row], read: Callable[[ParquetReader],
     head = read_head(folder)
     reader = ParquetReader(folder / ROWS, row_model, figures=row_model.FIGURES, former=head.format < FORMAT)
     yield from read(reader)
-    if root_of(reader.leaves) != head.merkle_root:
+    if reader.root.hex() != head.merkle_root:
         raise AiprodError(
             f"{folder / ROWS} does not match the Merkle root in its head", "restore it with `dvc checkout`"
         )

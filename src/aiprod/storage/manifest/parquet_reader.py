@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 from aiprod.base.canonical_json import former_canonical_json
 from aiprod.errors import AiprodError
 from aiprod.storage.manifest.arrow import readable, to_numpy
-from aiprod.storage.manifest.canonical_rows import Columns, row_leaves
+from aiprod.storage.manifest.canonical_rows import Columns, RootHash, row_leaves
 from aiprod.storage.manifest.measurement_columns import measurements_of, parsed
 from aiprod.storage.manifest.row_columns import nested_fields
 
@@ -26,7 +27,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class ParquetReader:
-    """Reads the table of one manifest. ``leaves`` grows by the hashes of the rows that were read.
+    """Reads the table of one manifest. ``root`` is that of the rows that were read so far.
 
     Args:
         figures: the field that is measurements by name, if the model has one.
@@ -37,7 +38,7 @@ class ParquetReader:
         self._path, self._model, self._former = path, model, former
         self._figures = None if former else figures
         self._nested = nested_fields(model)
-        self.leaves: list[bytes] = []
+        self.root = RootHash()
 
     def batches(self) -> Iterator[Columns]:
         """The columns of some rows at a time, nested fields as JSON text.
@@ -47,12 +48,15 @@ class ParquetReader:
         """
         with readable(self._path), pq.ParquetFile(self._path) as file:
             threads = file.metadata.num_rows > _AT_ONCE  # for one batch, starting them takes longer than reading it
-            for batch in file.iter_batches(batch_size=_AT_ONCE, use_threads=threads):
+            # Row groups one by one: over all of them, Arrow reads ahead further than memory allows for.
+            groups = range(file.num_row_groups)
+            each = (file.iter_batches(_AT_ONCE, row_groups=[group], use_threads=threads) for group in groups)
+            for batch in itertools.chain.from_iterable(each):
                 batch.validate(full=True)  # Parquet does not ask whether a text is UTF-8
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                 self._refuse_unknown(columns)
                 columns = {name: self._typed(name, values) for name, values in columns.items()}
-                self.leaves += self._leaves(columns)
+                self.root.add(self._leaves(columns))
                 yield columns
 
     def rows(self, model: type[M], *, without: Collection[str] = ()) -> Iterator[M]:
