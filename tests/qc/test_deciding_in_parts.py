@@ -218,6 +218,17 @@ def test_a_table_is_written_in_row_groups_whatever_it_was_read_in(
     assert set(whole) - set(same) == {"decide/manifest.parquet"}, "the root, too, is that of the rows"
 
 
+def test_a_dataset_without_a_clip_has_the_rows_of_its_films(tmp_path: Path) -> None:
+    film = FilmRow(film_id="f1", source_id="s", key="a.mp4", status="refused", reasons=["no right"])
+    for name, rows, model in (("films", [film], FilmRow), ("clips", [], ClipRow), ("measure", [], MeasureRow)):
+        write_manifest(
+            tmp_path / name, rows, row_model=model, stage="t", key=lambda row: row.film_id, params_digest="", inputs={}
+        )
+    (tmp_path / "into").mkdir()
+    found = written(tmp_path, Vault(), tmp_path / "into")
+    assert b"no right" in found["reports/page/index.html"] and b'"kept_out": 1' in found["reports/metrics.json"]
+
+
 def pairs_of(prints: list[dict[str, Any]]) -> set[tuple[int, int, int, bool]]:
     """What the index has to propose: all words sorted at once, as one array, by each of eight rotations."""
     looks = [np.frombuffer(tracks.words_in(p, "look"), "<u8") for p in prints]

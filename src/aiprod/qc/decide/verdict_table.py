@@ -62,10 +62,6 @@ class VerdictTable:
         self.reasons[row] = [reason, *self.reasons[row]]
         self.status[row] = "REJECTED"
 
-    def places(self, ids: Sequence[str]) -> Places:
-        """The places of some rows in ``checks``."""
-        return self.place[[self.number_of[clip_id] for clip_id in ids]] if ids else np.empty(0, np.int64)
-
     def row(self, row: int) -> VerdictRow:
         """One row, without its checks."""
         score = float(self.score[row])
