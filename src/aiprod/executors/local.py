@@ -28,6 +28,7 @@ from aiprod.base.denials import Refusal, denial_log
 from aiprod.base.tempdirs import scratch, sweep, sweep_private
 from aiprod.errors import AiprodError
 from aiprod.executors.plain_unpickling import PlainUnpickler
+from aiprod.executors.threads import one_thread_each
 from aiprod.executors.types import Bounds, Fault, Outcome
 from aiprod.executors.worker import Reach, serve
 
@@ -219,7 +220,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, function, reach, dict(os.environ))
         self.process = context.Process(target=serve, args=arguments, daemon=True)
-        with _no_main(), _deaf_to_interrupts(tracked=preload is not None):
+        with _no_main(), _deaf_to_interrupts(tracked=preload is not None), one_thread_each():
             self.process.start()
         theirs.close()
         self.up, self.started_s = False, time.monotonic()

@@ -76,7 +76,7 @@ class Judgements:
         count: int,
         fields: Mapping[str, Field],
     ) -> None:
-        whens = [np.broadcast_to(case.when, count) for case in cases]
+        whens = [case.when if np.shape(case.when) == (count,) else np.broadcast_to(case.when, count) for case in cases]
         if count and not np.logical_or.reduce(whens).all():
             raise ValueError(f"no case holds for some clip: {[case.words for case in cases]}")
         self.count = count
