@@ -95,7 +95,7 @@ class Judgements:
         at = np.arange(self.count) if places is None else np.asarray(places, np.int64)
         texts = np.empty(at.size, object)
         codes = self.code[at]
-        for code in np.unique(codes).tolist():
+        for code in sorted(set(codes.tolist())):
             mine = codes == code
             words, _, fields = self._cases[code]
             texts[mine] = _words(words, fields, at[mine])
