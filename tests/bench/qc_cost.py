@@ -1,16 +1,24 @@
 """What measuring costs: CPU time of all checks over a plain PyAV decode of the same films in the same run.
 
 ``python -m tests.bench.qc_cost [FOLDER] [--models]`` prints the ratio and each check's share; with ``--models`` also
-what it costs with every network that packages carry.
+what it costs with every network that packages carry. ``aiprod qc`` is timed as a command too, with all its processes,
+over FFmpeg's own program, which like it starts, opens each film and closes it again; and how much more it takes for
+each film when there are four times as many.
 """
 
 from __future__ import annotations
 
 import cProfile
+import os
 import pstats
+import resource
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +60,59 @@ def measure_cpu_s(
     return time.process_time() - start
 
 
+def command_cpu_s(*command: str | Path) -> float:
+    """CPU seconds of a command and the processes that it waits for."""
+
+    def spent() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
+    start = spent()
+    ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if ended.returncode not in (0, 1):  # 1: a film is rejected
+        raise SystemExit(f"{command[0]} ended with {ended.returncode}: {ended.stderr.strip()}")
+    return spent() - start
+
+
+def quality_control_cpu_s(folder: Path, models: str) -> float:
+    """CPU seconds of ``aiprod qc`` on a folder."""
+    program = Path(sys.executable).with_name("aiprod")
+    return command_cpu_s(program, "qc", "--models", models, "--workers", "1", folder)
+
+
+def ffmpeg_cpu_s(films: Sequence[Path]) -> float:
+    """CPU seconds of FFmpeg's program decoding these films one after the other, in one thread."""
+    quiet = ("ffmpeg", "-v", "error", "-nostdin", "-threads", "1", "-i")
+    what = ("-map", "0:v:0", "-map", "0:a:0?", "-f", "null", "-")
+    return sum(command_cpu_s(*quiet, film, *what) for film in films)
+
+
+def time_command(films: Sequence[Path], rounds: int = 3) -> None:
+    """Print what ``aiprod qc`` costs on a folder with these films, and on one with four copies of each."""
+    known: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as scratch:
+        once, fourfold = Path(scratch) / "once", Path(scratch) / "fourfold"
+        for folder, copies in ((once, 1), (fourfold, 4)):
+            folder.mkdir()
+            for film in films:
+                for copy in range(copies):
+                    os.symlink(film, folder / f"{copy}{film.name}")
+        for _ in range(rounds):
+            known["plain"].append(sum(map(decode_cpu_s, films)))
+            known["once"].append(quality_control_cpu_s(once, "none"))
+            if shutil.which("ffmpeg"):
+                known["ffmpeg"].append(ffmpeg_cpu_s(films))
+        known["fourfold"].append(quality_control_cpu_s(fourfold, "none"))
+        known["plain"].append(sum(map(decode_cpu_s, films)))
+    plain, command, four = (min(known[name]) for name in ("plain", "once", "fourfold"))
+    print(f"aiprod qc on {len(films)} films: {command:.2f} s of all processes, {plain:.2f} s of plain decoding")
+    figure("aiprod qc on a folder over plain decoding in one process", command / plain, most=1.5)
+    further = (four - command) / 3
+    figure("aiprod qc on each further film over plain decoding", further / plain, most=1.5)
+    if known["ffmpeg"]:
+        figure("aiprod qc on a folder over FFmpeg's own program", command / min(known["ffmpeg"]), most=1.5)
+
+
 def shares(profile: cProfile.Profile) -> dict[str, float]:
     """Seconds by check, largest first, from a profile (which itself slows small calls down)."""
     seconds: dict[str, float] = defaultdict(float)
@@ -87,6 +148,7 @@ def main(folder: Path = FOLDER, with_models: bool = False) -> bool:
     if with_models:
         print(f"{'all, with every bundled model':<40} measure {seen:6.2f} s   {seen / plain:5.2f} x")
         figure("quality control with every bundled model over plain decoding", seen / plain, most=4)
+    time_command(films)
     profile = cProfile.Profile(time.process_time)  # other work on the machine is not ours
     for path in films:
         measure_cpu_s(path, profile)

@@ -204,6 +204,58 @@ def test_workers_are_forked_from_a_process_of_one_thread_alone(alone: str, serve
     assert ended.stdout.strip() == f"[None, 'died', None, 'raised'] {server}"
 
 
+def threads_of_a_product(size: int) -> int:
+    """How many threads this process has when a product of matrices is made, less the one that awaits its parent."""
+    square = np.ones((size, size))
+    assert (square @ square)[0, 0] == size
+    return psutil.Process().num_threads() - 1
+
+
+THREADS = """
+import os
+from aiprod.executors.executor import ordered_map
+from tests.data.test_engine import threads_of_a_product
+outcomes = ordered_map(threads_of_a_product, [600], workers=1)
+print([outcome.value for outcome in outcomes], os.environ.get("OMP_NUM_THREADS"))
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor has one thread")
+def test_a_worker_multiplies_matrices_in_one_thread_though_this_process_does_not() -> None:
+    ended = _run_with_all_processors(THREADS)
+    assert ended.stdout.strip() == "[1] None"
+
+
+QUALITY = """
+from multiprocessing import forkserver
+{first}
+from pathlib import Path
+import typer
+from aiprod.commands.qc import qc
+try:
+    qc([Path({path!r})], models="none", workers=1)
+except typer.Exit:
+    pass
+print(forkserver._forkserver._forkserver_pid is not None)
+"""
+
+
+@pytest.mark.parametrize(("first", "server"), [("", False), ("import numpy", True)])
+def test_quality_control_of_files_imports_what_it_needs_once(first: str, server: bool, tmp_path: Path) -> None:
+    """NumPy that is there before has its threads, where there are processors for them."""
+    (tmp_path / "no_film.mp4").write_bytes(b"")
+    ended = _run_with_all_processors(QUALITY.format(first=first, path=str(tmp_path / "no_film.mp4")))
+    verdict, served = ended.stdout.splitlines()
+    assert verdict.startswith("REJECTED")
+    assert served == str(server and (os.cpu_count() or 1) > 1)
+
+
+def _run_with_all_processors(script: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+
+
 def test_the_engine_is_read_and_a_typo_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("seed: 1\n")

@@ -25,12 +25,14 @@ def qc(
     Example: aiprod qc film.mp4 --json
     """
     from aiprod.executors.executor import Bounds, ordered_map
+    from aiprod.executors.threads import stay_single
+
+    stay_single()  # before what follows is imported
     from aiprod.printable import escape_controls, json_text
     from aiprod.qc.decide.decide import judge_rows
     from aiprod.qc.decide.duplicate_policy import without_comparison
     from aiprod.qc.measure.standalone import FileJob, examine, expand, networks_line, params_here
     from aiprod.qc.report.output_dir import page_folder
-    from aiprod.qc.report.report import metrics_of, page_of_files
 
     page = page_folder(html) if html is not None else None  # before the long part
     measure, policy = params_here(models)
@@ -39,14 +41,14 @@ def qc(
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     rejected = False
     films, rows = [], []
-    for job, outcome in zip(
-        jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds, confined=True), strict=True
-    ):
+    outcomes = ordered_map(examine, jobs, workers=workers, bounds=bounds, fork=True, confined=True)
+    for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.value is not None:
             row, strip = outcome.value
         else:
             row, strip = job.failed(outcome.reason).model_copy(update={"status": "unfinished"}), None
-        [verdict] = without_comparison(judge_rows([row], policy), [row]).rows([0])
+        judged = without_comparison(judge_rows([row], policy), [row])
+        verdict = judged.rows([0])[0] if as_json or page is not None else judged.row(0)  # with what each check says
         rows.append(row)
         rejected |= verdict.status == "REJECTED"
         if as_json:
@@ -58,6 +60,8 @@ def qc(
             typer.echo(escape_controls(f"{verdict.status:<13} {score}  {job.path}  {why}"))
         films.append((escape_controls(job.path), verdict, strip))
     if html is not None and page is not None:
+        from aiprod.qc.report.report import metrics_of, page_of_files
+
         page_of_files(page, films, metrics_of(without_comparison(judge_rows(rows, policy), rows)), policy)
         typer.echo(f"report: {html / 'index.html'}", err=True)
     if rejected:

@@ -22,18 +22,18 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from aiprod.base.denials import Refusal, denial_log
 from aiprod.base.tempdirs import scratch, sweep, sweep_private
 from aiprod.errors import AiprodError
 from aiprod.executors.plain_unpickling import PlainUnpickler
+from aiprod.executors.threads import one_thread_each
 from aiprod.executors.types import Bounds, Fault, Outcome
 from aiprod.executors.worker import Reach, serve
 
 _START_S = 300.0  # for a process to import what it needs on a busy machine
 _FAILED_STARTS = 3  # in a row, before the run gives up: every item would fail alike
 _REAP_S = 5.0
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _TEMPORARY = "aiprod-worker-"  # begins the names of folders for temporary files of workers
 
 
@@ -219,7 +219,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, function, reach, dict(os.environ))
         self.process = context.Process(target=serve, args=arguments, daemon=True)
-        with _no_main(), _deaf_to_interrupts(tracked=preload is not None):
+        with _no_main(), _deaf_to_interrupts(tracked=preload is not None), one_thread_each():
             self.process.start()
         theirs.close()
         self.up, self.started_s = False, time.monotonic()
@@ -300,6 +300,17 @@ def _one_thread() -> bool:
 
 
 def _resident(pid: int | None) -> int:
+    """Bytes of memory that a process holds; 0 where it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0 if sys.platform == "linux" else _resident_elsewhere(pid)
+
+
+def _resident_elsewhere(pid: int | None) -> int:
+    import psutil
+
     try:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:

@@ -19,6 +19,7 @@ from aiprod.base.denials import Refusal, last_line, log_to
 from aiprod.base.tempdirs import abandon
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.executors import confinement
+from aiprod.executors.threads import ONE_THREAD
 
 _CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
 
@@ -60,10 +61,8 @@ def serve(pipe: Connection, function: Callable[[Any], Any], reach: Reach | None,
         environment: of that process now; the server that forked this one has the environment of its own start.
     """
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(environment | ONE_THREAD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"  # one processor a worker
     if reach is not None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(reach.temporary)
         confinement.confine([reach.temporary, *reach.writable])  # while there is one thread

@@ -13,7 +13,7 @@ from aiprod.base.opening import open_file, special_kind
 from aiprod.errors import AiprodError
 from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.printable import escape_controls
-from aiprod.rights.licence_files import is_licence_name
+from aiprod.rights.licence_names import is_licence_name
 
 _DOCUMENTS = {
     ".csv",

@@ -175,7 +175,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
     """The same values; where they are all the same, one that stands for all (to be read only)."""
-    if not values.size or not any(values.strides):
+    if values.size < 2 or not any(values.strides):
         return values
     bits = values.view(np.int64) if values.dtype == np.float64 else values  # zero has a sign, and nothing equals NaN
     if values.dtype.kind == "O" and not isinstance(values[0], str):

@@ -10,7 +10,6 @@ import codecs
 import functools
 import re
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
 from aiprod.errors import AiprodError
@@ -23,14 +22,6 @@ from aiprod.rights.training_opt_outs import MAX_CELL, objection
 from aiprod.rights.unclear_words import named_licence, unclear
 
 MAX_TEXT = 1 << 17  # bytes of a text that are read
-_NAME = re.compile(
-    r"(un)?licen[cs]es?|licen[cs]ing|copying|copyrights?|rights|usage|terms|tos|eula|legal|lizenz|"
-    r"nutzungsbedingungen|licencia|permissions?|rechte|lizenzen|nutzungsrechte|droits|derechos|diritti|direitos|"
-    r"restrictions"
-)
-_ENDING = re.compile(
-    r"|\.(txt|text|md|markdown|rst|html?|pdf|rtf|docx?|odt|ya?ml|\d+|(cc|by|mit|apache|gpl|bsd|own)[\w-]*|[a-z]{2})"
-)
 _LEGAL_TEXT = 450  # characters below a title from which on a text is the licence itself, not somebody's remark
 _TITLE_LINES = 4
 _LABEL = (
@@ -41,13 +32,6 @@ _LABEL = (
 _LABELLED = rf"(?im)^[\s#>*{{<\"'|-]*{_LABEL}[\"'>*_]*[ \t]*[:=>][ \t]*[\"'`*_]*(\S.{{0,200}}?)[ \t\"'`*_,;}}]*$"
 _ELEMENT = rf"(?i)<{_LABEL}(?:\s[^<>]{{0,200}})?>([^<>]{{1,200}})</"
 _HEADING = rf"(?im)^(?:#+[ \t]*{_LABEL}[ \t:]*#*[ \t]*$|{_LABEL}[ \t]*\n[=-]{{3,}}[ \t]*$)"
-
-
-def is_licence_name(path: PurePath | str) -> bool:
-    """Whether a file is named as one that states the rights of its folder."""
-    name = PurePath(path).name.casefold()
-    first = re.split(r"[^a-z_]+", name.lstrip("._"))[0].strip("_")
-    return _NAME.fullmatch(first) is not None and _ENDING.fullmatch(PurePath(name).suffix) is not None
 
 
 def against(name: str, content: bytes) -> str | None:

@@ -24,9 +24,9 @@ from aiprod.rights.licence_files import (
     against,
     against_in,
     decoded,
-    is_licence_name,
     statement_from_licence_file,
 )
+from aiprod.rights.licence_names import is_licence_name
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.office_documents import ENDINGS, office_words
 from aiprod.rights.statements import fields_of

@@ -32,7 +32,7 @@ from aiprod.rights.columns import field_of
 from aiprod.rights.copies import original_name
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import against_training, statement_from_xmp
-from aiprod.rights.licence_files import is_licence_name
+from aiprod.rights.licence_names import is_licence_name
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import OF_RIGHTS, fields_of
 from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of

@@ -76,7 +76,7 @@ class Judgements:
         count: int,
         fields: Mapping[str, Field],
     ) -> None:
-        whens = [np.broadcast_to(case.when, count) for case in cases]
+        whens = [_spread(case.when, count) for case in cases]
         if count and not np.logical_or.reduce(whens).all():
             raise ValueError(f"no case holds for some clip: {[case.words for case in cases]}")
         self.count = count
@@ -95,7 +95,7 @@ class Judgements:
         at = np.arange(self.count) if places is None else np.asarray(places, np.int64)
         texts = np.empty(at.size, object)
         codes = self.code[at]
-        for code in np.unique(codes).tolist():
+        for code in sorted(set(codes.tolist())):
             mine = codes == code
             words, _, fields = self._cases[code]
             texts[mine] = _words(words, fields, at[mine])
@@ -121,6 +121,11 @@ class Judgements:
             mine = self.code == code
             column[mine] = value[mine] if isinstance(value, np.ndarray) else value
         return compact(column)
+
+
+def _spread(when: Mask | bool, count: int) -> Mask:
+    alike = isinstance(when, np.ndarray) and when.shape == (count,)  # asking is quicker than broadcasting
+    return when if alike else np.broadcast_to(when, count)  # type: ignore[return-value]
 
 
 def _compact(value: Any) -> Any:

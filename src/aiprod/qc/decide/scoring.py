@@ -103,6 +103,8 @@ class ClipVerdicts:
         self.reasons: list[list[str]] = [_NONE] * checks.count
         for saying in sayings:
             places = np.flatnonzero(saying.mask)
+            if not places.size:
+                continue
             for i, words in zip(places.tolist(), self._words(saying, places), strict=True):
                 self.reasons[i] = [*self.reasons[i], words]
 
@@ -143,10 +145,11 @@ class ClipVerdicts:
             scores = self._scores(name) if name in weights else np.full(self._checks.count, np.nan)
             lost[name] = weights.get(name, 0.0) * (1.0 - np.nan_to_num(scores))
         ranks = np.argsort(-np.array([lost[name] for name in objects]), axis=0, kind="stable")
-        names = np.array(list(objects))
+        names = list(objects)
         for row in ranks:  # one name a clip
-            for name in np.unique(names[row]).tolist():
-                yield _Saying(objects[name] & (names[row] == name), name, complains=True)
+            for place in sorted(set(row.tolist())):
+                name = names[place]
+                yield _Saying(objects[name] & (row == place), name, complains=True)
 
     def _words(self, saying: _Saying, places: Places) -> Iterable[str]:
         """The words of a saying for the clips at these places."""
