@@ -46,12 +46,10 @@ def main() -> None:
     carried = Carried(state().carried("caption"), context)
     from_what = made_from(clips, measured, judged)
     carried.take_over(carried.same(from_what), from_what)
-    known = set(carried.ids)
-    rest = [place for place, clip_id in enumerate(clips.ids) if clip_id not in known]
-    new = {clips.ids[place] for place in rest}
+    new = clips.without(carried.ids)
     rows, counters = caption_all(
-        clips.rows(rest),
-        measured.rows([place for place, clip_id in enumerate(measured.ids) if clip_id in new]),
+        new,
+        measured.of({clip.clip_id for clip in new}),
         judged,
         captioner,
         memo=memo,
@@ -61,7 +59,7 @@ def main() -> None:
         engine=chosen_engine(),
         per_film=Counter(clips.cells("film_id")),
     )
-    counters.reused += len(known)
+    counters.reused += len(carried.ids)
     write_manifest(
         VERSION / "captions",
         rows,

@@ -134,6 +134,7 @@ class Carried:
         if self._table is None or name not in self._table.column_names or not self.ids:
             return [None] * len(self.ids)
         cells = self._table.column(name).to_pylist()
+        cells = _parsed(cells) if name in self._raw else cells
         return [cells[place] for place in self._places]
 
     def _columns(self) -> list[str]:

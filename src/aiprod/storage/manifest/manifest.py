@@ -484,6 +484,15 @@ class LeavedTable(Generic[R]):
             cells += [None] * len(next(iter(columns.values()))) if values is None else values.to_pylist()
         return cells
 
+    def without(self, ids: Sequence[str]) -> list[R]:
+        """The rows but those of these ids."""
+        left_out = set(ids)
+        return self.rows([place for place, name in enumerate(self.ids) if name not in left_out])
+
+    def of(self, ids: Collection[str]) -> list[R]:
+        """The rows of these ids."""
+        return self.rows([place for place, name in enumerate(self.ids) if name in ids])
+
     def rows(self, places: Sequence[int]) -> list[R]:
         """Some rows, by their numbers in the table, which are ascending."""
         rows: list[R] = []
