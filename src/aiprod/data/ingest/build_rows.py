@@ -110,9 +110,14 @@ def _scene_at(truth: dict[str, Any], start_s: float) -> dict[str, Any]:
     return dict(begun[-1])
 
 
-def outcomes_of(films: Sequence[FilmRow]) -> str:
-    """How many films came to which end, for the log."""
+def outcomes_of(films: Sequence[FilmRow], more: int = 0) -> str:
+    """How many films came to which end, for the log.
+
+    Args:
+        more: how many came to a good end besides these.
+    """
     counts = Counter("duplicate" if film.duplicate_of else film.status for film in films)
+    counts["ok"] += more
     known = ("ok", "refused", "duplicate", "error", "erased")
     return ", ".join(f"{counts[name]} {name}" for name in known if counts[name])
 

@@ -7,7 +7,7 @@ context. Where both are the same, the cells and the leaf are taken over as they 
 bytes.
 
 The file is in the state folder, for DVC removes a stage's outputs before it runs. It appears by rename and ends with
-its SHA-256; one that is damaged, or of another context, counts as absent. Only rows with status ``ok`` are in it, and
+its SHA-256; one that is damaged, or of another context, counts as absent. Only rows that are settled are in it, and
 none of a film with personal data, so that nothing that can be erased is kept here; an erasure removes it all the same.
 """
 
@@ -18,7 +18,7 @@ import hashlib
 import json
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,14 @@ class Carried:
     """Rows that an earlier run kept, and those that this one keeps.
 
     Args:
-        path: the file.
+        path: the file; None where nothing is to be taken over or kept.
         context: digest of what all rows share.
+        statuses: of the rows that may be taken over.
     """
 
-    def __init__(self, path: Path, context: str) -> None:
-        self._path, self._context = path, context
-        self._table = _read(path, context)
+    def __init__(self, path: Path | None, context: str, statuses: Collection[str] = ("ok",)) -> None:
+        self._path, self._context, self.statuses = path, context, frozenset(statuses)
+        self._table = None if path is None else _read(path, context)
         self._place: dict[str, int] = {}
         self._made_from, self._leaves, self._json, self._raw = b"", b"", frozenset[str](), frozenset[str]()
         if self._table is not None:
@@ -79,6 +80,14 @@ class Carried:
             return {}
         notes = _texts(self._table, _NOTE)
         return {name: notes[place] for name, place in same.items()}
+
+    def origins(self) -> dict[bytes, list[tuple[str, str]]]:
+        """What rows were made from → id and note of each of them."""
+        rows: dict[bytes, list[tuple[str, str]]] = {}
+        if self._table is not None:
+            for (name, place), note in zip(self._place.items(), _texts(self._table, _NOTE), strict=True):
+                rows.setdefault(self._made_from[_DIGEST * place : _DIGEST * (place + 1)], []).append((name, note))
+        return rows
 
     def take_over(self, notes: Mapping[str, str], made_from: Mapping[str, bytes]) -> None:
         """Take over these rows; what :meth:`same` said of them is kept for the next run.
@@ -226,7 +235,7 @@ class CarriedWriter:
 @contextlib.contextmanager
 def keeping(carried: Carried | None, schema: pa.Schema, mixed: frozenset[str]) -> Iterator[CarriedWriter | None]:
     """A writer of what the next run takes over, whose file replaces the one before when the block ends well."""
-    if carried is None:
+    if carried is None or carried._path is None:
         yield None
         return
     with atomic_path(carried._path) as temporary:

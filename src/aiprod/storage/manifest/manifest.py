@@ -136,7 +136,7 @@ def write_manifest(
         key: the row's unique id (rows are sorted by it).
         expect_ids: ids that must appear, no more and no fewer: a row is never lost.
         vault: encrypts what is private and turns rows of erased films into tombstones.
-        carried: further rows, with status ``ok``, taken over from an earlier run. What the next one may take over is
+        carried: further rows, taken over from an earlier run. What the next one may take over is
             kept.
 
     Raises:
@@ -149,7 +149,7 @@ def write_manifest(
     columns = RowColumns(row_model, ordered, row_model.FIGURES, carried.kinds() if carried is not None else None)
     statuses = [str(getattr(row, "status", "ok")) for row in ordered]
     counts = Counter(statuses)
-    counts["ok"] += len(known)
+    counts.update(str(status) for status in (carried.field("status") if carried is not None else ()))
     if carried is None or not (known or carried.made_from):
         starts = range(0, max(1, len(ordered)), _PART)
         parts = (columns.part(start, min(start + _PART, len(ordered))) for start in starts)
@@ -158,12 +158,11 @@ def write_manifest(
         order = merged_order(known, ids)
         numbers = np.flatnonzero(order >= len(known)).tolist()
         sealed = {numbers[place]: taken for place, taken in sealed.items()}
-        fit = [status == "ok" and not is_private(name) for name, status in zip(ids, statuses, strict=True)]
+        fit = [status in carried.statuses and not is_private(name) for name, status in zip(ids, statuses, strict=True)]
         with keeping(carried, columns.schema, columns.mixed) as writer:
             merged = _merged(columns, carried, order, ids=ids, fit=fit, figures=row_model.FIGURES, writer=writer)
             root = _write_leaved(Path(folder), columns.schema, merged)
     about = {"stage": stage, "row_model": row_model.__name__, "params_digest": params_digest}
-    counts = +counts
     return _write_head(Path(folder), about, counts=counts, root=root, inputs=inputs, facts=facts, sealed=sealed)
 
 
