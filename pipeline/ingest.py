@@ -22,6 +22,7 @@ from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.data.sources.registry import SOURCES, load_sources
 from aiprod.data.sources.scan import load_offers
+from aiprod.errors import AiprodError
 from aiprod.executors.executor import chosen_engine
 from aiprod.printable import counted, escape_controls
 from aiprod.qc.measure.denied_prints import prints_of_film
@@ -65,7 +66,11 @@ def main() -> None:
         denied=denied,
         known=known,
     )
-    store.pack("raw", "processed")
+    try:
+        store.pack("raw", "processed", digests=known.digests())
+    except AiprodError:  # a known file may hold other bytes than it did when it was last read
+        known.forget()
+        raise
     tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str], Carried | None]] = [
         ("films", films, FilmRow, lambda row: row.film_id, known.films),
         ("clips", clips, ClipRow, lambda row: row.clip_id, known.clips),

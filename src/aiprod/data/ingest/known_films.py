@@ -106,6 +106,17 @@ class KnownFilms:
             except OSError:  # it is there, or no links can be made
                 link_or_copy(source, target)
 
+    def digests(self) -> dict[str, str]:
+        """SHA-256 (hex) of each of these objects, by its name."""
+        raw = zip(self.films.field("raw_name"), self.films.field("content_sha256"), strict=True)
+        processed = zip(self.clips.field("processed_name"), self.clips.field("processed_sha256"), strict=True)
+        return {name: digest for name, digest in (*raw, *processed) if name and digest}
+
+    def forget(self) -> None:
+        """See to it that the next run reads everything again."""
+        self.films.forget()
+        self.clips.forget()
+
     def remember(self, films: Sequence[OfferedFilm]) -> None:
         """Note what the next run may take over of the films that this one took in.
 

@@ -99,6 +99,11 @@ class Carried:
         self._places = [self._place[name] for name in self.ids]
         self.made_from, self.notes = dict(made_from), dict(notes)
 
+    def forget(self) -> None:
+        """Remove the file."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
     # What the writer of a manifest asks.
 
     def kinds(self) -> dict[str, frozenset[type]]:
