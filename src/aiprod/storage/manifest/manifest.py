@@ -150,7 +150,7 @@ def write_manifest(
     statuses = [str(getattr(row, "status", "ok")) for row in ordered]
     counts = Counter(statuses)
     counts.update(str(status) for status in (carried.field("status") if carried is not None else ()))
-    if carried is None or not (known or carried.made_from):
+    if carried is None:
         starts = range(0, max(1, len(ordered)), _PART)
         parts = (columns.part(start, min(start + _PART, len(ordered))) for start in starts)
         root = _write_parts(Path(folder), columns.schema, parts, row_model.FIGURES)
