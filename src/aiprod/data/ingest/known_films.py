@@ -11,17 +11,24 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiprod.base.code_identity import code_digest
 from aiprod.base.files import digest_of, link_or_copy
 from aiprod.base.state import state
 from aiprod.data.ingest.build_rows import raw_name
 from aiprod.data.ingest.film_state import OfferedFilm
-from aiprod.data.rows import clip_id_of
+from aiprod.data.params import IngestParams
+from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
 from aiprod.data.sources.base import Offer
+from aiprod.errors import AiprodError
+from aiprod.printable import counted
+from aiprod.rights.agreements import ConsentRecord
+from aiprod.rights.declarations import SourcesFile
 from aiprod.storage.clip_store import ClipStore, Kind
+from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.carried import Carried
 from aiprod.storage.result_cache import Memo
 
@@ -106,16 +113,22 @@ class KnownFilms:
             except OSError:  # it is there, or no links can be made
                 link_or_copy(source, target)
 
-    def digests(self) -> dict[str, str]:
-        """SHA-256 (hex) of each of these objects, by its name."""
+    def pack(self, store: ClipStore) -> None:
+        """Pack raw films and clips as params.yaml says; those of known films are told by the digests in their rows.
+
+        Raises:
+            AiprodError: as :meth:`ClipStore.pack`. The next run reads everything again, for a known file may hold other
+                bytes than it did when it was last read.
+        """
         raw = zip(self.films.field("raw_name"), self.films.field("content_sha256"), strict=True)
         processed = zip(self.clips.field("processed_name"), self.clips.field("processed_sha256"), strict=True)
-        return {name: digest for name, digest in (*raw, *processed) if name and digest}
-
-    def forget(self) -> None:
-        """See to it that the next run reads everything again."""
-        self.films.forget()
-        self.clips.forget()
+        digests = {name: digest for name, digest in (*raw, *processed) if name and digest}
+        try:
+            store.pack("raw", "processed", digests=digests)
+        except AiprodError:
+            self.films.forget()
+            self.clips.forget()
+            raise
 
     def remember(self, films: Sequence[OfferedFilm]) -> None:
         """Note what the next run may take over of the films that this one took in.
@@ -169,13 +182,32 @@ def in_order(offers: Iterable[Offer]) -> list[Offer]:
     return sorted(offers, key=lambda offer: (offer.source_id, offer.key))
 
 
-def context_of(memo: Memo, *decides: object) -> str:
-    """Digest of what decides the rows of all films.
+def context_of(
+    memo: Memo,
+    params: IngestParams,
+    sources: SourcesFile,
+    consents: Mapping[str, ConsentRecord],
+    vault: Vault,
+    *,
+    seed: int,
+    lapsed: Sequence[str],
+) -> str:
+    """Digest of what decides the rows of all films: code, parameters, agreements, and which films were erased."""
+    agreed = [consent.model_dump(mode="json") for consent in consents.values()]
+    erased = [stone.document() for _, stone in sorted(vault.tombstones.items())]
+    code = code_digest("ingest")
+    declared = sources.model_dump(mode="json")
+    return digest_of([memo.context, code, params.digest(), seed, declared, agreed, list(lapsed), erased])
 
-    Args:
-        decides: JSON values: parameters, sources, agreements, code.
-    """
-    return digest_of([memo.context, *decides])
+
+def outcomes_of(films: Sequence[FilmRow], clips: Sequence[ClipRow], known: KnownFilms) -> str:
+    """How many films came to which end, and how many clips there are, for the log."""
+    counts = Counter("duplicate" if film.duplicate_of else film.status for film in films)
+    counts["ok"] += len(known)
+    ends = ("ok", "refused", "duplicate", "error", "erased")
+    told = ", ".join(f"{counts[end]} {end}" for end in ends if counts[end])
+    n_clips = len(clips) + len(known.clips.ids)
+    return f"{counted(len(films) + len(known), 'film')} ({told}), {counted(n_clips, 'clip')}"
 
 
 def _origin(offer: Offer) -> bytes:
