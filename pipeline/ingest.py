@@ -66,6 +66,7 @@ def main() -> None:
     ]
     if not denied.rows:
         forget_rows(VERSION / "ingest" / "denied")
+    inputs = {"offers": offers.digest(), "sources": digest_of(sources.model_dump(mode="json"))}
     for name, rows, model, key, carried in tables:
         write_manifest(
             VERSION / "ingest" / name,
@@ -74,7 +75,7 @@ def main() -> None:
             stage="ingest",
             key=key,
             params_digest=params.digest(),
-            inputs={"offers": offers.digest(), "sources": digest_of(sources.model_dump(mode="json"))},
+            inputs=inputs,
             expect_ids={*map(key, rows), *(carried.ids if carried is not None else ())},
             vault=vault,
             carried=carried,

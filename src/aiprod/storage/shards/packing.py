@@ -194,15 +194,16 @@ def unpack(folder: Path) -> int:
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
     """Name and size of every file below a folder that is in no shard."""
-    waiting = [folder]
+    waiting = [""]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        inner = waiting.pop()
+        with os.scandir(folder / inner) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name != SHARDS:
-                        waiting.append(Path(entry.path))
+                        waiting.append(f"{inner}{entry.name}/")
                 elif not entry.name.startswith("."):
-                    yield Path(entry.path).relative_to(folder).as_posix(), entry.stat().st_size
+                    yield f"{inner}{entry.name}", entry.stat().st_size
 
 
 @contextlib.contextmanager
