@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.code_identity import code_digest
-from aiprod.base.denials import log_refusals
 from aiprod.base.files import digest_of
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import log
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.data.ingest.build_rows import denial_of, outcomes_of, refusal_line
+from aiprod.data.ingest.build_rows import log_refused
 from aiprod.data.ingest.denied_prints import DeniedPrints, forget_rows
 from aiprod.data.ingest.ingest import ingest
+from aiprod.data.ingest.known_films import KnownFilms, context_of, outcomes_of
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.data.sources.registry import SOURCES, load_sources
 from aiprod.data.sources.scan import load_offers
 from aiprod.executors.executor import chosen_engine
-from aiprod.printable import counted, escape_controls
 from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.rights.agreements import Terms, load_consents
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.carried import Carried
 from aiprod.storage.manifest.manifest import Row, write_manifest
 from aiprod.storage.result_cache import Memo
 from pipeline.running import run
@@ -44,28 +43,31 @@ def main() -> None:
     memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest", TAKING_IN), *making, params.work_digest()]))
     of_denied = digest_of([code_digest("ingest", prints_of_film.__module__), params.watching_digest()])
     denied = DeniedPrints(prints_of_film, Memo(state().memo("denied_prints"), of_denied))
-    store = ClipStore(VERSION)
+    store, consents = ClipStore(VERSION), load_consents()
+    known = KnownFilms(memo, context_of(memo, params, sources, consents, vault, seed=seed, lapsed=offers.lapsed))
     films, clips, counters = ingest(
         offers,
         sources,
         params,
         seed=seed,
-        terms=Terms(load_consents(), frozenset(offers.lapsed)),
+        terms=Terms(consents, frozenset(offers.lapsed)),
         memo=memo,
         store=store,
         engine=chosen_engine(),
         vault=vault,
         denied=denied,
+        known=known,
     )
-    store.pack("raw", "processed")
-    tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str]]] = [
-        ("films", films, FilmRow, lambda row: row.film_id),
-        ("clips", clips, ClipRow, lambda row: row.clip_id),
-        *([("denied", denied.rows, DeniedFilmRow, lambda row: row.film_id)] if denied.rows else []),
+    known.pack(store)
+    tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str], Carried | None]] = [
+        ("films", films, FilmRow, lambda row: row.film_id, known.films),
+        ("clips", clips, ClipRow, lambda row: row.clip_id, known.clips),
+        *([("denied", denied.rows, DeniedFilmRow, lambda row: row.film_id, None)] if denied.rows else []),
     ]
     if not denied.rows:
         forget_rows(VERSION / "ingest" / "denied")
-    for name, rows, model, key in tables:
+    inputs = {"offers": offers.digest(), "sources": digest_of(sources.model_dump(mode="json"))}
+    for name, rows, model, key, carried in tables:
         write_manifest(
             VERSION / "ingest" / name,
             rows,
@@ -73,15 +75,13 @@ def main() -> None:
             stage="ingest",
             key=key,
             params_digest=params.digest(),
-            inputs={"offers": offers.digest(), "sources": digest_of(sources.model_dump(mode="json"))},
-            expect_ids={key(row) for row in rows},
+            inputs=inputs,
+            expect_ids={*map(key, rows), *(carried.ids if carried is not None else ())},
             vault=vault,
+            carried=carried,
         )
-    log(f"ingest: {counted(len(films), 'film')} ({outcomes_of(films)}), {counted(len(clips), 'clip')}")
-    refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
-    for film in refused:
-        log(f"  refused {escape_controls(refusal_line(film, seen=sys.stderr.isatty()))}")
-    log_refusals([denial_of(film) for film in refused], once=True)
+    log(f"ingest: {outcomes_of(films, clips, known)}")
+    log_refused(films)
     record_counters("ingest", counters)
 
 

@@ -109,6 +109,10 @@ class State:
         """Path of a lock file for ``filelock``."""
         return self._folder("locks") / f"{name}.lock"
 
+    def carried(self, stage: str) -> Path:
+        """Rows of a stage's last manifest, for the next run."""
+        return self._folder("carried") / f"{stage}.arrows"
+
     def cache(self, name: str) -> Path:
         """A folder for things that can be made again at any time."""
         return self._folder("cache", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,13 +22,14 @@ from aiprod.executors.types import Engine
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.storage.clip_store import ClipStore, refuse_damaged
 from aiprod.storage.crypto.film_encryption import is_private
+from aiprod.storage.manifest.manifest import LeavedTable
 from aiprod.storage.result_cache import Memo
 
 
 def caption_all(
     clips: Sequence[ClipRow],
     measured: Sequence[MeasureRow],
-    verdicts: Sequence[VerdictRow],
+    verdicts: Sequence[VerdictRow] | Mapping[str, str],
     captioner: Captioner,
     *,
     memo: Memo,
@@ -35,19 +37,22 @@ def caption_all(
     instead: Captioner | None = None,
     params: CaptionParams | None = None,
     engine: Engine = "local",
+    per_film: Mapping[str, int] | None = None,
 ) -> tuple[list[CaptionRow], Counters]:
     """A row for each clip, in the order of ``clips``. A clip that could not be measured is skipped with its reason.
 
     Each caption is kept as soon as it is known, so that a run that is stopped goes on where it was.
 
     Args:
+        verdicts: rows, or clip id → status.
         instead: describes the clips that ``captioner`` may not be shown; by rules where none is given.
         params: what ``captioner`` was made of, for workers of another engine than this process.
         engine: where clips are described; ``local`` is here, with the captioner as it is. The result is the same.
+        per_film: how many clips each film has, where ``clips`` are not all.
     """
     by_id = {row.clip_id: row for row in measured}
-    judged = {row.clip_id: row.status for row in verdicts}
-    per_film = Counter(clip.film_id for clip in clips)
+    judged = verdicts if isinstance(verdicts, Mapping) else {row.clip_id: row.status for row in verdicts}
+    per_film = per_film or Counter(clip.film_id for clip in clips)
     instead = instead or RuleBased()
     counters = Counters()
     drafts: dict[str, Any] = {}
@@ -179,3 +184,22 @@ def _row(
             "content": Content.model_validate(draft["content"]),
         }
     )
+
+
+def made_from(
+    clips: LeavedTable[ClipRow], measured: LeavedTable[MeasureRow], verdicts: Mapping[str, str]
+) -> dict[str, bytes]:
+    """Clip id → digest of all that differs between clips and decides a caption's row.
+
+    Args:
+        verdicts: clip id → status.
+    """
+    measures = dict(zip(measured.ids, measured.leaves, strict=True))
+    films = clips.cells("film_id")
+    per_film = Counter(films)
+    digests = {}
+    for clip_id, film_id, leaf in zip(clips.ids, films, clips.leaves, strict=True):
+        alone = b"1" if per_film[film_id] == 1 else b"0"
+        text = leaf + measures[clip_id] + alone + verdicts.get(clip_id, "").encode()
+        digests[clip_id] = hashlib.sha256(text).digest()
+    return digests

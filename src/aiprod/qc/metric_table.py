@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import to_numpy
 from aiprod.storage.manifest.canonical_rows import texts_of
-from aiprod.storage.manifest.measurement_columns import Measured, figure_columns, figure_types, parsed
+from aiprod.storage.manifest.measurement_columns import Measured, figure_columns, figure_kinds, figure_types, parsed
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -151,7 +151,7 @@ class FigureTable:
     @classmethod
     def of(cls, rows: Sequence[Measured]) -> Self:
         """The table of measurements by row."""
-        return cls(figure_columns(rows, figure_types(rows)), len(rows))
+        return cls(figure_columns(rows, figure_types(figure_kinds(rows))), len(rows))
 
     def columns(self) -> dict[str, pa.Array]:
         """All columns, by ``<measurement>.<figure>``."""

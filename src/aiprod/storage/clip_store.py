@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,23 +160,27 @@ class ClipStore:
             elif path.name not in names:
                 path.unlink()
 
-    def pack(self, *kinds: Kind) -> None:
+    def pack(self, *kinds: Kind, digests: Mapping[str, str] | None = None) -> None:
         """Pack the objects of these kinds into shards where there are more than params.yaml says, or unpack them.
+
+        Args:
+            digests: name → SHA-256 (hex) of objects as they are stored, as far as it is known: others are read for it.
 
         Raises:
             AiprodError: no such section in params.yaml, the disk is full, or a shard is damaged.
         """
         for kind in kinds:
-            pack_folder(self.folder(kind), kind)
+            pack_folder(self.folder(kind), kind, digests)
 
 
-def pack_folder(folder: Path, kind: str) -> Packed:
+def pack_folder(folder: Path, kind: str, digests: Mapping[str, str] | None = None) -> Packed:
     """Pack a stage's folder of objects as params.yaml says; what a run before made is used again.
 
     Args:
         kind: raw, processed or latents: whose shards of earlier runs are looked through.
+        digests: as for :meth:`ClipStore.pack`.
 
     Raises:
         AiprodError: as :meth:`ClipStore.pack`.
     """
-    return arrange(folder, load_params(ShardParams, "shards"), state().cache("shards") / kind)
+    return arrange(folder, load_params(ShardParams, "shards"), state().cache("shards") / kind, digests)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from aiprod.base.denials import Refusal
+from aiprod.base.denials import Refusal, log_refusals
+from aiprod.base.progress import log
 from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, split_of
 from aiprod.media.normalising import VERSION
+from aiprod.printable import escape_controls
 from aiprod.rights.declarations import layers
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.crypto.tombstones import REASON
@@ -110,13 +112,6 @@ def _scene_at(truth: dict[str, Any], start_s: float) -> dict[str, Any]:
     return dict(begun[-1])
 
 
-def outcomes_of(films: Sequence[FilmRow]) -> str:
-    """How many films came to which end, for the log."""
-    counts = Counter("duplicate" if film.duplicate_of else film.status for film in films)
-    known = ("ok", "refused", "duplicate", "error", "erased")
-    return ", ".join(f"{counts[name]} {name}" for name in known if counts[name])
-
-
 def refusal_line(film: FilmRow, *, seen: bool) -> str:
     """Why a film may not be trained on.
 
@@ -134,3 +129,11 @@ def denial_of(film: FilmRow) -> Refusal:
     lack = "consent" if all(reason.startswith("personal_data_basis") for reason in film.reasons) else "right"
     what = f"{film.source_id}/{film.key} is refused: {'; '.join(film.reasons)}"
     return Refusal(what, lack=lack, action="ingest", subject=film.film_id)  # type: ignore[arg-type]
+
+
+def log_refused(films: Sequence[FilmRow]) -> None:
+    """Say which films may not be trained on, and note it in the log of refusals."""
+    refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
+    for film in refused:
+        log(f"  refused {escape_controls(refusal_line(film, seen=sys.stderr.isatty()))}")
+    log_refusals([denial_of(film) for film in refused], once=True)

@@ -72,12 +72,18 @@ class DeniedPrints:
     memo: Memo
     rows: list[DeniedFilmRow] = field(default_factory=list)
 
-    def collect(self, films: Sequence[OfferedFilm], params: IngestParams, engine: Engine) -> None:
-        """Make the rows; what earlier runs kept of other films is removed."""
+    def collect(
+        self, films: Sequence[OfferedFilm], params: IngestParams, engine: Engine, *, others: bool = False
+    ) -> None:
+        """Make the rows; what earlier runs kept of other films is removed.
+
+        Args:
+            others: whether films besides these were taken in.
+        """
         wanted = {film.film_id: film for film in films if may_be_kept(film, params)}
         jobs = {film_id: self._job(film, params) for film_id, film in wanted.items()}
         self.memo.keep_only({job.key for job in jobs.values()})
-        if not any(film.status == "ok" for film in films):  # then there is nothing to find
+        if not others and not any(film.status == "ok" for film in films):  # then there is nothing to find
             self.rows = []
             return
         todo = list({job.key: job for job in jobs.values() if self.memo.get(job.key) is None}.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from aiprod.data.ingest.film_state import (
     same_packets_strictest,
 )
 from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, FetchRequest, IngestJob, ingest_film, part_of
+from aiprod.data.ingest.known_films import KnownFilms
 from aiprod.data.ingest.packet_digests import know_packets, remember_packets
 from aiprod.data.params import IngestParams
 from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
+from aiprod.data.sources.base import Offer
 from aiprod.data.sources.registry import source_of
 from aiprod.data.sources.scan import Offers
 from aiprod.executors.executor import ordered_map
@@ -34,7 +36,7 @@ from aiprod.media.normalising import VERSION
 from aiprod.rights.agreements import Terms
 from aiprod.rights.declarations import SourcesFile
 from aiprod.rights.right import Right
-from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.clip_store import ClipStore, Kind
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.result_cache import Memo
 
@@ -54,6 +56,7 @@ def ingest(
     engine: Engine = "local",
     vault: Vault | None = None,
     denied: DeniedPrints | None = None,
+    known: KnownFilms | None = None,
 ) -> tuple[list[FilmRow], list[ClipRow], Counters]:
     """Take in all offers.
 
@@ -68,30 +71,47 @@ def ingest(
         engine: where films are ingested; the result is the same.
         vault: encrypts films whose basis for personal data is anything but ``none``, and knows which were erased.
         denied: takes the fingerprints of denied films.
+        known: films of which the last run's rows are taken over.
 
     Returns:
-        A row for each offer, a row for each shot, and what was done.
+        A row for each offer, a row for each shot, and what was done; without rows of known films.
     """
     vault = vault or Vault()
-    films = [judged(offer, sources.get(offer.source_id), terms, vault) for offer in offers.offers]
+    known = KnownFilms(memo) if known is None else known
+
+    def judge(some: Iterable[Offer]) -> list[OfferedFilm]:
+        return [judged(offer, sources.get(offer.source_id), terms, vault) for offer in some]
+
+    films = judge(known.choose(offers.offers))
     same_bytes_private(films)
     same_bytes_strictest(films)
-    know_packets(films, params, memo, engine)
+    know_packets(films, params, memo, engine, others=len(known) > 0)
+    films = in_order(films + judge(known.release(film.packets for film in films)))
     same_packets_strictest(films)
     counters = _ingest_films([f for f in films if f.right.permits_training], sources, params, memo, engine)
+    if more := judge(known.release(digest for film in films for digest in (film.content, film.packets))):
+        counters.reused += _ingest_films(more, sources, params, memo, engine).reused
+        films = in_order(films + more)
     apply_embedded_statements(films, terms)
     same_bytes_strictest(films)  # of a remote film the bytes are known only now
     mark_erased(films)
     remember_packets(same_packets_strictest(films), params, memo)
     mark_duplicates(films)
     if denied is not None:
-        denied.collect(films, params, engine)
+        denied.collect(films, params, engine, others=len(known) > 0)
     rows = [film_row(film) for film in films]
-    taken = {row.film_id for row in rows}
+    taken = {row.film_id for row in rows}.union(known.films.ids)
     rows += [erased_row(e.film_id, e.source_id) for e in offers.erased if e.film_id not in taken]
     shots = [row for film in films for row in clip_rows(film, seed, params.heldout_fraction)]
-    _store(films, memo, store, offers.again)
+    _store(films, memo, store, offers.again, known)
+    known.remember(films)
+    counters.reused += len(known)
     return rows, shots, counters
+
+
+def in_order(films: Iterable[OfferedFilm]) -> list[OfferedFilm]:
+    """Films in the order in which scan lists them."""
+    return sorted(films, key=lambda film: (film.offer.source_id, film.offer.key))
 
 
 def _ingest_films(
@@ -160,7 +180,7 @@ def _ingest_films(
     return counters
 
 
-def _store(films: list[OfferedFilm], memo: Memo, store: ClipStore, again: Mapping[str, int]) -> None:
+def _store(films: list[OfferedFilm], memo: Memo, store: ClipStore, again: Mapping[str, int], known: KnownFilms) -> None:
     """Link raw films, their ground truth and clips into the outputs, and say what qc_measure is to try again."""
     raw: dict[str, tuple[Path, str]] = {}
     processed: dict[str, tuple[Path, str]] = {}
@@ -175,8 +195,12 @@ def _store(films: list[OfferedFilm], memo: Memo, store: ClipStore, again: Mappin
             if clip["file"]:
                 processed[f"{clip_id_of(film.film_id, clip['index'])}.mp4"] = (film.place, clip["file"])
     tries = {AGAIN: {"qc_measure": again["qc_measure"]}} if again.get("qc_measure") else {}
-    store.keep_only("raw", raw.keys() | truths.keys() | tries.keys())
-    store.keep_only("processed", set(processed))
+    names: dict[Kind, set[str]] = {"raw": raw.keys() | truths.keys() | tries.keys(), "processed": set(processed)}
+    for kind, name, _ in known.objects():
+        names[kind].add(name)
+    for kind, kept_names in names.items():
+        store.keep_only(kind, kept_names)
+    known.link(store)
     for name, (place, kept) in raw.items():
         memo.link(place, kept, store.path("raw", name))
     for name, (place, kept) in processed.items():

@@ -53,12 +53,19 @@ class PacketsJob:
         return replace(self, path=path, wanted=wanted, memo=memo)
 
 
-def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo, engine: Engine) -> None:
+def know_packets(
+    films: Sequence[OfferedFilm], params: IngestParams, memo: Memo, engine: Engine, *, others: bool = False
+) -> None:
     """Set ``packets`` of refused films that are here, and of others where it is known from an earlier refusal.
 
     A film that cannot be read, or is none, is left without. Remote films are not fetched for it.
+
+    Args:
+        others: whether there are films besides these that may be trained on.
     """
-    if not any(film.right.permits_training for film in films):  # then there is nothing to hold them against
+    if not others and not any(
+        film.right.permits_training for film in films
+    ):  # then there is nothing to hold them against
         return
     waiting: list[tuple[OfferedFilm, PacketsJob]] = []
     for film in films:

@@ -176,6 +176,9 @@ def _delete_memo(work: _Work) -> None:
     memo = state().root / "memo"
     for stage in sorted(memo.iterdir()) if memo.is_dir() else ():
         Memo(stage, "").forget(work.films)
+    shutil.rmtree(
+        state().root / "carried", ignore_errors=True
+    )  # it holds nothing of films with personal data, but one may have become such since
 
 
 def _delete_checkpoints(work: _Work) -> None:

@@ -5,7 +5,8 @@ The record lies beside the measurements, so that documents can be written where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ _NAMES = {"speech": "voices", "lips": "lip_sync"}
 _MEASUREMENTS: Mapping[Use, str] = {use: _NAMES.get(use, use) for use in USES}
 
 
-def used_in(measured: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[Use, int]:
+def used_in(
+    measured: Iterable[Mapping[str, Mapping[str, Any]]], column: Callable[[str], Sequence[Any]] | None = None
+) -> dict[Use, int]:
     """How many clips each network gave figures of; a network that gave none is left out.
 
     Args:
         measured: the measurements of each clip, by name.
+        column: of further clips, the values of ``<measurement>.<figure>``.
     """
     endings = {use: f"-{BUNDLED[use].identity()}" for use in USES}
     counts = dict.fromkeys(USES, 0)
@@ -29,11 +33,22 @@ def used_in(measured: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[Use, in
         for use, name in _MEASUREMENTS.items():
             figures = clip.get(name) or {}
             counts[use] += figures.get("status") == "ok" and str(figures.get("version")).endswith(endings[use])
+    for use, name in _MEASUREMENTS.items() if column is not None else ():
+        alike = Counter(zip(column(f"{name}.status"), column(f"{name}.version"), strict=True))
+        counts[use] += sum(n for (status, of), n in alike.items() if status == "ok" and str(of).endswith(endings[use]))
     return {use: count for use, count in counts.items() if count}
 
 
-def record_used(folder: Path, measured: Iterable[Mapping[str, Mapping[str, Any]]]) -> None:
-    """Write ``networks.json`` into the folder; where no network was used there is none."""
+def record_used(
+    folder: Path,
+    measured: Iterable[Mapping[str, Mapping[str, Any]]],
+    column: Callable[[str], Sequence[Any]] | None = None,
+) -> None:
+    """Write ``networks.json`` into the folder; where no network was used there is none.
+
+    Args:
+        column: as for :func:`used_in`.
+    """
     networks = [
         {
             "use": use,
@@ -45,7 +60,7 @@ def record_used(folder: Path, measured: Iterable[Mapping[str, Mapping[str, Any]]
             "clips": clips,
             "licence_text": model.licence_text(),
         }
-        for use, clips in used_in(measured).items()
+        for use, clips in used_in(measured, column).items()
         for model in (BUNDLED[use],)
     ]
     if networks:

@@ -20,7 +20,7 @@ from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.arrow import from_numpy, text
 from aiprod.storage.manifest.canonical_rows import Columns
 from aiprod.storage.manifest.manifest import iter_batches, iter_rows, opened_rows
-from aiprod.storage.manifest.measurement_columns import figure_columns, figure_types, parsed
+from aiprod.storage.manifest.measurement_columns import figure_columns, figure_kinds, figure_types, parsed
 
 _OPENED = 1024  # rows of private films in memory
 PRINTS = ("look", "change", "sound")
@@ -71,7 +71,7 @@ class MeasurementTable:
         """The table of some rows."""
         known = sorted(rows, key=lambda row: row.clip_id)
         measured = [row.measurements for row in known if row.status == "ok"]
-        columns = figure_columns(measured, {n: t for n, t in figure_types(measured).items() if n in READ})
+        columns = figure_columns(measured, {n: t for n, t in figure_types(figure_kinds(measured)).items() if n in READ})
         table = FigureTable({name: _repeating(name, values) for name, values in columns.items()}, len(measured))
         return _made(_part_of_rows(known), table)
 

@@ -5,6 +5,8 @@ Where only some checks changed since a clip was measured, only those are measure
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from aiprod.base.files import write_bytes
+from aiprod.base.files import digest_of, link_or_copy, write_bytes
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters
 from aiprod.data.retries import try_again
@@ -22,11 +24,13 @@ from aiprod.executors.types import Bounds, Engine, Needs
 from aiprod.media.errors import MediaError
 from aiprod.media.media_info import MediaFacts
 from aiprod.qc.bundled.catalogue import require_intact
-from aiprod.qc.measure.cached_measurements import CachedResults, Earlier, merged
+from aiprod.qc.measure.cached_measurements import CachedResults, Earlier, merged, versions
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.clip_store import ClipStore, decrypted_copy, refuse_damaged
 from aiprod.storage.crypto.film_encryption import is_private
+from aiprod.storage.manifest.carried import Carried
+from aiprod.storage.manifest.manifest import LeavedTable
 from aiprod.storage.result_cache import Memo, Seal
 
 STRIP = "strip.jpg"
@@ -102,8 +106,13 @@ def measure_all(
     store: ClipStore,
     thumbs: Path,
     engine: Engine = "local",
+    carried: Carried | None = None,
 ) -> tuple[list[MeasureRow], Counters]:
-    """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``."""
+    """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``.
+
+    Args:
+        carried: rows of other clips that are known; it is told where results of these are kept.
+    """
     by_id = {film.film_id: film for film in films}
     reused, kept = set[str](), CachedResults(memo)
     jobs: list[MeasureJob] = []
@@ -157,11 +166,69 @@ def measure_all(
     counters = Counters(failed=sum(1 for row in rows if row.status in ("error", "unfinished")))
     counters.reused = sum(1 for clip_id in well if clip_id in reused)
     counters.processed = len(well) - counters.reused
-    wanted = {row.thumbnails for row in rows}
+    if carried is not None:
+        carried.notes.update({row.clip_id: _note(keys[row.clip_id], memo) for row in rows if row.status == "ok"})
+    wanted = {row.thumbnails for row in rows} | {_thumbnail(clip_id) for clip_id in (carried.ids if carried else ())}
     for path in thumbs.iterdir() if thumbs.is_dir() else ():
         if path.name not in wanted:
             path.unlink()
     return rows, counters
+
+
+def context_of(memo: Memo, params: QcMeasureParams) -> str:
+    """Digest of what decides the rows of all clips."""
+    return digest_of([memo.context, params.digest(), versions()])
+
+
+def made_from(films: LeavedTable[FilmRow], clips: LeavedTable[ClipRow]) -> dict[str, bytes]:
+    """Clip id → digest of all that differs between clips and decides a row: those of its film and of the clip."""
+    leaves = dict(zip(films.ids, films.leaves, strict=True))
+    return {
+        clip_id: hashlib.sha256(leaves[film_id] + leaf).digest()
+        for clip_id, film_id, leaf in zip(clips.ids, clips.cells("film_id"), clips.leaves, strict=True)
+    }
+
+
+def take_thumbnails(notes: Mapping[str, str], memo: Memo, thumbs: Path) -> dict[str, str]:
+    """Link the thumbnails of known clips; the notes of those whose kept file is what it was when it was last read.
+
+    Its times and inode tell, for reading and hashing each would take longer than all else.
+
+    Args:
+        notes: clip id → what :func:`measure_all` noted of its result.
+    """
+    thumbs.mkdir(parents=True, exist_ok=True)
+    kept: dict[str, str] = {}
+    for clip_id, note in notes.items():
+        key, _, stamp = note.partition(" ")
+        if stamp:
+            source, target = f"{memo.folder}/{key[:2]}/{key}/{STRIP}", f"{thumbs}/{_thumbnail(clip_id)}"
+            if _stamp(source) != stamp:
+                continue
+            try:
+                os.link(source, target)
+            except OSError:  # it is there, or no links can be made
+                link_or_copy(source, target)
+        kept[clip_id] = note
+    return kept
+
+
+def _note(key: str, memo: Memo) -> str:
+    """Where a result is kept, and what its thumbnails' file looks like from outside."""
+    return f"{key} {_stamp(str(memo.place_of(key) / STRIP))}"
+
+
+def _stamp(path: str) -> str:
+    """Inode, size and time of a file; nothing where there is none."""
+    try:
+        about = os.stat(path)
+    except FileNotFoundError:
+        return ""
+    return f"{about.st_ino},{about.st_size},{about.st_mtime_ns}"
+
+
+def _thumbnail(clip_id: str) -> str:
+    return f"{clip_id}.jpg"
 
 
 def _tell(jobs: Sequence[MeasureJob]) -> None:
@@ -197,7 +264,7 @@ def _row(
         return error([result["error"]])
     name = None
     if (place / STRIP).is_file():
-        name = f"{clip.clip_id}.jpg"
+        name = _thumbnail(clip.clip_id)
         memo.link(place, STRIP, thumbs / name)
     return MeasureRow(
         clip_id=clip.clip_id, film_id=clip.film_id, status="ok", measurements=result["measurements"], thumbnails=name

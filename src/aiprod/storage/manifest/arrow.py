@@ -5,7 +5,7 @@ which takes a stage longer than writing most manifests."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ _KINDS = {frozenset({str}): pa.string(), frozenset({int}): pa.int64(), frozenset
 _OFFSET_MAX = 2**31 - 1
 
 
-def kind_of(cells: Sequence[Any]) -> pa.DataType:
+def kind_of(cells: Sequence[Any], others: Iterable[type] = ()) -> pa.DataType:
     """The type of a column; an all-empty one is of strings, so that a schema does not depend on the data.
+
+    Args:
+        others: types of further cells.
 
     Raises:
         TypeError: values of types that do not go together.
     """
-    kinds = frozenset(map(type, cells)) - {type(None)}
+    kinds = frozenset([*map(type, cells), *others]) - {type(None)}
     if not kinds:
         return pa.string()
     if kinds <= {float, int} and float in kinds:

@@ -65,11 +65,14 @@ def seal_rows(rows: Sequence[M], vault: Vault | None) -> tuple[list[M], Sealed]:
     return shown, sealed
 
 
-def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault) -> Iterator[M]:
+def open_rows(
+    folder: Path, rows: Iterable[M], root: str | None, vault: Vault, numbers: Iterable[int] | None = None
+) -> Iterator[M]:
     """The rows as they were before :func:`seal_rows`; those of erased films as tombstones.
 
     Args:
         root: of the sealed rows, as the manifest's head gives it.
+        numbers: of the rows in the table, ascending; all of them if left out.
 
     Raises:
         AiprodError: a blob is missing or damaged, or its key is missing.
@@ -81,7 +84,7 @@ def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault) -
         raise AiprodError(f"{folder / SEALED} does not match its manifest's head", "restore it with `dvc checkout`")
     sealed = _read_sealed(folder)  # again: a blob may hold all measurements of a clip
     following = next(sealed, None)
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows) if numbers is None else zip(numbers, rows, strict=True):
         taken, owner = None, _owner(row)
         while following is not None and following[0] <= number:
             taken = following[2] if following[0] == number else None

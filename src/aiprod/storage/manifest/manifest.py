@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aiprod.base.files import atomic_path, read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto.film_encryption import Vault, is_private
+from aiprod.storage.manifest.arrow import from_numpy
 from aiprod.storage.manifest.canonical_rows import Columns, RootHash, root_of, row_leaves
+from aiprod.storage.manifest.carried import Carried, CarriedWriter, keeping, merged_order
 from aiprod.storage.manifest.encrypted_columns import (
     SEALED_ROOT,
     Sealed,
@@ -124,6 +128,7 @@ def write_manifest(
     facts: dict[str, Any] | None = None,
     expect_ids: Iterable[str] | None = None,
     vault: Vault | None = None,
+    carried: Carried | None = None,
 ) -> Head:
     """Write ``manifest.parquet`` and ``manifest.json`` into ``folder``, rows sorted by ``key``.
 
@@ -131,20 +136,94 @@ def write_manifest(
         key: the row's unique id (rows are sorted by it).
         expect_ids: ids that must appear, no more and no fewer: a row is never lost.
         vault: encrypts what is private and turns rows of erased films into tombstones.
+        carried: further rows, taken over from an earlier run. What the next one may take over is
+            kept.
 
     Raises:
         AiprodError: an id appears twice, ids went in that did not come out, or private rows came without a vault.
     """
     ordered = sorted(rows, key=key)
-    _check_ids([key(row) for row in ordered], stage, expect_ids)
+    ids, known = [key(row) for row in ordered], carried.ids if carried is not None else []
+    _check_ids([*known, *ids], stage, expect_ids)
     ordered, sealed = seal_rows(ordered, vault)
-    columns = RowColumns(row_model, ordered, row_model.FIGURES)
-    counts = Counter(str(getattr(row, "status", "ok")) for row in ordered)
-    starts = range(0, max(1, len(ordered)), _PART)
-    parts = (columns.part(start, min(start + _PART, len(ordered))) for start in starts)
-    root = _write_parts(Path(folder), columns.schema, parts, row_model.FIGURES)
+    columns = RowColumns(row_model, ordered, row_model.FIGURES, carried.kinds() if carried is not None else None)
+    statuses = [str(getattr(row, "status", "ok")) for row in ordered]
+    counts = Counter(statuses)
+    counts.update(str(status) for status in (carried.field("status") if carried is not None else ()))
+    if carried is None:
+        starts = range(0, max(1, len(ordered)), _PART)
+        parts = (columns.part(start, min(start + _PART, len(ordered))) for start in starts)
+        root = _write_parts(Path(folder), columns.schema, parts, row_model.FIGURES)
+    else:
+        order = merged_order(known, ids)
+        numbers = np.flatnonzero(order >= len(known)).tolist()
+        sealed = {numbers[place]: taken for place, taken in sealed.items()}
+        fit = [status in carried.statuses and not is_private(name) for name, status in zip(ids, statuses, strict=True)]
+        with keeping(carried, columns.schema, columns.mixed) as writer:
+            merged = _merged(columns, carried, order, ids=ids, fit=fit, figures=row_model.FIGURES, writer=writer)
+            root = _write_leaved(Path(folder), columns.schema, merged)
     about = {"stage": stage, "row_model": row_model.__name__, "params_digest": params_digest}
     return _write_head(Path(folder), about, counts=counts, root=root, inputs=inputs, facts=facts, sealed=sealed)
+
+
+def _merged(
+    columns: RowColumns,
+    carried: Carried,
+    order: np.ndarray,
+    *,
+    ids: Sequence[str],
+    fit: Sequence[bool],
+    figures: str | None,
+    writer: CarriedWriter | None,
+) -> Iterator[tuple[Mapping[str, pa.Array], list[bytes]]]:
+    """Columns and leaves of new rows and of those that are taken over, a part at a time.
+
+    Args:
+        order: the number of each row, those that are taken over first.
+        ids: of the new rows.
+        fit: whether the next run may take a new row over.
+    """
+    old = new = 0
+    for start in range(0, max(1, len(order)), _PART):
+        fresh = order[start : start + _PART] >= len(carried.ids)
+        old_end, new_end = old + int(np.count_nonzero(~fresh)), new + int(np.count_nonzero(fresh))
+        places = np.where(fresh, old_end - old + np.cumsum(fresh) - 1, np.cumsum(~fresh) - 1)
+        parts: list[Mapping[str, pa.Array]] = []
+        leaves: list[bytes] = []
+        if old_end > old:
+            parts.append(carried.cells(old, old_end, columns.schema))
+            leaves += carried.leaves(old, old_end)
+        if new_end > new or not parts:
+            parts.append(columns.part(new, new_end))
+            leaves += row_leaves(parts[-1], figures)
+        whole = parts[0] if len(parts) == 1 else _interleaved(parts, from_numpy(places), columns.schema)
+        leaves = [leaves[place] for place in places.tolist()]
+        if writer is not None:
+            names, fits = [*carried.ids[old:old_end], *ids[new:new_end]], [True] * (old_end - old) + [*fit[new:new_end]]
+            raw = {
+                name: [*carried.raw(old, old_end, name), *columns.values(new, new_end, name)] for name in columns.mixed
+            }
+            at = places.tolist()
+            writer.write(
+                [names[i] for i in at],
+                [fits[i] for i in at],
+                leaves,
+                whole,
+                {name: [values[i] for i in at] for name, values in raw.items()},
+            )
+        old, new = old_end, new_end
+        yield whole, leaves
+
+
+def _interleaved(parts: Sequence[Mapping[str, pa.Array]], places: pa.Array, schema: pa.Schema) -> dict[str, pa.Array]:
+    """The rows of both, in order."""
+    columns: dict[str, pa.Array] = {}
+    for field in schema:
+        cells = [part[field.name] for part in parts]
+        if isinstance(field.type, pa.JsonType):
+            cells = [pa.ExtensionArray.from_storage(field.type, pa.concat_arrays([cell.storage for cell in cells]))]
+        columns[field.name] = _taken(pa.concat_arrays(cells) if len(cells) > 1 else cells[0], places)
+    return columns
 
 
 def write_table(
@@ -272,6 +351,13 @@ def _write_head(
 
 def _write_parts(folder: Path, schema: pa.Schema, parts: Iterable[Mapping[str, pa.Array]], figures: str | None) -> str:
     """Write the table a part at a time, so that the text of all rows is never in memory; return the Merkle root."""
+    return _write_leaved(folder, schema, ((columns, row_leaves(columns, figures)) for columns in parts))
+
+
+def _write_leaved(
+    folder: Path, schema: pa.Schema, parts: Iterable[tuple[Mapping[str, pa.Array], Sequence[bytes]]]
+) -> str:
+    """The same of parts with their Merkle leaves."""
     folder.mkdir(parents=True, exist_ok=True)
     root = RootHash()
     with (
@@ -280,8 +366,8 @@ def _write_parts(folder: Path, schema: pa.Schema, parts: Iterable[Mapping[str, p
         ThreadPoolExecutor(1) as aside,
     ):
         writing: Future[None] | None = None
-        for number, columns in enumerate(parts, start=1):
-            root.add(row_leaves(columns, figures))
+        for number, (columns, leaves) in enumerate(parts, start=1):
+            root.add(leaves)
             table = pa.table([columns[field.name] for field in schema], schema=schema)
             if writing is not None:
                 writing.result()
@@ -359,15 +445,81 @@ def iter_batches(folder: Path | str, row_model: type[Row]) -> Iterator[Columns]:
     yield from _checked(Path(folder), row_model, ParquetReader.batches)
 
 
-def opened_rows(folder: Path | str, rows: Iterable[R], vault: Vault) -> Iterator[R]:
-    """Rows that were read without a vault, with what is private filled in."""
-    return open_rows(Path(folder), rows, read_head(folder).facts.get(SEALED_ROOT), vault)
+def opened_rows(
+    folder: Path | str, rows: Iterable[R], vault: Vault, numbers: Iterable[int] | None = None
+) -> Iterator[R]:
+    """Rows that were read without a vault, with what is private filled in.
+
+    Args:
+        numbers: of the rows in the table, ascending; all of them if left out.
+    """
+    return open_rows(Path(folder), rows, read_head(folder).facts.get(SEALED_ROOT), vault, numbers)
+
+
+class LeavedTable(Generic[R]):
+    """A manifest of very many rows, of which few are wanted as rows: ids, Merkle leaves, columns as they are.
+
+    Raises:
+        AiprodError: as :func:`read_rows`.
+    """
+
+    def __init__(self, folder: Path | str, row_model: type[R], key: str, vault: Vault | None = None) -> None:
+        self._folder, self._model, self._vault = Path(folder), row_model, vault
+        self._reader = _reader(self._folder, row_model)
+        self._parts: list[Columns] = []
+        self._starts: list[int] = []
+        self.leaves: list[bytes] = []
+        for columns, leaves in _checked(self._folder, row_model, ParquetReader.leaved):
+            self._parts.append(columns)
+            self._starts.append(len(self.leaves))
+            self.leaves += leaves
+        self.ids: list[str] = self.cells(key)
+
+    def cells(self, name: str) -> list[Any]:
+        """The cells of a column that is not nested; None where it is not in the table."""
+        cells: list[Any] = []
+        for columns in self._parts:
+            values = columns.get(name)
+            cells += [None] * len(next(iter(columns.values()))) if values is None else values.to_pylist()
+        return cells
+
+    def without(self, ids: Sequence[str]) -> list[R]:
+        """The rows but those of these ids."""
+        left_out = set(ids)
+        return self.rows([place for place, name in enumerate(self.ids) if name not in left_out])
+
+    def of(self, ids: Collection[str]) -> list[R]:
+        """The rows of these ids."""
+        return self.rows([place for place, name in enumerate(self.ids) if name in ids])
+
+    def rows(self, places: Sequence[int]) -> list[R]:
+        """Some rows, by their numbers in the table, which are ascending."""
+        rows: list[R] = []
+        for start, columns in zip(self._starts, self._parts, strict=True):
+            end = start + len(next(iter(columns.values())))
+            inside = list(places[bisect_left(places, start) : bisect_left(places, end)])
+            if inside:
+                at = from_numpy(np.array(inside, np.int64) - start)
+                some = columns if len(inside) == end - start else {n: _taken(c, at) for n, c in columns.items()}
+                rows += self._reader.rows_of(some, self._model)
+        return rows if self._vault is None else list(opened_rows(self._folder, rows, self._vault, places))
+
+
+def _taken(cells: pa.Array, places: pa.Array) -> pa.Array:
+    if isinstance(cells.type, pa.JsonType):
+        return pa.ExtensionArray.from_storage(cells.type, cells.storage.take(places))
+    return cells.take(places)
+
+
+def _reader(folder: Path, row_model: type[Row]) -> ParquetReader:
+    former = read_head(folder).format < FORMAT
+    return ParquetReader(folder / ROWS, row_model, figures=row_model.FIGURES, former=former)
 
 
 def _checked(folder: Path, row_model: type[Row], read: Callable[[ParquetReader], Iterator[T]]) -> Iterator[T]:
     """What is read of a manifest; after the last of it, the leaf hashes are compared with the root in the head."""
     head = read_head(folder)
-    reader = ParquetReader(folder / ROWS, row_model, figures=row_model.FIGURES, former=head.format < FORMAT)
+    reader = _reader(folder, row_model)
     yield from read(reader)
     if reader.root.hex() != head.merkle_root:
         raise AiprodError(

@@ -6,7 +6,7 @@ that are lists, or of several kinds, are JSON text (``pa.json_()``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import orjson
@@ -31,8 +31,8 @@ def without_absent(measured: Measured) -> dict[str, dict[str, Any]]:
     return {name: figures for name, figures in present.items() if figures}
 
 
-def figure_types(rows: Iterable[Measured]) -> dict[str, pa.DataType]:
-    """Each figure that some row has, and the type of its column; sorted."""
+def figure_kinds(rows: Iterable[Measured]) -> dict[str, set[type]]:
+    """Each figure that some row has, and the types of its values; sorted."""
     kinds: dict[str, dict[str, set[type]]] = {}
     for row in rows:
         for section, figures in row.items():
@@ -42,7 +42,12 @@ def figure_types(rows: Iterable[Measured]) -> dict[str, pa.DataType]:
     types = {
         f"{section}.{name}": seen - {type(None)} for section, names in kinds.items() for name, seen in names.items()
     }
-    return {name: _KINDS.get(frozenset(seen), pa.json_()) for name, seen in sorted(types.items()) if seen}
+    return {name: seen for name, seen in sorted(types.items()) if seen}
+
+
+def figure_types(kinds: Mapping[str, Set[type]]) -> dict[str, pa.DataType]:
+    """The type of each figure's column; sorted."""
+    return {name: _KINDS.get(frozenset(seen), pa.json_()) for name, seen in sorted(kinds.items())}
 
 
 def figure_columns(rows: Sequence[Measured], types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:

@@ -46,6 +46,15 @@ class ParquetReader:
         Raises:
             AiprodError: missing, unreadable, or with a column that the model does not know.
         """
+        for columns, _ in self.leaved():
+            yield columns
+
+    def leaved(self) -> Iterator[tuple[Columns, list[bytes]]]:
+        """The same, and the Merkle leaf of each row.
+
+        Raises:
+            AiprodError: as :meth:`batches`.
+        """
         with readable(self._path), pq.ParquetFile(self._path) as file:
             threads = file.metadata.num_rows > _AT_ONCE  # for one batch, starting them takes longer than reading it
             # Row groups one by one: over all of them, Arrow reads ahead further than memory allows for.
@@ -56,8 +65,9 @@ class ParquetReader:
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                 self._refuse_unknown(columns)
                 columns = {name: self._typed(name, values) for name, values in columns.items()}
-                self.root.add(self._leaves(columns))
-                yield columns
+                leaves = self._leaves(columns)
+                self.root.add(leaves)
+                yield columns, leaves
 
     def rows(self, model: type[M], *, without: Collection[str] = ()) -> Iterator[M]:
         """The rows, validated.
@@ -68,16 +78,24 @@ class ParquetReader:
         Raises:
             AiprodError: as :meth:`batches`, or a row does not validate.
         """
-        adapter, every = TypeAdapter(list[model]), set(model.model_fields)  # type: ignore[valid-type]
         for columns in self.batches():
-            with self._valid():
-                values = self._values(columns, [name for name in self._fields(columns) if name not in without])
-                count = len(next(iter(columns.values())))
-                cells = zip(*values.values(), strict=True) if values else [()] * count
-                rows: list[M] = adapter.validate_python([dict(zip(values, row, strict=True)) for row in cells])
-            for row in rows:  # one set for all rows: each row's own would be most of its memory
-                object.__setattr__(row, "__pydantic_fields_set__", every)
-            yield from rows
+            yield from self.rows_of(columns, model, without=without)
+
+    def rows_of(self, columns: Columns, model: type[M], *, without: Collection[str] = ()) -> list[M]:
+        """The rows of these columns.
+
+        Raises:
+            AiprodError: one does not validate.
+        """
+        with self._valid():
+            values = self._values(columns, [name for name in self._fields(columns) if name not in without])
+            count = len(next(iter(columns.values())))
+            cells = zip(*values.values(), strict=True) if values else [()] * count
+            rows = _adapter(model).validate_python([dict(zip(values, row, strict=True)) for row in cells])
+        every = _every(model)
+        for row in rows:  # one set for all rows: each row's own would be most of its memory
+            object.__setattr__(row, "__pydantic_fields_set__", every)
+        return rows
 
     def columns(self, names: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
         """Some fields as lists of values, each valid by itself, some rows at a time.
@@ -148,6 +166,16 @@ class ParquetReader:
             raise AiprodError(what, "run `dvc repro`") from None
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise AiprodError(f"{self._path} is damaged ({error})", "restore it with `dvc checkout`") from None
+
+
+@cache
+def _adapter(model: type[M]) -> TypeAdapter[list[M]]:
+    return TypeAdapter(list[model])  # type: ignore[valid-type]
+
+
+@cache
+def _every(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
 
 
 @cache

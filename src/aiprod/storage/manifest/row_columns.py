@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import column, kind_of
-from aiprod.storage.manifest.measurement_columns import figure_columns, figure_types
+from aiprod.storage.manifest.measurement_columns import figure_columns, figure_kinds, figure_types
 
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -47,18 +47,37 @@ class RowColumns:
 
     Args:
         figures: the field that is measurements by name, if the model has one.
+        others: field or figure → the types of its cells in further rows of the same table.
     """
 
-    def __init__(self, model: type[BaseModel], rows: Sequence[BaseModel], figures: str | None) -> None:
-        self._rows, self._figures = rows, figures
+    def __init__(
+        self,
+        model: type[BaseModel],
+        rows: Sequence[BaseModel],
+        figures: str | None,
+        others: Mapping[str, frozenset[type]] | None = None,
+    ) -> None:
+        self._rows, self._figures, others = rows, figures, others or {}
         self._names = [name for name in model.model_fields if name != figures]
         self._nested = nested_fields(model)
         self._plain = {name for name in self._names if _is_plain(model.model_fields[name].annotation)}
-        self._figure_types = figure_types(getattr(row, figures) for row in rows) if figures else {}
         kinds = {
-            name: pa.json_() if name in self._nested else kind_of(self._values(rows, name)) for name in self._names
+            name: pa.json_() if name in self._nested else kind_of(self._values(rows, name), others.get(name, ()))
+            for name in self._names
         }
+        found: dict[str, set[type]] = figure_kinds(getattr(row, figures) for row in rows) if figures else {}
+        for name, seen in others.items():
+            if seen and name not in self._names:
+                found[name] = found.get(name, set()) | seen
+        self._figure_types = figure_types(found)
+        self.mixed = frozenset(name for name, seen in found.items() if len(seen) > 1)
+        """Figures whose values have several types."""
         self.schema = pa.schema([*kinds.items(), *self._figure_types.items()])
+
+    def values(self, start: int, stop: int, figure: str) -> list[Any]:
+        """The values of a figure in those rows, None where it is absent."""
+        section, _, name = figure.partition(".")
+        return [getattr(row, str(self._figures)).get(section, {}).get(name) for row in self._rows[start:stop]]
 
     def part(self, start: int, stop: int) -> dict[str, pa.Array]:
         """The columns of the rows from ``start`` on up to ``stop``."""

@@ -14,7 +14,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -38,21 +38,24 @@ class Packed:
     bytes_written: int = 0
 
 
-def arrange(folder: Path, params: ShardParams, shelf: Path | None = None) -> Packed:
+def arrange(
+    folder: Path, params: ShardParams, shelf: Path | None = None, known: Mapping[str, str] | None = None
+) -> Packed:
     """Pack the objects of films and clips below ``folder``, or unpack them, as the settings say.
 
     Args:
         shelf: where shards of earlier runs are kept; only those of this run stay there.
+        known: name → SHA-256 (hex) of objects that need not be read to be told; those that are packed anew are.
 
     Raises:
         AiprodError: a shard that has to be read is damaged, the disk is full, an object changes meanwhile, or another
             process is at it.
     """
     with _alone(folder):
-        return _arrange(folder, params, shelf)
+        return _arrange(folder, params, shelf, known or {})
 
 
-def _arrange(folder: Path, params: ShardParams, shelf: Path | None) -> Packed:
+def _arrange(folder: Path, params: ShardParams, shelf: Path | None, known: Mapping[str, str]) -> Packed:
     shards = Shards(folder)
     loose, packed = _objects(folder)
     if len(loose) + len(packed) <= params.above:
@@ -65,7 +68,9 @@ def _arrange(folder: Path, params: ShardParams, shelf: Path | None) -> Packed:
     small = _small(sizes, params)
     for name in packed.keys() - small.keys():
         write_bytes(contained(folder, name), shards.read(name))
-    digests = {name: packed[name].sha256 if name in packed else sha256_once(folder / name) for name in small}
+    digests = {
+        name: packed[name].sha256 if name in packed else known.get(name) or sha256_once(folder / name) for name in small
+    }
 
     def opened(name: str) -> BinaryIO:
         return io.BytesIO(shards.read(name)) if name in packed else open(folder / name, "rb")
@@ -189,15 +194,16 @@ def unpack(folder: Path) -> int:
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
     """Name and size of every file below a folder that is in no shard."""
-    waiting = [folder]
+    waiting = [""]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        inner = waiting.pop()
+        with os.scandir(folder / inner) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name != SHARDS:
-                        waiting.append(Path(entry.path))
+                        waiting.append(f"{inner}{entry.name}/")
                 elif not entry.name.startswith("."):
-                    yield Path(entry.path).relative_to(folder).as_posix(), entry.stat().st_size
+                    yield f"{inner}{entry.name}", entry.stat().st_size
 
 
 @contextlib.contextmanager

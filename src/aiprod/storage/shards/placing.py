@@ -16,7 +16,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from itertools import accumulate
-from pathlib import PurePosixPath
 
 from aiprod.storage.crypto.film_encryption import film_of
 
@@ -28,7 +27,7 @@ _LONGEST_NAME = 100  # what a plain tar header holds
 
 def is_member(name: str) -> bool:
     """Whether a file belongs to one film or clip, so that it may be packed: others (manifests) stay as they are."""
-    return _MEMBER.match(PurePosixPath(name).name) is not None and is_plain(name)
+    return _MEMBER.match(name.rpartition("/")[2]) is not None and is_plain(name)
 
 
 def is_plain(name: str) -> bool:
@@ -44,7 +43,7 @@ def is_plain(name: str) -> bool:
 
 def place_of(name: str) -> int:
     """The place of an object, by the film that it belongs to and then by its own name."""
-    stem = PurePosixPath(name).name.split(".", 1)[0]
+    stem = name.rpartition("/")[2].split(".", 1)[0]
     film = film_of(stem) if is_member(name) else stem
     return int.from_bytes(hashlib.sha256(film.encode()).digest()[:8] + hashlib.sha256(name.encode()).digest()[:8])
 
