@@ -49,9 +49,10 @@ def of_scan(folder: Path, count: int) -> float:
 
 
 def of_sampler(folder: Path, count: int) -> float:
-    """Seconds in which the bucket sampler draws every clip of 20 buckets twice."""
+    """Seconds in which the bucket sampler draws every clip of 20 buckets twice; it is given them as read: by id."""
     buckets = [Bucket(32, 48 + 8 * number, 9, True) for number in range(20)]
-    clips = {name_of(number): buckets[number % 20] for number in range(count)}
+    names = "\n".join(sorted(name_of(number) for number in range(count))).split("\n")
+    clips = {name: buckets[number % 20] for number, name in enumerate(names)}
     before = time.process_time()
     sampler = BucketSampler(clips, batch=16, seed=1)
     for _ in range(2 * count // 16):

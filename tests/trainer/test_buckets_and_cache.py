@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from array import array
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,30 @@ def test_a_sampler_goes_on_exactly_where_it_stopped(clips, batch, stop):
         one.next()
     two.load_state_dict(one.state_dict())
     assert [one.next() for _ in range(10)] == [two.next() for _ in range(10)]
+
+
+def plain_draws(clips: dict[str, Bucket], batch: int, seed: int) -> Iterator[tuple[Bucket, list[str]]]:
+    """What the sampler promises, without a thought for time or memory."""
+    drawn = dict.fromkeys(sorted(set(clips.values())), 0)
+    members = {bucket: sorted(one for one in clips if clips[one] == bucket) for bucket in drawn}
+    orders: dict[Bucket, list[str]] = {bucket: [] for bucket in drawn}
+    while True:
+        bucket = min(drawn, key=lambda b: (drawn[b] / len(members[b]), b))
+        begin, end = drawn[bucket], drawn[bucket] + batch
+        while len(orders[bucket]) < end:
+            places = array("I", range(len(members[bucket])))
+            turn = len(orders[bucket]) // len(places)
+            random.Random(f"{seed}/{bucket}/{turn}").shuffle(places)
+            orders[bucket] += [members[bucket][place] for place in places]
+        drawn[bucket] = end
+        yield bucket, orders[bucket][begin:end]
+
+
+@given(clips=CLIPS, batch=st.integers(1, 30), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_batches_never_changes(clips, batch, seed):
+    sampler, plain = BucketSampler(clips, batch=batch, seed=seed), plain_draws(clips, batch, seed)
+    assert [sampler.next() for _ in range(40)] == [next(plain) for _ in range(40)]
 
 
 def test_other_seeds_give_other_orders():

@@ -6,11 +6,14 @@ import hashlib
 import math
 import random
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
+from heapq import heapify, heapreplace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from aiprod.errors import AiprodError
 
@@ -58,18 +61,24 @@ class BucketSampler:
         if batch < 1:
             raise AiprodError(f"a batch of {batch} clips", "use 1 or more")
         self.batch, self.seed = batch, seed
-        self._members: dict[Bucket, list[str]] = {}
-        ordered, times = sorted(clips), repeats or {}
-        shared = reduce(math.gcd, (_units(times.get(clip_id, 1)) for clip_id in ordered), _PARTS)
+        times = repeats or {}
+        shared = math.gcd(_PARTS, *{_units(times.get(clip_id, 1)) for clip_id in clips}) if times else _PARTS
         self._rounds_at_once = _PARTS // shared
-        for clip_id in ordered:
-            count = _units(times.get(clip_id, 1)) // shared
-            self._members.setdefault(clips[clip_id], []).extend([clip_id] * count)
-        self._members = {bucket: members for bucket, members in sorted(self._members.items()) if members}
+        apart: defaultdict[Bucket, list[str]] = defaultdict(list)
+        for clip_id, bucket in clips.items():  # once over them as they lie in memory; ids are sorted by bucket
+            apart[bucket].append(clip_id)
+        self._members: dict[Bucket, npt.NDArray[np.object_]] = {}
+        for bucket in sorted(apart):
+            members = apart.pop(bucket)
+            members.sort()
+            if times:
+                members = [one for one in members for _ in range(_units(times.get(one, 1)) // shared)]
+            if members:
+                self._members[bucket] = np.array(members, dtype=object)
         if not self._members:
             raise AiprodError("every clip has a repeat count of 0", "raise `repeats` for at least one source")
-        self._drawn: dict[Bucket, int] = dict.fromkeys(self._members, 0)
-        self._rounds: dict[Bucket, dict[int, array[int]]] = {}
+        self._rounds: dict[Bucket, dict[int, npt.NDArray[np.uint32]]] = {}
+        self.rewind()
 
     @property
     def clips_per_epoch(self) -> int:
@@ -78,10 +87,16 @@ class BucketSampler:
 
     def next(self) -> tuple[Bucket, list[str]]:
         """The next global batch: its bucket and clip ids."""
-        bucket = min(self._members, key=lambda b: (self._drawn[b] / len(self._members[b]), b))
-        start = self._drawn[bucket]
+        _, bucket = self._least[0]
+        members, start = self._members[bucket], self._drawn[bucket]
         self._drawn[bucket] = start + self.batch
-        return bucket, [self._at(bucket, place) for place in range(start, start + self.batch)]
+        heapreplace(self._least, (self._drawn[bucket] / len(members), bucket))
+        drawn: list[str] = []
+        while len(drawn) < self.batch:
+            turn, first = divmod(start + len(drawn), len(members))
+            places = self._round(bucket, turn)[first : first + self.batch - len(drawn)]
+            drawn += members.take(places).tolist()  # at once: one by one, each id is waited for
+        return bucket, drawn
 
     def state_dict(self) -> dict[str, Any]:
         """The position, as JSON."""
@@ -99,11 +114,11 @@ class BucketSampler:
                     f"the sampler position was saved with another {name} ({state.get(name)!r}, now {mine!r})",
                     "train from the start or restore the settings",
                 )
-        self._drawn = dict(zip(self._members, (int(n) for n in state["drawn"]), strict=True))
+        self._go_to(dict(zip(self._members, (int(n) for n in state["drawn"]), strict=True)))
 
     def rewind(self) -> None:
         """Go to the beginning."""
-        self._drawn = dict.fromkeys(self._members, 0)
+        self._go_to(dict.fromkeys(self._members, 0))
 
     def table(self) -> str:
         """Usable clips by bucket, as text lines."""
@@ -112,12 +127,12 @@ class BucketSampler:
             lines.append(f"  {bucket!s:<28}{len(set(members)):>6}{len(members) / self._rounds_at_once:>12g}")
         return "\n".join(lines)
 
-    def _at(self, bucket: Bucket, place: int) -> str:
-        members = self._members[bucket]
-        turn, index = divmod(place, len(members))
-        return members[self._round(bucket, turn)[index]]
+    def _go_to(self, drawn: dict[Bucket, int]) -> None:
+        self._drawn = drawn
+        self._least = [(count / len(self._members[bucket]), bucket) for bucket, count in drawn.items()]
+        heapify(self._least)  # the first is drawn next, of equals the smaller bucket
 
-    def _round(self, bucket: Bucket, turn: int) -> array[int]:
+    def _round(self, bucket: Bucket, turn: int) -> npt.NDArray[np.uint32]:
         """The places of a bucket's clips in the order of a round; a batch may need the end of one and the next one."""
         known = self._rounds.setdefault(bucket, {})
         if turn not in known:
@@ -125,7 +140,7 @@ class BucketSampler:
             random.Random(f"{self.seed}/{bucket}/{turn}").shuffle(order)
             for other in [one for one in known if one != turn - 1]:
                 del known[other]
-            known[turn] = order
+            known[turn] = np.frombuffer(order, np.uint32)
         return known[turn]
 
     def _digest(self) -> str:

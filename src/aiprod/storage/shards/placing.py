@@ -14,20 +14,22 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
-from itertools import accumulate
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 
 from aiprod.storage.crypto.film_encryption import film_of
 
 BITS = 128
 _MEMBER = re.compile(r"^[fc]0?[a-z2-7]{16}(?:-\d+)?\.[a-z0-9.]+$")
+_NOT_NAMES = frozenset({"", ".", ".."})
+_SORTED_AT_ONCE = 256
 _BLOCK = 512  # of a tar archive
 _LONGEST_NAME = 100  # what a plain tar header holds
 
 
 def is_member(name: str) -> bool:
     """Whether a file belongs to one film or clip, so that it may be packed: others (manifests) stay as they are."""
-    return _MEMBER.match(name.rpartition("/")[2]) is not None and is_plain(name)
+    return _MEMBER.match(_file_name(name)) is not None and is_plain(name)
 
 
 def is_plain(name: str) -> bool:
@@ -37,13 +39,13 @@ def is_plain(name: str) -> bool:
         and name.isascii()
         and name.isprintable()
         and "\\" not in name
-        and all(part not in ("", ".", "..") for part in name.split("/"))
+        and _NOT_NAMES.isdisjoint(name.split("/"))
     )
 
 
 def place_of(name: str) -> int:
     """The place of an object, by the film that it belongs to and then by its own name."""
-    stem = name.rpartition("/")[2].split(".", 1)[0]
+    stem = _file_name(name).split(".", 1)[0]
     film = film_of(stem) if is_member(name) else stem
     return int.from_bytes(hashlib.sha256(film.encode()).digest()[:8] + hashlib.sha256(name.encode()).digest()[:8])
 
@@ -64,21 +66,44 @@ def partition(sizes: Mapping[str, int], max_bytes: int) -> dict[str, list[str]]:
     Args:
         sizes: name → bytes, each with less :func:`room` than ``max_bytes``.
     """
-    order = sorted((place_of(name), name) for name in sizes)
-    places = [place for place, _ in order]
-    until = [0, *accumulate(room(name, sizes[name]) for _, name in order)]
+    names: list[str] = []
+    places: list[int] = []
+    until = [0]
+    for place, name, size in _by_place(sizes):
+        names.append(name)
+        places.append(place)
+        until.append(until[-1] + room(name, size))
     members: dict[str, list[str]] = {}
-    waiting = [(0, len(order), "")] if order else []
+    waiting = [(0, len(names), "")] if names else []
     while waiting:
         first, last, prefix = waiting.pop()
         if until[last] - until[first] <= max_bytes or len(prefix) == BITS or last - first == 1:
-            members[prefix] = sorted(name for _, name in order[first:last])
+            members[prefix] = sorted(names[first:last])
             continue
         middle = bisect_left(places, _start(f"{prefix}1"), first, last)
         waiting += [
             (a, b, bits) for a, b, bits in ((first, middle, f"{prefix}0"), (middle, last, f"{prefix}1")) if a < b
         ]
     return members
+
+
+def _by_place(sizes: Mapping[str, int]) -> Iterator[tuple[int, str, int]]:
+    """Place, name and size of every object, by place.
+
+    They are sorted some hundred at a time, of places that begin alike: these lie in the processor's cache, and take
+    time in proportion to how many they are.
+    """
+    kept = BITS - max(0, len(sizes).bit_length() - _SORTED_AT_ONCE.bit_length())
+    alike: defaultdict[int, list[tuple[int, str, int]]] = defaultdict(list)
+    for name, size in sizes.items():
+        place = place_of(name)
+        alike[place >> kept].append((place, name, size))
+    for leading in sorted(alike):
+        yield from sorted(alike.pop(leading))
+
+
+def _file_name(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _start(prefix: str) -> int:
