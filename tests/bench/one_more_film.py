@@ -133,6 +133,7 @@ def main(count: int = 1000, place: Path | None = None) -> None:
         before = len(list((folder / "datasets/inbox").glob("*.mp4")))
         make_films(folder / "datasets/inbox", before, 1)
         again = run_stages(folder)
+        counted = json.loads((folder / ".aiprod/counters/qc_measure.json").read_text())
         begin["together"] = _sum(begin) if begin else unknown
         _cost_of_known(run_stages(folder), before)
         again["together"] = _sum(again)
@@ -142,7 +143,6 @@ def main(count: int = 1000, place: Path | None = None) -> None:
                 f"{name:<11} {before}: {all_clock:7.1f} s, processor {all_cpu:7.1f} s    "
                 f"one more: {clock:6.2f} s, processor {cpu:6.2f} s"
             )
-        counted = json.loads((folder / ".aiprod/counters/qc_measure.json").read_text())
         print(f"measured {counted['processed']}, reused {counted['reused']}")
         bound = {1000: 15, 100_000: 30}.get(before)
         figure(f"one film added to {before:,}, from scan to caption", again["together"][1], "s", most=bound)
