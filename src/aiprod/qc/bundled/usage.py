@@ -33,9 +33,12 @@ def used_in(
         for use, name in _MEASUREMENTS.items():
             figures = clip.get(name) or {}
             counts[use] += figures.get("status") == "ok" and str(figures.get("version")).endswith(endings[use])
-    for use, name in _MEASUREMENTS.items() if column is not None else ():
-        alike = Counter(zip(column(f"{name}.status"), column(f"{name}.version"), strict=True))
-        counts[use] += sum(n for (status, of), n in alike.items() if status == "ok" and str(of).endswith(endings[use]))
+    if column is not None:
+        for use, name in _MEASUREMENTS.items():
+            alike = Counter(zip(column(f"{name}.status"), column(f"{name}.version"), strict=True))
+            counts[use] += sum(
+                n for (status, of), n in alike.items() if status == "ok" and str(of).endswith(endings[use])
+            )
     return {use: count for use, count in counts.items() if count}
 
 
