@@ -167,8 +167,20 @@ def contained(root: Path | str, *parts: str) -> Path:
     return joined
 
 
+def stamp_of(path: Path | str) -> str:
+    """Inode, size and time of a file: the same as long as nobody writes to it or replaces it. Empty: none is there."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return ""
+    return f"{about.st_ino},{about.st_size},{about.st_mtime_ns}"
+
+
 def link_or_copy(source: Path | str, target: Path | str) -> None:
     """Put ``source`` at ``target`` by a hard link where the file system allows it, else by an atomic copy."""
+    with contextlib.suppress(OSError):  # mostly nothing is there yet, and its folder is
+        os.link(source, target)
+        return
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from aiprod.data.ingest.film_state import (
     same_packets_strictest,
 )
 from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, FetchRequest, IngestJob, ingest_film, part_of
-from aiprod.data.ingest.known_films import KnownFilms
+from aiprod.data.ingest.known_films import KnownFilms, listed_at
 from aiprod.data.ingest.packet_digests import know_packets, remember_packets
 from aiprod.data.params import IngestParams
 from aiprod.data.retries import try_again
@@ -111,7 +111,7 @@ def ingest(
 
 def in_order(films: Iterable[OfferedFilm]) -> list[OfferedFilm]:
     """Films in the order in which scan lists them."""
-    return sorted(films, key=lambda film: (film.offer.source_id, film.offer.key))
+    return sorted(films, key=lambda film: listed_at(film.offer))
 
 
 def _ingest_films(

@@ -9,14 +9,12 @@ that has to do with it.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiprod.base.code_identity import code_digest
-from aiprod.base.files import digest_of, link_or_copy
+from aiprod.base.files import digest_of, link_or_copy, stamp_of
 from aiprod.base.state import state
 from aiprod.data.ingest.build_rows import raw_name
 from aiprod.data.ingest.film_state import OfferedFilm
@@ -87,7 +85,7 @@ class KnownFilms:
         for film_id, *digests in zip(self.films.ids, contents, packets, strict=True):
             self._alike.update({digest: film_id for digest in digests if digest})
             self._alike.setdefault(self._known[film_id].offer.sha256, film_id)
-        return in_order(rest + self.release(offer.sha256 for offer in rest))
+        return sorted(rest + self.release(offer.sha256 for offer in rest), key=listed_at)
 
     def release(self, digests: Iterable[str | None]) -> list[Offer]:
         """The offers of known films with such bytes or packets, which are known no longer."""
@@ -107,11 +105,7 @@ class KnownFilms:
         """Link their objects into the outputs."""
         folders = {kind: str(store.folder(kind)) for kind in ("raw", "processed")}
         for kind, name, source in self.objects():
-            target = f"{folders[kind]}/{name}"
-            try:
-                os.link(source, target)
-            except OSError:  # it is there, or no links can be made
-                link_or_copy(source, target)
+            link_or_copy(source, f"{folders[kind]}/{name}")
 
     def pack(self, store: ClipStore) -> None:
         """Pack raw films and clips as params.yaml says; those of known films are told by the digests in their rows.
@@ -149,11 +143,11 @@ class KnownFilms:
             names = [f"{clip_id_of(film_id, clip['index'])}" for clip in result["clips"]]
             self.films.made_from[film_id] = origin
             self.films.notes[film_id] = (
-                f"{place.name} {raw_name(film)} {result['raw']} {len(names)} {_stamp(place / result['raw'])}"
+                f"{place.name} {raw_name(film)} {result['raw']} {len(names)} {stamp_of(place / result['raw'])}"
             )
             for name, clip in zip(names, result["clips"], strict=True):
                 self.clips.made_from[name] = origin
-                self.clips.notes[name] = f"{clip['file']} {_stamp(place / clip['file'])}" if clip["file"] else ""
+                self.clips.notes[name] = f"{clip['file']} {stamp_of(place / clip['file'])}" if clip["file"] else ""
 
     def _whole(self, offer: Offer, film: tuple[str, str], clips: Sequence[tuple[str, str]]) -> _Known | None:
         """A film all of whose rows and files are as they were; of files, size, time and inode tell."""
@@ -166,7 +160,7 @@ class KnownFilms:
                 file, stamp = note.split(" ")
                 objects.append(_Object("processed", f"{name}.mp4", f"{place}/{file}"))
                 stamps.append(stamp)
-        if len(clips) != int(count) or any(_stamp(o.source) != s for o, s in zip(objects, stamps, strict=True)):
+        if len(clips) != int(count) or any(stamp_of(o.source) != s for o, s in zip(objects, stamps, strict=True)):
             return None
         return _Known(offer, film, clips, objects)
 
@@ -177,9 +171,9 @@ class KnownFilms:
         self.clips.take_over(clips, {name: _origin(k.offer) for k in known for name, _ in k.clips})
 
 
-def in_order(offers: Iterable[Offer]) -> list[Offer]:
-    """Offers in the order in which scan lists them."""
-    return sorted(offers, key=lambda offer: (offer.source_id, offer.key))
+def listed_at(offer: Offer) -> tuple[str, str]:
+    """Where scan lists an offer among others."""
+    return offer.source_id, offer.key
 
 
 def context_of(
@@ -213,12 +207,3 @@ def outcomes_of(films: Sequence[FilmRow], clips: Sequence[ClipRow], known: Known
 def _origin(offer: Offer) -> bytes:
     """Digest of all that differs between films and decides a film's rows, other films apart."""
     return hashlib.sha256(offer.model_dump_json().encode()).digest()
-
-
-def _stamp(path: Path | str) -> str:
-    """Inode, size and time of a file; nothing where there is none."""
-    try:
-        about = os.stat(path)
-    except OSError:
-        return ""
-    return f"{about.st_ino},{about.st_size},{about.st_mtime_ns}"

@@ -63,10 +63,8 @@ def know_packets(
     Args:
         others: whether there are films besides these that may be trained on.
     """
-    if not others and not any(
-        film.right.permits_training for film in films
-    ):  # then there is nothing to hold them against
-        return
+    if not others and not any(film.right.permits_training for film in films):
+        return  # there is nothing to hold them against
     waiting: list[tuple[OfferedFilm, PacketsJob]] = []
     for film in films:
         if film.error is not None or not is_local(film, params):

@@ -176,9 +176,8 @@ def _delete_memo(work: _Work) -> None:
     memo = state().root / "memo"
     for stage in sorted(memo.iterdir()) if memo.is_dir() else ():
         Memo(stage, "").forget(work.films)
-    shutil.rmtree(
-        state().root / "carried", ignore_errors=True
-    )  # it holds nothing of films with personal data, but one may have become such since
+    # Rows that are taken over are of no film with personal data, but one may have become such since.
+    shutil.rmtree(state().root / "carried", ignore_errors=True)
 
 
 def _delete_checkpoints(work: _Work) -> None:

@@ -6,7 +6,6 @@ Where only some checks changed since a clip was measured, only those are measure
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from aiprod.base.files import digest_of, link_or_copy, write_bytes
+from aiprod.base.files import digest_of, link_or_copy, stamp_of, write_bytes
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters
 from aiprod.data.retries import try_again
@@ -202,29 +201,17 @@ def take_thumbnails(notes: Mapping[str, str], memo: Memo, thumbs: Path) -> dict[
     for clip_id, note in notes.items():
         key, _, stamp = note.partition(" ")
         if stamp:
-            source, target = f"{memo.folder}/{key[:2]}/{key}/{STRIP}", f"{thumbs}/{_thumbnail(clip_id)}"
-            if _stamp(source) != stamp:
+            source = f"{memo.folder}/{key[:2]}/{key}/{STRIP}"
+            if stamp_of(source) != stamp:
                 continue
-            try:
-                os.link(source, target)
-            except OSError:  # it is there, or no links can be made
-                link_or_copy(source, target)
+            link_or_copy(source, f"{thumbs}/{_thumbnail(clip_id)}")
         kept[clip_id] = note
     return kept
 
 
 def _note(key: str, memo: Memo) -> str:
     """Where a result is kept, and what its thumbnails' file looks like from outside."""
-    return f"{key} {_stamp(str(memo.place_of(key) / STRIP))}"
-
-
-def _stamp(path: str) -> str:
-    """Inode, size and time of a file; nothing where there is none."""
-    try:
-        about = os.stat(path)
-    except FileNotFoundError:
-        return ""
-    return f"{about.st_ino},{about.st_size},{about.st_mtime_ns}"
+    return f"{key} {stamp_of(memo.place_of(key) / STRIP)}"
 
 
 def _thumbnail(clip_id: str) -> str:

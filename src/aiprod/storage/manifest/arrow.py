@@ -136,3 +136,10 @@ def readable(path: Path) -> Iterator[None]:
         raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
     except (pa.ArrowException, ValueError, OSError) as error:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
+
+
+def taken(cells: pa.Array, places: pa.Array) -> pa.Array:
+    """The cells at these places, also of a column of JSON."""
+    if isinstance(cells.type, pa.JsonType):
+        return pa.ExtensionArray.from_storage(cells.type, cells.storage.take(places))
+    return cells.take(places)

@@ -28,8 +28,9 @@ import pyarrow as pa
 from aiprod.base.canonical_json import canonical_json
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
-from aiprod.storage.manifest.arrow import column, from_numpy
-from aiprod.storage.manifest.canonical_rows import texts_of
+from aiprod.storage.manifest.arrow import column, from_numpy, taken
+from aiprod.storage.manifest.canonical_rows import row_leaves, texts_of
+from aiprod.storage.manifest.row_columns import RowColumns
 
 _ID, _MADE_FROM, _LEAF, _NOTE = "_id", "_made_from", "_leaf", "_note"
 _OWN = (_ID, _MADE_FROM, _LEAF, _NOTE)
@@ -303,3 +304,65 @@ def merged_order(ids: Sequence[str], others: Sequence[str]) -> np.ndarray:
     order[at] = len(ids) + np.arange(len(others))
     order[~taken] = np.arange(len(ids))
     return order
+
+
+def merged(
+    columns: RowColumns,
+    carried: Carried,
+    order: np.ndarray,
+    *,
+    ids: Sequence[str],
+    fit: Sequence[bool],
+    figures: str | None,
+    writer: CarriedWriter | None,
+    at_once: int,
+) -> Iterator[tuple[Mapping[str, pa.Array], list[bytes]]]:
+    """Columns and leaves of new rows and of those that are taken over, a part at a time.
+
+    Args:
+        order: the number of each row, those that are taken over first.
+        ids: of the new rows.
+        fit: whether the next run may take a new row over.
+        at_once: rows of a part.
+    """
+    old = new = 0
+    for start in range(0, max(1, len(order)), at_once):
+        fresh = order[start : start + at_once] >= len(carried.ids)
+        old_end, new_end = old + int(np.count_nonzero(~fresh)), new + int(np.count_nonzero(fresh))
+        places = np.where(fresh, old_end - old + np.cumsum(fresh) - 1, np.cumsum(~fresh) - 1)
+        parts: list[Mapping[str, pa.Array]] = []
+        leaves: list[bytes] = []
+        if old_end > old:
+            parts.append(carried.cells(old, old_end, columns.schema))
+            leaves += carried.leaves(old, old_end)
+        if new_end > new or not parts:
+            parts.append(columns.part(new, new_end))
+            leaves += row_leaves(parts[-1], figures)
+        whole = parts[0] if len(parts) == 1 else _interleaved(parts, from_numpy(places), columns.schema)
+        leaves = [leaves[place] for place in places.tolist()]
+        if writer is not None:
+            names, fits = [*carried.ids[old:old_end], *ids[new:new_end]], [True] * (old_end - old) + [*fit[new:new_end]]
+            raw = {
+                name: [*carried.raw(old, old_end, name), *columns.values(new, new_end, name)] for name in columns.mixed
+            }
+            at = places.tolist()
+            writer.write(
+                [names[i] for i in at],
+                [fits[i] for i in at],
+                leaves,
+                whole,
+                {name: [values[i] for i in at] for name, values in raw.items()},
+            )
+        old, new = old_end, new_end
+        yield whole, leaves
+
+
+def _interleaved(parts: Sequence[Mapping[str, pa.Array]], places: pa.Array, schema: pa.Schema) -> dict[str, pa.Array]:
+    """The rows of both, in order."""
+    columns: dict[str, pa.Array] = {}
+    for field in schema:
+        cells = [part[field.name] for part in parts]
+        if isinstance(field.type, pa.JsonType):
+            cells = [pa.ExtensionArray.from_storage(field.type, pa.concat_arrays([cell.storage for cell in cells]))]
+        columns[field.name] = taken(pa.concat_arrays(cells) if len(cells) > 1 else cells[0], places)
+    return columns

@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aiprod.base.files import atomic_path, read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto.film_encryption import Vault, is_private
-from aiprod.storage.manifest.arrow import from_numpy
+from aiprod.storage.manifest.arrow import from_numpy, taken
 from aiprod.storage.manifest.canonical_rows import Columns, RootHash, root_of, row_leaves
-from aiprod.storage.manifest.carried import Carried, CarriedWriter, keeping, merged_order
+from aiprod.storage.manifest.carried import Carried, keeping, merged, merged_order
 from aiprod.storage.manifest.encrypted_columns import (
     SEALED_ROOT,
     Sealed,
@@ -136,94 +136,30 @@ def write_manifest(
         key: the row's unique id (rows are sorted by it).
         expect_ids: ids that must appear, no more and no fewer: a row is never lost.
         vault: encrypts what is private and turns rows of erased films into tombstones.
-        carried: further rows, taken over from an earlier run. What the next one may take over is
-            kept.
+        carried: further rows, taken over from an earlier run. What the next one may take over is kept.
 
     Raises:
         AiprodError: an id appears twice, ids went in that did not come out, or private rows came without a vault.
     """
     ordered = sorted(rows, key=key)
-    ids, known = [key(row) for row in ordered], carried.ids if carried is not None else []
-    _check_ids([*known, *ids], stage, expect_ids)
+    ids, carried = [key(row) for row in ordered], carried or Carried(None, "")
+    _check_ids([*carried.ids, *ids], stage, expect_ids)
     ordered, sealed = seal_rows(ordered, vault)
-    columns = RowColumns(row_model, ordered, row_model.FIGURES, carried.kinds() if carried is not None else None)
+    columns = RowColumns(row_model, ordered, row_model.FIGURES, carried.kinds())
     statuses = [str(getattr(row, "status", "ok")) for row in ordered]
     counts = Counter(statuses)
-    counts.update(str(status) for status in (carried.field("status") if carried is not None else ()))
-    if carried is None:
-        starts = range(0, max(1, len(ordered)), _PART)
-        parts = (columns.part(start, min(start + _PART, len(ordered))) for start in starts)
-        root = _write_parts(Path(folder), columns.schema, parts, row_model.FIGURES)
-    else:
-        order = merged_order(known, ids)
-        numbers = np.flatnonzero(order >= len(known)).tolist()
-        sealed = {numbers[place]: taken for place, taken in sealed.items()}
-        fit = [status in carried.statuses and not is_private(name) for name, status in zip(ids, statuses, strict=True)]
-        with keeping(carried, columns.schema, columns.mixed) as writer:
-            merged = _merged(columns, carried, order, ids=ids, fit=fit, figures=row_model.FIGURES, writer=writer)
-            root = _write_leaved(Path(folder), columns.schema, merged)
+    counts.update(str(status) for status in carried.field("status"))
+    order = merged_order(carried.ids, ids)
+    numbers = np.flatnonzero(order >= len(carried.ids)).tolist()
+    sealed = {numbers[place]: blob for place, blob in sealed.items()}
+    fit = [status in carried.statuses and not is_private(name) for name, status in zip(ids, statuses, strict=True)]
+    with keeping(carried, columns.schema, columns.mixed) as writer:
+        parts = merged(
+            columns, carried, order, ids=ids, fit=fit, figures=row_model.FIGURES, writer=writer, at_once=_PART
+        )
+        root = _write_leaved(Path(folder), columns.schema, parts)
     about = {"stage": stage, "row_model": row_model.__name__, "params_digest": params_digest}
     return _write_head(Path(folder), about, counts=counts, root=root, inputs=inputs, facts=facts, sealed=sealed)
-
-
-def _merged(
-    columns: RowColumns,
-    carried: Carried,
-    order: np.ndarray,
-    *,
-    ids: Sequence[str],
-    fit: Sequence[bool],
-    figures: str | None,
-    writer: CarriedWriter | None,
-) -> Iterator[tuple[Mapping[str, pa.Array], list[bytes]]]:
-    """Columns and leaves of new rows and of those that are taken over, a part at a time.
-
-    Args:
-        order: the number of each row, those that are taken over first.
-        ids: of the new rows.
-        fit: whether the next run may take a new row over.
-    """
-    old = new = 0
-    for start in range(0, max(1, len(order)), _PART):
-        fresh = order[start : start + _PART] >= len(carried.ids)
-        old_end, new_end = old + int(np.count_nonzero(~fresh)), new + int(np.count_nonzero(fresh))
-        places = np.where(fresh, old_end - old + np.cumsum(fresh) - 1, np.cumsum(~fresh) - 1)
-        parts: list[Mapping[str, pa.Array]] = []
-        leaves: list[bytes] = []
-        if old_end > old:
-            parts.append(carried.cells(old, old_end, columns.schema))
-            leaves += carried.leaves(old, old_end)
-        if new_end > new or not parts:
-            parts.append(columns.part(new, new_end))
-            leaves += row_leaves(parts[-1], figures)
-        whole = parts[0] if len(parts) == 1 else _interleaved(parts, from_numpy(places), columns.schema)
-        leaves = [leaves[place] for place in places.tolist()]
-        if writer is not None:
-            names, fits = [*carried.ids[old:old_end], *ids[new:new_end]], [True] * (old_end - old) + [*fit[new:new_end]]
-            raw = {
-                name: [*carried.raw(old, old_end, name), *columns.values(new, new_end, name)] for name in columns.mixed
-            }
-            at = places.tolist()
-            writer.write(
-                [names[i] for i in at],
-                [fits[i] for i in at],
-                leaves,
-                whole,
-                {name: [values[i] for i in at] for name, values in raw.items()},
-            )
-        old, new = old_end, new_end
-        yield whole, leaves
-
-
-def _interleaved(parts: Sequence[Mapping[str, pa.Array]], places: pa.Array, schema: pa.Schema) -> dict[str, pa.Array]:
-    """The rows of both, in order."""
-    columns: dict[str, pa.Array] = {}
-    for field in schema:
-        cells = [part[field.name] for part in parts]
-        if isinstance(field.type, pa.JsonType):
-            cells = [pa.ExtensionArray.from_storage(field.type, pa.concat_arrays([cell.storage for cell in cells]))]
-        columns[field.name] = _taken(pa.concat_arrays(cells) if len(cells) > 1 else cells[0], places)
-    return columns
 
 
 def write_table(
@@ -500,15 +436,9 @@ class LeavedTable(Generic[R]):
             inside = list(places[bisect_left(places, start) : bisect_left(places, end)])
             if inside:
                 at = from_numpy(np.array(inside, np.int64) - start)
-                some = columns if len(inside) == end - start else {n: _taken(c, at) for n, c in columns.items()}
+                some = columns if len(inside) == end - start else {n: taken(c, at) for n, c in columns.items()}
                 rows += self._reader.rows_of(some, self._model)
         return rows if self._vault is None else list(opened_rows(self._folder, rows, self._vault, places))
-
-
-def _taken(cells: pa.Array, places: pa.Array) -> pa.Array:
-    if isinstance(cells.type, pa.JsonType):
-        return pa.ExtensionArray.from_storage(cells.type, cells.storage.take(places))
-    return cells.take(places)
 
 
 def _reader(folder: Path, row_model: type[Row]) -> ParquetReader:
