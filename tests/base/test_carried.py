@@ -115,7 +115,7 @@ def test_a_run_that_breaks_off_leaves_what_there_was(tmp_path: Path, kept: Path)
     made_from = dict.fromkeys(broken, b"\x01" * 32)
     carried.take_over({}, made_from)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manifest, "row_leaves", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("aiprod.storage.manifest.carried.row_leaves", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path / "broken", [row(name, each) for name, each in broken.items()], carried)
     assert kept.read_bytes() == whole
