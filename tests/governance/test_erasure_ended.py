@@ -7,6 +7,8 @@ import shutil
 import signal
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit import unfinished_erasures as unfinished
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.verify import verify as verify_log
-from aiprod.governance.erasure import certificate, procedure
+from aiprod.governance.erasure import certificate, procedure, search_patterns, source_files
 from aiprod.governance.erasure.erase import plan
 from aiprod.governance.erasure.procedure import STEPS, carry_out, resume
 from aiprod.governance.erasure.resolve import ErasureRequest
@@ -317,6 +319,31 @@ def test_finishing_may_be_killed_as_well(anew: Callable[[], Project]) -> None:
             break
         write += 3
     assert write > 5
+
+
+@pytest.mark.parametrize(
+    ("module", "step", "gone"),
+    [
+        (search_patterns, "content", "datasets/v1/processed/*.mp4"),
+        (source_files, "_name_other_links", f"datasets/inbox/{NAME}*"),
+    ],
+)
+def test_a_file_that_another_erasure_removes_meanwhile_is_one_line(
+    anew: Callable[[], Project], monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str, gone: str
+) -> None:
+    """Which does not name the file, for it may be called after a person."""
+    project = anew()
+    do = getattr(module, step)
+
+    def late(*arguments: Any) -> Any:
+        for path in project.root.glob(gone):
+            path.unlink()
+        return do(*arguments)
+
+    monkeypatch.setattr(module, step, late)
+    with pytest.raises(AiprodError, match="vanished") as caught:
+        plan(project.root, ErasureRequest(project.clip(NAME)), Vault())
+    assert NAME not in str(caught.value)
 
 
 def test_two_erasures_at_once_end_whole(anew: Callable[[], Project]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiprod.base.state import main_repository, state
+from aiprod.errors import AiprodError
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.releases import releases
 from aiprod.governance.erasure import models as exposure
@@ -85,8 +86,18 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
     """Resolve a request and compute everything that was made from it; nothing is written.
 
     Raises:
-        AiprodError: nothing is meant by it, it was erased before, or a key is missing.
+        AiprodError: nothing is meant by it, it was erased before, a key is missing, or files vanish meanwhile.
     """
+    try:
+        return _planned(root, request, vault)
+    except FileNotFoundError:  # its name may be a person's
+        raise AiprodError(
+            "a file vanished while it was looked at: another erasure or a run is at work",
+            "wait until that has ended, then repeat the command",
+        ) from None
+
+
+def _planned(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
     repository = main_repository()
     history = History(root, repository)
     targets = resolve(request, history, vault)
