@@ -17,7 +17,7 @@ import pytest
 
 from aiprod.errors import AiprodError
 from aiprod.executors import local
-from aiprod.executors.executor import chosen_engine, in_parts, ordered_map
+from aiprod.executors.executor import chosen_engine, gathered_map, in_parts, ordered_map
 from aiprod.executors.local import LocalPool
 from aiprod.executors.types import Bounds, Outcome
 from tests.processes import left_running, running
@@ -60,6 +60,18 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 def test_no_items_give_no_outcomes() -> None:
     assert list(ordered_map(slow_square, [], workers=2)) == []
+
+
+def test_outcomes_wait_for_others_but_not_for_one_that_takes_long(tmp_path: Path) -> None:
+    (whole,) = gathered_map(slow_square, range(40), workers=3, bounds=QUICK, gather_s=60.0)
+    assert [o.value for o in whole] == [n * n for n in range(40)]
+    items = [("fine", str(tmp_path / "a")), ("fine", str(tmp_path / "b")), ("hang", str(tmp_path / "c"))]
+    run = gathered_map(behave, items, workers=1, bounds=QUICK, gather_s=0.3)
+    seen = next(run)
+    if len(seen) == 1:  # where the second took longer than the first may wait
+        seen += next(run)
+    assert [o.index for o in seen] == [0, 1] and all(o.ok for o in seen)
+    run.close()
 
 
 def test_each_fault_costs_one_row_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_GATHER_S = 1.0  # a film's verdict may wait so long for others: ten are judged in the time of two
 
 
 def qc(
@@ -24,7 +27,7 @@ def qc(
 
     Example: aiprod qc film.mp4 --json
     """
-    from aiprod.executors.executor import Bounds, ordered_map
+    from aiprod.executors.executor import Bounds, gathered_map
     from aiprod.executors.threads import stay_single
 
     stay_single()  # before what follows is imported
@@ -41,24 +44,32 @@ def qc(
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     rejected = False
     films, rows = [], []
-    outcomes = ordered_map(examine, jobs, workers=workers, bounds=bounds, fork=True, confined=True)
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        if outcome.value is not None:
-            row, strip = outcome.value
-        else:
-            row, strip = job.failed(outcome.reason).model_copy(update={"status": "unfinished"}), None
-        judged = without_comparison(judge_rows([row], policy), [row])
-        verdict = judged.rows([0])[0] if as_json or page is not None else judged.row(0)  # with what each check says
-        rows.append(row)
-        rejected |= verdict.status == "REJECTED"
-        if as_json:
-            line = {"file": str(job.path), **verdict.model_dump(mode="json"), "measurements": row.measurements}
-            typer.echo(json_text(json.dumps(line, ensure_ascii=False, allow_nan=False)))
-        else:
-            score = "-----" if verdict.score is None else f"{verdict.score:.3f}"
-            why = "; ".join(verdict.reasons) or "nothing to object to"
-            typer.echo(escape_controls(f"{verdict.status:<13} {score}  {job.path}  {why}"))
-        films.append((escape_controls(job.path), verdict, strip))
+    left = iter(jobs)
+    for outcomes in gathered_map(
+        examine, jobs, gather_s=_GATHER_S, workers=workers, bounds=bounds, fork=True, confined=True
+    ):
+        those = list(islice(left, len(outcomes)))
+        looks = [
+            (job.failed(outcome.reason).model_copy(update={"status": "unfinished"}), None)
+            if outcome.value is None
+            else outcome.value
+            for job, outcome in zip(those, outcomes, strict=True)
+        ]
+        some = [row for row, _ in looks]
+        judged = without_comparison(judge_rows(some, policy), some)
+        whole = as_json or page is not None  # with what each check says
+        verdicts = judged.rows(range(len(some))) if whole else map(judged.row, range(len(some)))
+        for job, (row, strip), verdict in zip(those, looks, verdicts, strict=True):
+            rejected |= verdict.status == "REJECTED"
+            if as_json:
+                line = {"file": str(job.path), **verdict.model_dump(mode="json"), "measurements": row.measurements}
+                typer.echo(json_text(json.dumps(line, ensure_ascii=False, allow_nan=False)))
+            else:
+                score = "-----" if verdict.score is None else f"{verdict.score:.3f}"
+                why = "; ".join(verdict.reasons) or "nothing to object to"
+                typer.echo(escape_controls(f"{verdict.status:<13} {score}  {job.path}  {why}"))
+            films.append((escape_controls(job.path), verdict, strip))
+        rows += some
     if html is not None and page is not None:
         from aiprod.qc.report.report import metrics_of, page_of_files
 

@@ -8,6 +8,7 @@ that the function raises is an outcome too. The processes are this machine's (``
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -76,6 +77,40 @@ def ordered_map(
     Raises:
         AiprodError: worker processes do not start, the engine is not installed, or a worker's disk is full.
     """
+    for gathered in gathered_map(
+        function,
+        items,
+        workers=workers,
+        bounds=bounds,
+        description=description,
+        engine=engine,
+        film_s=film_s,
+        gpu=gpu,
+        fork=fork,
+        confined=confined,
+    ):
+        yield from gathered
+
+
+def gathered_map(
+    function: Callable[[I], O],
+    items: Sequence[I],
+    *,
+    gather_s: float = 0.0,
+    workers: int = 0,
+    bounds: Bounds | Callable[[I], Bounds] = _USUAL,
+    description: str = "",
+    engine: Engine = "local",
+    film_s: Callable[[I, O], float] | None = None,
+    gpu: bool = False,
+    fork: bool = False,
+    confined: bool = False,
+) -> Iterator[list[Outcome[O]]]:
+    """As :func:`ordered_map`, some outcomes at a time, for who is quicker with several than with one.
+
+    Args:
+        gather_s: seconds for which an outcome may wait for others.
+    """
     if not items:
         return
     writable = _writable(items) if confined else None
@@ -85,6 +120,8 @@ def ordered_map(
     done: dict[int, Outcome[O]] = {}
     begun = following = 0
     film = 0.0
+    gathered: list[Outcome[O]] = []
+    since = 0.0  # when the first of them came
     try:
         with shown as tick:
             while following < len(items):
@@ -108,8 +145,12 @@ def ordered_map(
                     if tick is not None:
                         tick.advance(film_s=film if film_s is not None else None)
                 while following in done:
-                    yield done.pop(following)
+                    since = since if gathered else time.monotonic()
+                    gathered.append(done.pop(following))
                     following += 1
+                if gathered and (following == len(items) or time.monotonic() - since >= gather_s):
+                    yield gathered
+                    gathered = []
     finally:
         pool.close()
 
