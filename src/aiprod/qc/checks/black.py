@@ -63,7 +63,7 @@ class Black(OfFrames):
         levels = frame.black_level, frame.white_level
         if levels != self._levels:
             self._levels, self._lightest = levels, _lightest(*levels)
-        self._dark.append(frame.mean <= self._lightest and dark_fraction(frame.plane, *levels) >= PIXELS)
+        self._dark.append(frame.mean <= self._lightest and dark_fraction(frame.sparse, *levels) >= PIXELS)
         self._times.append(frame.time_s)
 
     def figures(self) -> dict[str, Any]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _SOUND_AFTER_S = 10.0  # after the last picture: a missing or lying length would be minutes of zeros to measure
+_FILTERED_S = 0.2  # for which a still may wait for a picture that is decoded as it is shown
+_BIDIRECTIONAL = 3  # FFmpeg's number of a picture that is made of two others; of it, others seldom are
 _APART_S = 0.015  # between frames that are looked at: every one of 60 a second, every second of 120
 _TOGETHER = 32
 _TOGETHER_BYTES = 8 << 20  # a picture may be as narrow and high as it likes
@@ -156,6 +158,11 @@ def _is_due(waiting: Sequence[tuple[float, Plane]], until_s: float) -> bool:
     return bool(waiting) and waiting[0][0] <= until_s + 1e-6
 
 
+def _as_shown(frame: VideoFrame) -> bool:
+    """Whether a picture is surely one of which others are made, so that the edges of its blocks are filtered."""
+    return int(frame.pict_type) != _BIDIRECTIONAL
+
+
 def observe(
     path: Path,
     facts: MediaFacts,
@@ -190,6 +197,7 @@ def observe(
         FrameSampler(params.watermark_frames, start_s, spread_s),
     )
     flows = FrameSampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
+    patience_s = min(_FILTERED_S, (spread_s - start_s) / params.stills / 2)
     due_s = min(flows.due_s, overlays.due_s, stills.due_s)
     asking = [costly for costly in of_stills if type(costly).wants is not OfStills.wants]
     known = 0
@@ -197,7 +205,7 @@ def observe(
     sizes, together = PacketSizes(), Together([each for each in of_frames if not isinstance(each, OfSomeFrames)])
     some_together = Together([each for each in of_frames if isinstance(each, OfSomeFrames)], SOME_HZ)
     next_s, next_slot, was_torn = -1.0, 0, False
-    with VideoReader(path, watch=sizes) as reader:
+    with VideoReader(path, watch=sizes, deblock_all=False) as reader:
         video = reader.facts
         colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
         luma_of = LumaTaker(video)
@@ -206,6 +214,7 @@ def observe(
         factor = max(1, -(-video.width // params.plane_width_px))
         coarse = coarse_factor(video.width, params.plane_width_px)
         shrunk, alike = Shrinker(coarse), coarse == factor  # whether planes of all frames serve for samples
+        on_the_way = coarse == 2 * factor and factor > 1  # whether those of samples are made with them
         for time_s, frame, is_torn in reader.frames(start_s, end_s):
             if not times:  # a shot may have another form than what the film begins with
                 facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)
@@ -232,7 +241,8 @@ def observe(
                 if alike:
                     some_together.feed(small)
             if not alike and (sampled or int(at_s * SOME_HZ + 1e-6) >= next_slot):
-                fine, next_slot = shrink(luma, factor), int(at_s * SOME_HZ + 1e-6) + 1
+                fine = shrunk.larger() if seen and on_the_way else shrink(luma, factor)
+                next_slot = int(at_s * SOME_HZ + 1e-6) + 1
                 some_together.feed(
                     SmallFrame(len(times) - 1, at_s, fine, sparse, *levels, bool(frame.interlaced_frame), was_torn)
                 )
@@ -254,7 +264,7 @@ def observe(
                 waiting.append((time_s, fine))
             if overlays.wants(time_s) and (not planes or planes[0].shape == fine.shape):
                 planes.append(fine)
-            taken = stills.wants(time_s)
+            taken = (_as_shown(frame) or time_s >= stills.due_s + patience_s) and stills.wants(time_s)
             due_s = min(flows.due_s, overlays.due_s, stills.due_s)
             if taken:
                 rgb = colour.take(frame)
