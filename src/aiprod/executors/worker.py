@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from aiprod.errors import AiprodError, is_disk_full
 from aiprod.executors import confinement
 from aiprod.executors.threads import ONE_THREAD
 
+OBJECTS = 10_000  # that a worker makes before it looks for cycles of them
 _CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
 
 
@@ -68,6 +70,8 @@ def serve(pipe: Connection, function: Callable[[Any], Any], reach: Reach | None,
         confinement.confine([reach.temporary, *reach.writable])  # while there is one thread
     log_to(_Forwarding(pipe))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.freeze()  # what was imported stays: passing over it again and again takes a hundredth of measuring a film
+    gc.set_threshold(OBJECTS)
     answer: tuple[str, Any] = ("up", None)
     base = _private_bytes()
     while True:

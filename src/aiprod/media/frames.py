@@ -101,8 +101,8 @@ class VideoReader:
     Args:
         watch: is shown each packet before it is decoded, and at most 16 that are not.
         find_missing: look for missing pictures by the numbers in coded ones, a tenth of the decoding of small pictures.
-        deblock_all: filter the edges of blocks in pictures of which no other is made, too (FFmpeg's ``skip_loop_filter``);
-            left out, it takes a twentieth less, and all others are as they are shown.
+        deblock_all: filter the edges of blocks in pictures of which no other is made, too (FFmpeg's
+            ``skip_loop_filter``). Left out, decoding takes a twentieth less, and all others are as they are shown.
 
     Raises:
         MediaError: the file does not open or holds no picture stream; while reading, its clock starts anew.

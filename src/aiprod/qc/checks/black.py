@@ -16,10 +16,10 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
-    "every frame (at most 60 a second), small plane: black when >= 98 % of pixels lie at or under 10 % of the "
-    "signalled range; runs summed"
+    "every frame (at most 60 a second), single pixels from all over the picture: black when >= 98 % of them lie at or "
+    "under 10 % of the signalled range; runs summed"
 )
 PIXELS = 0.98
 LEVEL = 0.10

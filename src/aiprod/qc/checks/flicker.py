@@ -24,7 +24,7 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
     "every frame (at most 60 a second), 8x12 blocks of the small plane at half its size: median over blocks of the log "
     "ratio to the frame before, where blocks agree, summed to the picture's gain; the greatest amplitude that swings "

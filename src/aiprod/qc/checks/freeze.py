@@ -15,7 +15,7 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "5"
 METHOD = (
     "every frame (at most 60 a second), luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute "
     "difference to the stretch's first frame <= 0.001, and small plane: to the frame before <= 0.002"

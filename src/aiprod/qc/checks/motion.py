@@ -17,7 +17,7 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "5"
 METHOD = (
     "every frame (at most 60 a second), small plane: mean absolute difference to the frame before; a cut is a spike "
     "over its neighbours, unless the picture is the one before, moved (a jolt), or torn"

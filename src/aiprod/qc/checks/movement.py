@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiprod.media.media_info import Orientation, VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
     "every frame (at most 60 a second), small plane: pixels that differ from the frame before by more than 5 % of the "
     "signalled range, counted in 6 by 9 cells of the upright picture; spans in which at least a fifth as many change "
