@@ -44,8 +44,8 @@ class Part:
 
 
 PARTS = {
-    "peers": Part("models against public ones, by a harness beside this checkout", (("against_peers",),), 200),
-    "qc": Part("quality control over plain decoding", (("qc_cost",),), 60),
+    "peers": Part("models against public ones, by a harness beside this checkout", (("against_peers",),), 600),
+    "qc": Part("quality control over plain decoding", (("qc_cost",),), 200),
     "ingest": Part("ingest over FFmpeg's own program", (("ingest_cost",),), 190),
     "latents": Part("decoding and encoding a clip over reading its cached latents", (("latent_read",),), 30),
     "montage": Part("cutting over a plain encode, MoviePy and xfade", (("montage", "--events", "12"),), 150),
