@@ -258,12 +258,13 @@ def test_kept_sizes_average_as_if_each_picture_were_the_first(shapes: list[tuple
     assert all(np.array_equal(plane, expected) for plane, expected in planes), "none is written over"
 
 
-@pytest.mark.parametrize("factor", [4, 8])
-def test_the_plane_on_the_way_is_that_of_half_the_factor(factor: int) -> None:
-    luma = np.random.default_rng(0).integers(0, 256, (64, 88)).astype(np.uint8)
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("shape", [(64, 88), (3, 88)])
+def test_the_plane_on_the_way_is_that_of_half_the_factor(factor: int, shape: tuple[int, int]) -> None:
+    luma = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     shrunk = Shrinker(factor)
     shrunk(luma)
-    first = shrunk.larger()
+    first = shrunk.larger(luma)
     shrunk(255 - luma)
     assert np.array_equal(first, shrink(luma, factor // 2)), "it is not written over"
 

@@ -174,9 +174,22 @@ def test_the_command_holds_a_file_whose_worker_died_for_a_review(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["qc", "film.mp4"])
     assert result.exit_code == 1 and result.stdout.startswith("REJECTED")
-    monkeypatch.setattr("aiprod.executors.executor.ordered_map", worker_died)
+    monkeypatch.setattr(
+        "aiprod.executors.executor.gathered_map",
+        lambda function, items, **_: iter([list(worker_died(function, items))]),
+    )
     result = CliRunner().invoke(app, ["qc", "film.mp4"])
     assert result.exit_code == 0 and result.stdout.startswith("REVIEW_NEEDED") and "worker died" in result.stdout
+
+
+def test_each_line_is_of_its_own_file_in_the_order_in_which_they_were_named(tmp_path: Path) -> None:
+    names = ["z.mp4", "b.mp4", "a.mp4", "c.mp4"]
+    for name, content in zip(names, (b"", b"broken", b"", b"broken"), strict=True):
+        (tmp_path / name).write_bytes(content)
+    result = CliRunner().invoke(app, ["qc", "--json", "--workers", "1", *(str(tmp_path / name) for name in names)])
+    lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    assert [Path(line["file"]).name for line in lines] == [line["clip_id"] for line in lines] == names
+    assert lines[0]["reasons"] == lines[2]["reasons"] != lines[1]["reasons"] == lines[3]["reasons"]
 
 
 def test_a_duplicate_clip_is_rejected(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from aiprod.captions.taxonomy import steady
 
 Figures = Mapping[str, Any]
 _LEAST = 0.002  # mean share of pixels that change; a running timecode has 0.0014
-_LITTLE = 0.006  # of the mean difference between neighbours, as phrases.motion has it
+_LITTLE = 0.0055  # of the mean difference between neighbours, as phrases.motion has it
 _MUCH = 0.02
 _MOST = 0.6  # share of all change from which it is said where it is
 _HALF = 0.7

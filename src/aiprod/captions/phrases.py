@@ -86,7 +86,7 @@ def motion(figures: Figures, camera_figures: Figures, wording: Wording) -> str:
         return wording.pick("motion", ("almost nothing moves", "hardly anything moves"))
     if camera_figures.get("movement") != "static" or float(figures["reversal_share"]) > GRAINY:
         return ""
-    if energy < 0.006:
+    if energy < 0.0055:
         return wording.pick("motion", ("there is a little movement in the picture", "little moves"))
     if energy < 0.02:
         return wording.pick("motion", ("there is movement in the picture", "something moves in the picture"))

@@ -57,8 +57,10 @@ def qc(
         ]
         some = [row for row, _ in looks]
         judged = without_comparison(judge_rows(some, policy), some)
+        in_order = sorted(range(len(some)), key=lambda place: some[place].clip_id)  # as the table has them
+        at = sorted(range(len(some)), key=in_order.__getitem__)  # where in the table each is
         whole = as_json or page is not None  # with what each check says
-        verdicts = judged.rows(range(len(some))) if whole else map(judged.row, range(len(some)))
+        verdicts = judged.rows(at) if whole else map(judged.row, at)
         for job, (row, strip), verdict in zip(those, looks, verdicts, strict=True):
             rejected |= verdict.status == "REJECTED"
             if as_json:

@@ -59,12 +59,11 @@ class Shrinker:
             plane = cv2.resize(plane, size, between, 0, 0, cv2.INTER_AREA)
         return plane
 
-    def larger(self) -> Plane:
-        """The plane of twice the size on the way to the one that was made last, an array of its own; where that is not
-        of a picture itself."""
-        between = self._steps[-2][1]
-        assert between is not None
-        return between.copy()
+    def larger(self, luma: Plane) -> Plane:
+        """The plane of twice the size, on the way to the one that was made of this picture just now; an array of its
+        own."""
+        between = self._steps[-2][1] if len(self._steps) > 1 else None
+        return shrink(luma, self._factor // 2) if between is None else between.copy()
 
     def _fit(self, shape: tuple[int, ...]) -> None:
         self._shape, self._steps, factor = shape, [], self._factor

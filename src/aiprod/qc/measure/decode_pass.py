@@ -245,7 +245,7 @@ def observe(
                 if alike:
                     some_together.feed(small)
             if not alike and (sampled or int(at_s * SOME_HZ + 1e-6) >= next_slot):
-                fine = shrunk.larger() if seen and on_the_way else shrink(luma, factor)
+                fine = shrunk.larger(luma) if seen and on_the_way else shrink(luma, factor)
                 next_slot = int(at_s * SOME_HZ + 1e-6) + 1
                 some_together.feed(
                     SmallFrame(len(times) - 1, at_s, fine, sparse, *levels, bool(frame.interlaced_frame), was_torn)
