@@ -213,7 +213,8 @@ def test_a_picture_in_a_window_is_cropped_on_all_sides_and_lettering_and_lamps_a
 
 @pytest.mark.slow
 def test_two_clean_runs_give_the_same_hashes(project: Project) -> None:
-    more = {"sources": ["demo"], "demo": DemoCorpusParams(films=2, height=144, width=256, duration_s=2.2).model_dump()}
+    corpus = DemoCorpusParams(films=2, height=96, width=170, fps=12, duration_s=2.2)
+    more = {"sources": ["demo"], "demo": corpus.model_dump()}
     results = [project.run(store=f"v{n}", memo=f"memo{n}", **more) for n in (1, 2)]
     assert results[0][0] == results[1][0]
     assert results[0][1] == results[1][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -178,6 +179,20 @@ def _committed() -> str:
     return str(archive)
 
 
+def _with_compiled(source: Path, target: Path) -> None:
+    """Let a copied module have what this interpreter compiled of it, which holds as long as size and time are the same.
+
+    Each workspace would compile hundreds of modules anew.
+    """
+    compiled = Path(importlib.util.cache_from_source(str(source)))
+    if compiled.is_file():
+        stat = source.stat()
+        os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        place = Path(importlib.util.cache_from_source(str(target)))
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(compiled.read_bytes())
+
+
 def _commit(root: Path) -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -191,6 +206,8 @@ def _commit(root: Path) -> None:
             target = root / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
+            if name.endswith(".py"):
+                _with_compiled(source, target)
     (root / ".aiprod/cache/code").mkdir(parents=True)
     (root / ".aiprod/cache/code/syntax_trees.json").write_bytes(_syntax_trees())
     for command in (
@@ -248,6 +265,7 @@ def small(workspace: Workspace) -> Workspace:
         make_faces__heldout=2,
         make_faces__faults=False,
         make_faces__size=96,
+        make_faces__fps=12.5,
         train_visemes__trainer__steps=2,
         train_visemes__trainer__batch=2,
         train_visemes__model__width=16,

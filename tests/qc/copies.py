@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -85,9 +86,15 @@ def copy_film(source: Path, target: Path, kind: str, longest_s: float = 8.0) -> 
         sound = read_sound(
             source, rate=48_000, channels=2, start_s=cut_s, duration_s=length - cut_s, origin_s=video.start_s
         )
+    pictures = (np.ascontiguousarray(change(p)) for p in _scaled(source, width, height, cut_s, length))
+    rate = Fraction(video.fps).limit_denominator(1001)
+    encode(target, pictures, rate, sound, crf=crf, preset="ultrafast", audio_bitrate_bps=96_000)
+    return target
+
+
+@functools.lru_cache(maxsize=2)
+def _scaled(source: Path, width: int, height: int, from_s: float, to_s: float) -> list[np.ndarray]:
+    """Pictures of a film, from which copies of several kinds are made one after another."""
     with VideoReader(source) as reader:
         scaler = Scaler(width, height, exact=True)
-        pictures = (np.ascontiguousarray(change(scaler.array(t.frame))) for t in reader.frames(cut_s, length))
-        rate = Fraction(video.fps).limit_denominator(1001)
-        encode(target, pictures, rate, sound, crf=crf, preset="ultrafast", audio_bitrate_bps=96_000)
-    return target
+        return [scaler.array(timed.frame).copy() for timed in reader.frames(from_s, to_s)]

@@ -132,7 +132,7 @@ def test_blocks_have_the_mean_of_their_pixels(height: int, width: int) -> None:
 
 @given(st.sampled_from([(8, 12), (64, 96), (180, 320), (135, 213), (241, 97)]), st.floats(0.8, 1.2), st.integers(0, 99))
 def test_a_block_of_any_size_brightens_as_its_pixels_do(size: tuple[int, int], factor: float, seed: int) -> None:
-    noise = np.random.default_rng(seed).uniform(40, 200, size)
+    noise = np.random.default_rng(seed).uniform(60, 200, size)  # darker, rounding alone of one pixel a block is 2.5 %
     dark, light = (np.round(noise * f).astype(np.uint8) for f in (1.0, factor))
     grid = Grid(*size)
     means = grid.means(np.concatenate([grid.corners(dark), grid.corners(light)]))
