@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from aiprod.governance.audit.log import AuditLog
 from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.rights.agreements import VOICE
+from aiprod.speech import meters, scores
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.inputs import batch_of, phones_of_words
 from aiprod.speech.model import load_speech_model
@@ -23,16 +25,28 @@ from aiprod.speech.rows import SpeechRow
 from aiprod.speech.synthesis import Voice, speak_phrase
 from aiprod.speech.text_to_phones import phrases
 from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.speech import data as speech_data
 from aiprod.trainer.speech import report
 from aiprod.trainer.speech.adaptation import with_speakers
 from aiprod.trainer.speech.data import load_utterances
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
 from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
+from tests.once import computed_once
 from tests.speech.test_speaking import consented
 from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
 SMALL = {"width": 16, "decoder": 16, "blocks": 2, "vocoder": 16}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def sounds_are_measured_once() -> Iterator[None]:
+    """Of one corpus, by each of twenty trainings: it takes longer than their steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        computed_once(patch, speech_data, "features_of")
+        computed_once(patch, meters, "_voice", "_segments")
+        computed_once(patch, scores, "fundamental", "griffin_lim")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +64,14 @@ def train(
     init: str | None = None,
     lora: dict[str, float] | None = None,
     drawn: bool = False,
+    saved: bool = False,
 ) -> dict[str, object]:
-    """Train on a corpus; spectrograms, which take longer than steps, are ``drawn`` only where a test looks at them."""
-    trainer = {"steps": steps, "batch": 4, "lr_scale": 5.0, "checkpoint_every_s": 0.0}
+    """Train on a corpus.
+
+    Spectrograms and checkpoints, which take longer than steps, are ``drawn`` where a test looks at them, and ``saved``
+    after every step where one goes on from them.
+    """
+    trainer = {"steps": steps, "batch": 4, "lr_scale": 5.0, "checkpoint_every_s": 0.0 if saved else 1e6}
     params = TrainSpeechParams.model_validate(
         {"model": SMALL, "trainer": trainer, "heldout_utterances": 3, "threads": 1, "init": init, "lora": lora}
     )
@@ -137,11 +156,12 @@ def test_a_speaker_is_added_from_few_sentences_as_lora(corpus, tmp_path: Path) -
     with pytest.raises(AiprodError, match="does not know the speaker 'carlo'") as caught:
         train(corpus, tmp_path / "no", init=init)
     assert "train_speech.lora" in str(caught.value)
+    lora = {"rank": 2, "alpha": 8.0}
     for folder, stop in (("a", -1), ("b", 4)):
         if stop > 0:
             with pytest.raises(Stop):
-                train(corpus, tmp_path / folder, steps=8, stop=stop, init=init, lora={"rank": 2, "alpha": 8.0})
-        train(corpus, tmp_path / folder, steps=8, init=init, lora={"rank": 2, "alpha": 8.0})
+                train(corpus, tmp_path / folder, steps=8, stop=stop, init=init, lora=lora, saved=True)
+        train(corpus, tmp_path / folder, steps=8, init=init, lora=lora, saved=stop > 0)
     assert folder_digest(tmp_path / "a/m") == folder_digest(tmp_path / "b/m")
     model = load_speech_model(tmp_path / "a/m")
     assert model.speakers == (*base.speakers, "carlo")
@@ -177,11 +197,12 @@ def test_a_language_without_data_is_refused_by_a_model_that_never_heard_it(corpu
 @pytest.mark.parametrize("stop", [5, 11])
 def test_killed_and_continued_it_ends_with_the_same_bytes(corpus, whole: Path, tmp_path: Path, stop: int) -> None:
     with pytest.raises(Stop):
-        train(corpus, tmp_path, stop=stop)
+        train(corpus, tmp_path, stop=stop, saved=True)
     assert list((tmp_path / "state").glob("step_*"))
-    train(corpus, tmp_path, drawn=True)
+    train(corpus, tmp_path, drawn=stop == 5, saved=True)  # drawing takes longer than all steps
     assert folder_digest(tmp_path / "m") == folder_digest(whole / "m")
-    for name in ("r/metrics.json", "r/curve.csv", "m/training/exposure.json", "r/page/0.png", "r/page/0_model.wav"):
+    pictures = ["r/page/0.png"] if stop == 5 else []
+    for name in ("r/metrics.json", "r/curve.csv", "m/training/exposure.json", "r/page/0_model.wav", *pictures):
         assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
 
 

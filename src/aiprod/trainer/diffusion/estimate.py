@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
@@ -196,7 +196,11 @@ class _Count(TorchDispatchMode):
             weakref.finalize(storage, self._back, size)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """As the operation does."""
+        """As the operation does. That a tensor is asked where it lies moves nothing, though it comes by here."""
+        if func is torch.ops.prim.device.default:
+            asked = args[0]
+            within = not isinstance(asked, FakeTensor) or asked.fake_mode.in_kernel_invocation
+            return func(asked) if within else asked.fake_device
         output = func(*args, **(kwargs or {}))
         results = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
         for tensor in results:
