@@ -70,7 +70,7 @@ def write_film(
         for number in range(round(seconds * FPS)):
             light = 230 if number % FPS == 0 else 20
             picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), light, np.uint8), "rgb24")
-            picture = picture.reformat(format=pictures.pix_fmt)
+            picture = picture.reformat(format=pictures.pix_fmt, threads=1)
             picture.pts, picture.time_base = number, Fraction(1, FPS)
             packets += [(_dts(packet), packet) for packet in pictures.encode(picture)]
         packets += [(_dts(packet), packet) for packet in pictures.encode(None)]

@@ -38,7 +38,7 @@ def write(
         stream.height, stream.width = picture(0).shape[:2]
         stream.pix_fmt, stream.bit_rate = pixel_format, 800_000
         for n in range(count):
-            frame = av.VideoFrame.from_ndarray(picture(first + n), "rgb24").reformat(format=pixel_format)
+            frame = av.VideoFrame.from_ndarray(picture(first + n), "rgb24").reformat(format=pixel_format, threads=1)
             frame.pts, frame.time_base = n, Fraction(1, rate)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))

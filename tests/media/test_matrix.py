@@ -54,7 +54,7 @@ def test_the_few_hold_every_value() -> None:
 
 
 def test_numbers_are_read_and_mixed_pictures_are_not() -> None:
-    pictures = [numbered(n, 96, 64).to_ndarray(format="gray") for n in (3, 60, 61)]
+    pictures = [numbered(n, 96, 64).to_ndarray(format="gray", threads=1) for n in (3, 60, 61)]
     assert [number_of(picture) for picture in pictures] == [3, 60, 61]
     assert number_of((pictures[0].astype(int) + pictures[1]) // 2) is None
     assert number_of(np.concatenate([pictures[0][:32], pictures[1][32:]])) is None

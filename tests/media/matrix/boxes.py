@@ -28,7 +28,8 @@ class Track:
     length: int = 0  # of a sample, where a fragment does not say
 
     def times(self) -> list[Fraction]:
-        return [Fraction(tick, self.scale) + self.shift for tick in self.ticks]
+        first, scale = self.shift.numerator * self.scale, self.shift.denominator
+        return [Fraction(first + tick * scale, self.scale * scale) for tick in self.ticks]
 
 
 def tracks(path: Path) -> list[Track]:

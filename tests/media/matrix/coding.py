@@ -93,7 +93,7 @@ def pictures(stream: Any, context: Any, codec: str, numbers: range) -> list[Code
         if number is not None:
             frame = numbered(number, context.width, context.height)
             if VIDEO[codec][1] != "yuv420p":
-                frame = frame.reformat(format=VIDEO[codec][1])
+                frame = frame.reformat(format=VIDEO[codec][1], threads=1)
             frame.pts, frame.time_base = number, context.time_base
         for packet in context.encode(frame):
             packet.stream = stream
