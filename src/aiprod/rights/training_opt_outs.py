@@ -161,6 +161,7 @@ def latin(text: str) -> str:
     return text.translate(_ALIKE)
 
 
+@functools.lru_cache(maxsize=256)  # the same words stand beside many films, and in each folder of recordings
 def objection(text: str) -> str | None:
     """What in free words speaks against training, quoted; None where nothing does."""
     for form in _forms(text):
