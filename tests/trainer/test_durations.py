@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.small_cache import make_run
+from tests.trainer.small_cache import SELDOM, make_run
 from tests.trainer.stopping import Stop
 
 pytestmark = pytest.mark.bitwise
@@ -20,7 +20,7 @@ PHASES = ["low"] * 6 + ["high"] * 3  # one and a half times six clips in batches
 
 @pytest.fixture(scope="module")
 def whole(cache: Path, tmp_path_factory: pytest.TempPathFactory):
-    run = make_run(cache, tmp_path_factory.mktemp("whole"), durations=DURATIONS)
+    run = make_run(cache, tmp_path_factory.mktemp("whole"), durations=DURATIONS, loop=SELDOM)
     run.train()
     return run
 

@@ -10,14 +10,14 @@ import torch
 from aiprod.data.latents.dataset import LatentItem
 from aiprod.data.latents.tasks import ConditionParams, ModalityParams, TaskParams
 from aiprod.trainer.diffusion.flow import SigmaParams, by_sigma, draw_sigma, per_sample_loss, slot_generator
-from tests.trainer.small_cache import TEXT, losses_at, make_run, write_cache
+from tests.trainer.small_cache import SELDOM, TEXT, losses_at, make_run, write_cache
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def run(tmp_path: Path):
-    return make_run(write_cache(tmp_path / "latents"), tmp_path / "ck")
+    return make_run(write_cache(tmp_path / "latents"), tmp_path / "ck", loop=SELDOM)
 
 
 def _item(video: bool, audio: bool) -> LatentItem:

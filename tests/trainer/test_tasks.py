@@ -19,7 +19,7 @@ from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.task_feed import check_feed
 from aiprod.trainer.diffusion.tasks import TaskTrainer
 from aiprod.trainer.loop.samplers import Draw
-from tests.trainer.small_cache import AUDIO, TEXT, VIDEO, losses_at, make_run
+from tests.trainer.small_cache import AUDIO, SELDOM, TEXT, VIDEO, losses_at, make_run
 
 pytestmark = pytest.mark.bitwise
 
@@ -74,7 +74,7 @@ def _item(audio: bool = True) -> LatentItem:
 
 @pytest.fixture
 def run(cache, tmp_path):
-    return make_run(cache, tmp_path / "ck")
+    return make_run(cache, tmp_path / "ck", loop=SELDOM)
 
 
 def _mixed(run, tasks: list[TaskParams]) -> TaskTrainer:

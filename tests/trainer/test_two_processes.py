@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from aiprod.trainer.diffusion.flow import slot_generator
-from tests.trainer.small_cache import make_run, write_cache
+from tests.trainer.small_cache import SELDOM, make_run, write_cache
 from tests.warm import client as warm
 
 pytestmark = pytest.mark.bitwise
@@ -95,7 +95,7 @@ def test_no_two_places_of_a_batch_share_noise():
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path):
     cache = write_cache(tmp_path / "latents")
-    one = make_run(cache, tmp_path / "one")
+    one = make_run(cache, tmp_path / "one", loop=SELDOM)
     one.train()
     _launch(cache, tmp_path / "two", tmp_path / "two.pt")
     ends = _ends(tmp_path / "two.pt")

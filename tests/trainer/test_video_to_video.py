@@ -10,7 +10,7 @@ from aiprod.data.latents.tasks import preset
 from aiprod.trainer.diffusion.flow import slot_generator
 from aiprod.trainer.diffusion.params import ReferenceParams
 from aiprod.trainer.diffusion.tasks import DiffusionTaskParams, TaskTrainer
-from tests.trainer.small_cache import losses_at, make_run, write_cache
+from tests.trainer.small_cache import SELDOM, losses_at, make_run, write_cache
 
 pytestmark = pytest.mark.bitwise
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def run(tmp_path):
-    return make_run(write_cache(tmp_path / "latents", silent=0), tmp_path / "ck")
+    return make_run(write_cache(tmp_path / "latents", silent=0), tmp_path / "ck", loop=SELDOM)
 
 
 def _strategy(run, dropout: float = 0.0) -> TaskTrainer:

@@ -5,6 +5,7 @@ The visemes are those of Oculus and OpenXR (``XR_META_face_tracking_visemes``). 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -122,7 +123,15 @@ def mouth_at(phones: Sequence[TimedUnit], language: str, times_s: Floats) -> Flo
     is reached at once, and a short one not quite.
     """
     end = max([0.0, *(phone.end_s for phone in phones), *(times_s[-1:] + 0.01)])
-    grid = np.arange(int(np.ceil(end * _HZ)) + 2) / _HZ
+    path = _path(tuple(phones), language, int(np.ceil(end * _HZ)) + 2)
+    grid = np.arange(len(path)) / _HZ
+    return np.stack([np.interp(times_s, grid, path[:, n]) for n in range(4)], 1)
+
+
+@functools.lru_cache(maxsize=8)  # a meter asks for one sound at many offsets
+def _path(phones: tuple[TimedUnit, ...], language: str, steps: int) -> Floats:
+    """The mouth ``[steps, 4]`` at each step of the spring, from the beginning on."""
+    grid = np.arange(steps) / _HZ
     wanted, speed = _targets(phones, language, grid + _AHEAD_S)
     place, pace = np.array(SHAPES["sil"]), np.zeros(4)
     path = np.empty((len(grid), 4))
@@ -133,7 +142,8 @@ def mouth_at(phones: Sequence[TimedUnit], language: str, times_s: Floats) -> Flo
         push = (pace + speed[n] * off) / _HZ  # the exact movement towards what stays the same for a step
         place, pace = wanted[n] + (off + push) * kept[n], (pace - speed[n] * push) * kept[n]
     path = path.clip(0, 1)
-    return np.stack([np.interp(times_s, grid, path[:, n]) for n in range(4)], 1)
+    path.flags.writeable = False
+    return path
 
 
 def _targets(phones: Sequence[TimedUnit], language: str, at: Floats) -> tuple[Floats, Floats]:

@@ -36,7 +36,9 @@ class Clip:
 def pictures(path: Path) -> list[tuple[float, int | None]]:
     """Time after the first picture, and number, of every picture."""
     with VideoReader(path) as reader:
-        return [(timed.time_s, number_of(timed.frame.to_ndarray(format="gray", threads=1))) for timed in reader.frames()]
+        return [
+            (timed.time_s, number_of(timed.frame.to_ndarray(format="gray", threads=1))) for timed in reader.frames()
+        ]
 
 
 def sound(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> np.ndarray | None:
