@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -149,6 +150,20 @@ def test_operations_are_those_that_torch_counts(convolved: bool) -> None:
     ):  # fmt: skip
         attention += 2 * 2 * 2 * queries * keys * width
     assert said.flops == pytest.approx(products + convolutions + 3.5 * attention, rel=1e-9)
+
+
+def test_questions_where_tensors_lie_are_no_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fake tensors are asked where they lie by an operation of its own, more often than they are computed with."""
+    counted, flops = [], estimate._flops
+
+    def noted(func: Any, *arguments: Any) -> int:
+        counted.append(func.namespace)
+        return flops(func, *arguments)
+
+    monkeypatch.setattr(estimate, "_flops", noted)
+    config = AVTransformerConfig.demo(depth=1)
+    estimate_step(lambda: AVTransformer(config), TrainDiffusionParams(), batch())
+    assert counted.count("aten") > 500 and "prim" not in counted
 
 
 def test_a_card_is_no_faster_than_what_its_maker_says() -> None:
