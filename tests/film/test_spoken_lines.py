@@ -18,7 +18,7 @@ from aiprod.film.head_sync import lip_sync
 from aiprod.film.make_film import FinishedFilm, make_film
 from aiprod.film.record import moment, read_record, shots_standing_on
 from aiprod.film.script import read_script
-from aiprod.film.targets import measure_film
+from aiprod.film.targets import _words, measure_film
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.segments import write_wav
@@ -224,6 +224,16 @@ def test_without_a_speech_model_or_with_a_changed_one_the_error_says_what_to_do(
     (tmp_path / "speech" / "model.safetensors").write_bytes(data)
     with pytest.raises(AiprodError, match="changed since it was saved"):
         speak_lines(lines, tmp_path, None, tmp_path / "speech")
+
+
+@pytest.mark.skipif(not installed(), reason="words are measured by PocketSphinx, of the extra voice")
+def test_a_line_that_is_no_command_is_measured_as_open_text(made: FinishedFilm) -> None:
+    """The short one of two, since an untrained voice is searched for words for long."""
+    record = read_record(made.path.with_suffix(".json"))
+    figures, notes = _words({**record, "sounds": record["sounds"][1:]}, made.path, Path.cwd())
+    found = {each.name: each for each in figures}
+    assert not notes and found["words_open_text"].value == 1
+    assert set(found) == {"words_open_text", "word_accuracy_open_text", "word_accuracy_open_text_before_mix"}
 
 
 @pytest.mark.skipif(not installed(), reason="words are measured by PocketSphinx, of the extra voice")
