@@ -12,7 +12,7 @@ from aiprod.base.state import state
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.executor import chosen_engine
 from aiprod.qc.bundled.usage import record_used
-from aiprod.qc.measure.stage import context_of, made_from, measure_all, take_thumbnails
+from aiprod.qc.measure.stage import context_of, made_from, measure_all, pack_thumbnails, take_thumbnails
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.clip_store import ClipStore
@@ -49,6 +49,7 @@ def main() -> None:
         carried=carried,
     )
     counters.reused += len(carried.ids)
+    pack_thumbnails(OUT / "thumbs", carried)
     write_manifest(
         OUT,
         rows,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.rows import MeasureRow
 from aiprod.storage.clip_store import content
 from aiprod.storage.manifest.manifest import read_rows
 from aiprod.storage.shards.shards import Shards
@@ -34,6 +35,13 @@ def _objects(root: Path) -> dict[str, str]:
     return found
 
 
+def _thumbnails(root: Path) -> dict[str, str]:
+    """SHA-256 of every clip's thumbnails, as readers get them."""
+    data = root / "datasets" / "v1" / "qc" / "measure"
+    names = [row.thumbnails for row in read_rows(data, MeasureRow, None) if row.thumbnails]
+    return {name: hashlib.sha256(content(data / "thumbs" / name)).hexdigest() for name in names}
+
+
 def _clean(workspace: Workspace) -> None:
     status = workspace.dvc("status", *STAGES).stdout
     assert "up to date" in status, status
@@ -56,6 +64,8 @@ def test_both_layouts_hold_the_same_and_changing_it_runs_nothing(
     objects = _objects(workspace.root)
     rows = workspace.hashes("qc_measure", "qc_decide", "caption")
     assert len(objects) >= 16
+    thumbnails = _thumbnails(workspace.root)
+    assert thumbnails
     assert not list(data.glob("*/shards"))
 
     workspace.set_params(shards__above=0, shards__max_mib=4.0)
@@ -64,12 +74,16 @@ def test_both_layouts_hold_the_same_and_changing_it_runs_nothing(
     assert not list(data.glob("*/shards"))
     workspace.aiprod("dataset", "shards", "migrate")
     assert _objects(workspace.root) == objects
+    assert _thumbnails(workspace.root) == thumbnails
+    assert [p.name for p in (data / "qc/measure/thumbs").iterdir()] == ["shards"]
     workspace.dvc("commit", "-f", *STAGES)
     _clean(workspace)
     before = {stage: workspace.counters(stage) for stage in STAGES}
     workspace.dvc("repro", "caption")
     assert {stage: workspace.counters(stage) for stage in STAGES} == before, "no stage ran"
-    migrated = workspace.hashes("ingest")
+    migrated = workspace.hashes("ingest", "qc_measure")
+    assert migrated.keys() & rows.keys() == {"datasets/v1/qc/measure"}
+    rows |= {path: md5 for path, md5 in migrated.items() if path in rows}
     commit(workspace, "shards", "shards")
     workspace.dvc("push")
 
@@ -95,8 +109,10 @@ def test_both_layouts_hold_the_same_and_changing_it_runs_nothing(
     # a stage packs to the same bytes, from its memo
     workspace.dvc("repro", "-f", "-s", "ingest")
     assert workspace.counters("ingest")["processed"] == 0
-    assert workspace.hashes("ingest") == migrated
     workspace.dvc("repro", "-f", "-s", "qc_measure")
+    assert workspace.counters("qc_measure")["processed"] == 0
+    assert workspace.hashes("ingest", "qc_measure") == migrated
+    workspace.dvc("repro", "-f", "-s", "qc_decide")  # the page shows what is packed
     assert workspace.hashes("qc_measure", "qc_decide", "caption") == rows
 
     # more films concern few shards
@@ -132,13 +148,15 @@ def test_both_layouts_hold_the_same_and_changing_it_runs_nothing(
     workspace.set_params(shards__above=20_000)
     workspace.aiprod("dataset", "shards", "migrate")
     assert _objects(workspace.root) == objects
-    assert not list(data.glob("*/shards"))
+    assert _thumbnails(workspace.root) == thumbnails
+    assert not list(data.rglob("shards"))
     workspace.dvc("commit", "-f", *STAGES)
-    assert workspace.hashes("ingest") == _locked(workspace, "files")
+    assert workspace.hashes("ingest", "qc_measure") == _locked(workspace, "files")
 
 
 def _locked(workspace: Workspace, tag: str) -> dict[str, str]:
     from ruamel.yaml import YAML
 
     text = workspace.run("git", "show", f"{tag}:dvc.lock").stdout
-    return {out["path"]: out["md5"] for out in YAML(typ="safe").load(text)["stages"]["ingest"]["outs"]}
+    stages = YAML(typ="safe").load(text)["stages"]
+    return {out["path"]: out["md5"] for name in ("ingest", "qc_measure") for out in stages[name]["outs"]}

@@ -40,9 +40,10 @@ def run(*words: str, status: int = 0) -> str:
     return result.output
 
 
-@pytest.mark.parametrize("kind", ["raw", "latents"])
+@pytest.mark.parametrize("kind", ["raw", "qc/measure/thumbs", "latents"])
 def test_files_are_packed_found_verified_and_unpacked_again(project: Path, kind: str) -> None:
     folder = project / "datasets/v1" / kind
+    kind = folder.name
     made = filled(folder, 60)
     assert run("dataset", "shards", "list") == f"{kind}: one file for each object\n"
 

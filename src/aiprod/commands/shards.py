@@ -20,7 +20,8 @@ _JSON = Annotated[bool, typer.Option("--json", help="one JSON object on standard
 def _folders() -> list[Path]:
     from aiprod.base.state import workspace
 
-    return [p for kind in ("raw", "processed", "latents") if (p := workspace() / "datasets" / "v1" / kind).is_dir()]
+    folders = ("raw", "processed", "qc/measure/thumbs", "latents")
+    return [p for folder in folders if (p := workspace() / "datasets" / "v1" / folder).is_dir()]
 
 
 @shards.command("list")
@@ -28,7 +29,7 @@ def list_(
     members: Annotated[bool, typer.Option("--members", help="name every packed object, with shard and size")] = False,
     as_json: _JSON = False,
 ) -> None:
-    """Show for raw, processed and latents how many objects are in how many shards.
+    """Show for raw, processed, thumbs and latents how many objects are in how many shards.
 
     Example: aiprod dataset shards list
     """
@@ -120,7 +121,7 @@ def _verify(folders: list[Path]) -> int:
 def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done; change nothing")] = False,
 ) -> None:
-    """Bring raw, processed and latents into the layout that params.yaml asks for (`shards`), and verify it.
+    """Bring raw, processed, thumbs and latents into the layout that params.yaml asks for (`shards`), and verify it.
 
     Every shard is whole before a file is removed; after an interruption the same call goes on. What readers get does
     not change, but the files that DVC lists do: `dvc commit -f` records them, so that nothing runs again.

@@ -177,7 +177,7 @@ def pack_folder(folder: Path, kind: str, digests: Mapping[str, str] | None = Non
     """Pack a stage's folder of objects as params.yaml says; what a run before made is used again.
 
     Args:
-        kind: raw, processed or latents: whose shards of earlier runs are looked through.
+        kind: raw, processed, thumbs or latents: whose shards of earlier runs are looked through.
         digests: as for :meth:`ClipStore.pack`.
 
     Raises:

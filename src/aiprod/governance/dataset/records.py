@@ -26,6 +26,7 @@ from aiprod.storage.manifest.manifest import HEAD, ROWS, Head, Row, read_head, r
 INGEST = "datasets/v1/ingest"
 FILMS, CLIPS = f"{INGEST}/films", f"{INGEST}/clips"
 MEASURES, VERDICTS = "datasets/v1/qc/measure", "datasets/v1/qc/decide"
+THUMBNAILS = f"{MEASURES}/thumbs"
 CAPTIONS, LATENTS = "datasets/v1/captions", "datasets/v1/latents"
 RAW, PROCESSED = "datasets/v1/raw", "datasets/v1/processed"
 DIFFUSION, SAMPLES = "models/diffusion", "reports/samples"

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from aiprod.base.files import atomic_folder, contained, read_json, write_json, write_text
+from aiprod.base.files import atomic_folder, contained, read_json, write_bytes, write_json, write_text
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
@@ -28,6 +28,7 @@ from aiprod.governance.pages import render
 from aiprod.governance.policy.conflicts import check_sources
 from aiprod.montage.timecode import format_timecode, parse_rate
 from aiprod.rights.declarations import load_sources
+from aiprod.storage.clip_store import packed, present
 from aiprod.storage.crypto.film_encryption import is_private
 
 
@@ -127,10 +128,10 @@ def _gallery(facts: Records, pictures: dict[str, str], most: int) -> list[str]:
 
 def _copy_media(facts: Records, target: Path) -> dict[str, str]:
     """Copy thumbnails, samples and report pictures; returns clip id → address of its thumbnail."""
-    thumbs = facts.root / where.MEASURES / "thumbs"
+    thumbs = facts.root / where.THUMBNAILS
     copied = {}
     for clip_id, row in facts.measures.items():
-        if row.thumbnails and not is_private(clip_id) and contained(thumbs, row.thumbnails).is_file():
+        if row.thumbnails and not is_private(clip_id) and present(contained(thumbs, row.thumbnails)):
             _copy(thumbs / row.thumbnails, target / "assets" / "clips" / row.thumbnails)
             copied[clip_id] = f"assets/clips/{row.thumbnails}"
     for sample in facts.samples:
@@ -192,9 +193,12 @@ def _copy_report(root: Path, target: Path) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A real copy: a hard link would let a later writer reach into DVC's cache."""
+    """A real copy, of what is packed too: a hard link would let a later writer reach into DVC's cache."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    if (inside := packed(source)) is None:
+        shutil.copyfile(source, target)
+    else:
+        write_bytes(target, inside)
 
 
 def _write_clip_pages(

@@ -149,7 +149,7 @@ def working_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
     What is packed in a shard is no file: it stays there, unreadable, until the next run packs without it.
     """
     ids = {t.film_id for t in targets} | {clip for t in targets for clip in t.clips}
-    places = [root / p for p in (where.RAW, where.PROCESSED, f"{where.MEASURES}/thumbs", where.LATENTS, where.SPEECH)]
+    places = [root / p for p in (where.RAW, where.PROCESSED, where.THUMBNAILS, where.LATENTS, where.SPEECH)]
     below = ((folder, name) for place in places for folder, _, names in os.walk(place) for name in names)
     files = [Path(folder, name) for folder, name in below if name.split(".", 1)[0] in ids]
     return sorted(path for path in files if path.is_file())
@@ -162,5 +162,5 @@ def packed_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
         AiprodError: the index of a shard that may hold them is damaged.
     """
     films = sorted({t.film_id for t in targets if t.film_id.startswith("f")})
-    places = [Shards(root / place) for place in (where.RAW, where.PROCESSED, where.LATENTS)]
+    places = [Shards(root / place) for place in (where.RAW, where.PROCESSED, where.THUMBNAILS, where.LATENTS)]
     return [shards.folder / name for shards in places for film in films for name in shards.of_film(film)]

@@ -6,6 +6,7 @@ Where only some checks changed since a clip was measured, only those are measure
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from aiprod.base.files import digest_of, link_or_copy, stamp_of, write_bytes
+from aiprod.base.files import digest_of, link_or_copy, sha256_file, stamp_of, write_bytes
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters
 from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.errors import AiprodError
 from aiprod.executors.executor import ordered_map
 from aiprod.executors.types import Bounds, Engine, Needs
 from aiprod.media.errors import MediaError
@@ -26,7 +28,7 @@ from aiprod.qc.bundled.catalogue import require_intact
 from aiprod.qc.measure.cached_measurements import CachedResults, Earlier, merged, versions
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
-from aiprod.storage.clip_store import ClipStore, decrypted_copy, refuse_damaged
+from aiprod.storage.clip_store import ClipStore, decrypted_copy, pack_folder, refuse_damaged
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.manifest.carried import Carried
 from aiprod.storage.manifest.manifest import LeavedTable
@@ -169,7 +171,9 @@ def measure_all(
         carried.notes.update({row.clip_id: _note(keys[row.clip_id], memo) for row in rows if row.status == "ok"})
     wanted = {row.thumbnails for row in rows} | {_thumbnail(clip_id) for clip_id in (carried.ids if carried else ())}
     for path in thumbs.iterdir() if thumbs.is_dir() else ():
-        if path.name not in wanted:
+        if path.is_dir():  # shards are packed anew
+            shutil.rmtree(path)
+        elif path.name not in wanted:
             path.unlink()
     return rows, counters
 
@@ -199,8 +203,9 @@ def take_thumbnails(notes: Mapping[str, str], memo: Memo, thumbs: Path) -> dict[
     thumbs.mkdir(parents=True, exist_ok=True)
     kept: dict[str, str] = {}
     for clip_id, note in notes.items():
-        key, _, stamp = note.partition(" ")
-        if stamp:
+        key, *about = note.split(" ")
+        if about:
+            _, stamp = about
             source = f"{memo.folder}/{key[:2]}/{key}/{STRIP}"
             if stamp_of(source) != stamp:
                 continue
@@ -209,9 +214,32 @@ def take_thumbnails(notes: Mapping[str, str], memo: Memo, thumbs: Path) -> dict[
     return kept
 
 
+def pack_thumbnails(thumbs: Path, carried: Carried) -> None:
+    """Pack the thumbnails into shards where there are more than params.yaml says, or unpack them.
+
+    Those that were noted need not be read to be told, unless their shard is written anew.
+
+    Args:
+        carried: with the notes of :func:`measure_all`.
+
+    Raises:
+        AiprodError: as :func:`pack_folder`. The next run reads everything again, for a known file may hold other bytes
+            than it did when it was last read.
+    """
+    notes = ((clip_id, note.split(" ")) for clip_id, note in carried.notes.items())
+    thumbs.mkdir(parents=True, exist_ok=True)
+    try:
+        pack_folder(thumbs, thumbs.name, {_thumbnail(clip_id): about[1] for clip_id, about in notes if len(about) > 1})
+    except AiprodError:
+        carried.forget()
+        raise
+
+
 def _note(key: str, memo: Memo) -> str:
-    """Where a result is kept, and what its thumbnails' file looks like from outside."""
-    return f"{key} {stamp_of(memo.place_of(key) / STRIP)}"
+    """Where a result is kept; of its thumbnails, where it has any, SHA-256 and what their file looks like from outside."""
+    strip = memo.place_of(key) / STRIP
+    stamp = stamp_of(strip)
+    return f"{key} {sha256_file(strip)} {stamp}" if stamp else key
 
 
 def _thumbnail(clip_id: str) -> str:

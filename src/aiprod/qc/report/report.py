@@ -26,6 +26,7 @@ from aiprod.qc.projections import ClipProjection, Clips, FilmProjection, Films
 from aiprod.qc.report.confusion import DEMO, confusion, summary
 from aiprod.qc.report.notes import ShownCheck, common_notes, row_notes
 from aiprod.qc.rows import VerdictRow
+from aiprod.storage.clip_store import packed
 
 _SHARES = 101  # points of a distribution
 _LINES = 8192  # of a table, in memory at a time
@@ -73,7 +74,7 @@ class Reported:
         after the last part.
 
         Args:
-            thumbs: folder of the measurements' thumbnails.
+            thumbs: folder of the measurements' thumbnails, packed or not.
         """
         verdicts = self._verdicts
         figures = metrics(
@@ -92,7 +93,11 @@ class Reported:
             shown = page_rows(*of, self.first, verdicts.thumbnails(row.clip_id for row in self.first))
             for row in shown:
                 if row["thumbnail"]:
-                    link_or_copy(thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"])
+                    strip, target = thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"]
+                    if (inside := packed(strip)) is None:
+                        link_or_copy(strip, target)
+                    else:
+                        write_bytes(target, inside)
             write_text(page / "index.html", render(shown, figures, params, total=len(verdicts)))
 
 

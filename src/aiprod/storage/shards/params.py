@@ -11,7 +11,7 @@ LARGE = 4
 
 
 class ShardParams(Params):
-    """How the objects of films and clips lie in ``raw``, ``processed`` and ``latents``."""
+    """How the objects of films and clips lie in ``raw``, ``processed``, ``qc/measure/thumbs`` and ``latents``."""
 
     above: int = Field(default=20_000, ge=0, description="objects in a folder beyond which it is packed into shards")
     max_mib: float = Field(
