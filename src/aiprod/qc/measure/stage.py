@@ -236,7 +236,7 @@ def pack_thumbnails(thumbs: Path, carried: Carried) -> None:
 
 
 def _note(key: str, memo: Memo) -> str:
-    """Where a result is kept; of its thumbnails, where it has any, SHA-256 and what their file looks like from outside."""
+    """Where a result is kept; of its thumbnails, if it has any, SHA-256 and what their file looks like from outside."""
     strip = memo.place_of(key) / STRIP
     stamp = stamp_of(strip)
     return f"{key} {sha256_file(strip)} {stamp}" if stamp else key
