@@ -5,26 +5,23 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.scaling import first_plane
 from aiprod.qc.checks import camera, watermark
 from aiprod.qc.checks.black import dark_fraction, is_black
 from aiprod.qc.checks.encoding import blockiness, blur
 from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
-from aiprod.qc.clip_context import SmallFrame, Still
+from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.measure.decode_pass import Together, observe
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
-from aiprod.qc.measurement import OfDifferences, OfFrames, OfSomeFrames, OfStills
+from aiprod.qc.measurement import OfDifferences, OfFrames, OfSomeFrames
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.planes import Shrinker, coarse_factor, scattered, shrink
 from tests.qc.films import ffmpeg_video, texture, write
@@ -267,53 +264,6 @@ def test_the_plane_on_the_way_is_that_of_half_the_factor(factor: int, shape: tup
     first = shrunk.larger(luma)
     shrunk(255 - luma)
     assert np.array_equal(first, shrink(luma, factor // 2)), "it is not written over"
-
-
-def _coarsely_coded(path: Path, count: int) -> Path:
-    """Every third picture is made of none or of those before, others of two, and of these no others."""
-    pictures = itertools.count()
-    options = {"x264-params": "bframes=2:b-adapt=0:b-pyramid=0:scenecut=0", "crf": "38"}
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("libx264", rate=24, options=options)
-        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-        for picture in moving(count):
-            frame = av.VideoFrame.from_ndarray(picture, "gray").reformat(format="yuv420p")
-            frame.pts = next(pictures)
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
-    return path
-
-
-def _lumas(path: Path, *, deblock_all: bool) -> dict[float, tuple[int, np.ndarray]]:
-    with VideoReader(path, deblock_all=deblock_all) as reader:
-        return {t.time_s: (int(t.frame.pict_type), first_plane(t.frame).copy()) for t in reader.frames()}
-
-
-def test_without_the_filter_only_pictures_that_no_other_is_made_of_differ_and_by_little(tmp_path: Path) -> None:
-    path = _coarsely_coded(tmp_path / "a.mp4", 48)
-    shown, quick = _lumas(path, deblock_all=True), _lumas(path, deblock_all=False)
-    assert shown.keys() == quick.keys() and len(shown) == 48
-    differing = [t for t in shown if not np.array_equal(shown[t][1], quick[t][1])]
-    assert len(differing) > 20 and {shown[t][0] for t in differing} == {3}, "of two others"
-    planes = [(shrink(shown[t][1], 2).astype(int), shrink(quick[t][1], 2).astype(int)) for t in differing]
-    assert max(abs(a.mean() - b.mean()) for a, b in planes) < 0.1 and max(abs(a - b).mean() for a, b in planes) < 1.0
-
-
-@pytest.mark.parametrize("count", [96, 14])
-def test_stills_are_as_they_are_shown(tmp_path: Path, count: int) -> None:
-    class Recorder(OfStills):
-        def __init__(self) -> None:
-            self.seen: dict[float, np.ndarray] = {}
-
-        def feed(self, still: Still) -> None:
-            self.seen[still.time_s] = still.luma.copy()
-
-    path, seen = _coarsely_coded(tmp_path / "a.mp4", count), Recorder()
-    observe(path, probe(path), 0.0, count / 24, PARAMS, of_frames=[], of_stills=[seen])
-    shown = _lumas(path, deblock_all=True)
-    assert len(seen.seen) == PARAMS.stills, "none is lost by waiting"
-    if count == 96:  # of 14 pictures some stills cannot wait for one that is
-        assert all(np.array_equal(luma, shown[time_s][1]) for time_s, luma in seen.seen.items())
 
 
 class _Shapes(OfFrames):

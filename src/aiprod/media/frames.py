@@ -101,8 +101,6 @@ class VideoReader:
     Args:
         watch: is shown each packet before it is decoded, and at most 16 that are not.
         find_missing: look for missing pictures by the numbers in coded ones, a tenth of the decoding of small pictures.
-        deblock_all: filter the edges of blocks in pictures of which no other is made, too (FFmpeg's
-            ``skip_loop_filter``). Left out, decoding takes a twentieth less, and all others are as they are shown.
 
     Raises:
         MediaError: the file does not open or holds no picture stream; while reading, its clock starts anew.
@@ -115,10 +113,9 @@ class VideoReader:
         watch: PacketWatch | None = None,
         *,
         find_missing: bool = True,
-        deblock_all: bool = True,
     ) -> None:
         self.path, self.limits = Path(path), limits
-        self._find_missing, self._deblock_all = find_missing, deblock_all
+        self._find_missing = find_missing
         self.damage = Damage()
         self.changes: list[str] = []  # where pictures took another form, in words
         self._last: tuple[float, int] = (0.0, 0)
@@ -141,8 +138,6 @@ class VideoReader:
                 raise MediaError("no-video", "the file has no picture stream")
             check_size(stream, self.limits)
             stream.thread_count = 1  # a quarter less CPU than automatic threads; the engine runs files side by side
-            if not self._deblock_all:
-                stream.codec_context.options = {"skip_loop_filter": "noref"}
             self._stream = stream
             base = stream.time_base or 1
             self._tick = base.numerator, base.denominator

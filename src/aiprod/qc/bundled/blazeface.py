@@ -20,7 +20,7 @@ from aiprod.qc.bundled.fitting import Runtime, fastest, signed
 if TYPE_CHECKING:
     from aiprod.qc.clip_context import Plane, Still
 
-VERSION = "5"
+VERSION = "4"
 METHOD = (
     "BlazeFace on the stills at a shorter side of 480 px: the short-range network on the whole and on squares of 0.6 "
     "of the shorter side; each hit confirmed by the full-range network on a cut-out of four times its size; "

@@ -14,7 +14,7 @@ from aiprod.qc.checks.standing_edges import Standing, standing
 from aiprod.qc.clip_context import ClipContext, Plane
 from aiprod.qc.measurement import Figures, Measurement
 
-VERSION = "6"
+VERSION = "5"
 METHOD = (
     "Lucas-Kanade flow of corners between pairs of small planes, partial-affine RANSAC; figures per second; "
     "a compact group of corners that stays while the ground passes round it is followed; static where the same edges "

@@ -17,7 +17,7 @@ from aiprod.qc.metric_table import FigureTable
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "3"
 METHOD = (
     "bits per pixel from the range's video packets; packets that do not decode; of a whole file, where it ends against "
     "the length that it states; Crété-Roffet 2007 blur of every fifth line "

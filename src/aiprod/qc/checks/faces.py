@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "10"
+VERSION = "9"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the upright stills, coarsely (where the picture has contrast; of the smallest "
     "size in every second still), then finely where it answers; each hit confirmed by a second cascade (default) and "

@@ -32,7 +32,7 @@ from aiprod.qc.clip_context import ClipContext, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfSomeFrames
 from aiprod.qc.planes import shrink
 
-VERSION = "5"
+VERSION = "4"
 COMPARABLE = ("2", "3", VERSION)
 """Versions whose words differ by less than those of a copy in another size: by up to one bit of 64, or where 4 hears
 nothing in a click that is all above 12 kHz."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import NsfwParams, QcMeasureParams
     from aiprod.qc.params import NsfwPolicy, QcDecideParams
 
-VERSION = "2"
+VERSION = "1"
 METHOD = "none: no classifier is configured"
 _NONE = "no classifier for unsafe content is configured"
 _SIDE_PX = 448  # shorter side of what the classifier is given; its processor scales that to its own size

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "3"
 METHOD = "none: no text detector is configured"
 _BY_NETWORK = (
     "PP-OCRv5 mobile on the stills: looked for at a shorter side of 288 px (in two of three only if something looks "

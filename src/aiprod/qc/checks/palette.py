@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.measurement import OfStills
 
-VERSION = "4"
+VERSION = "3"
 METHOD = (
     "HSV of the small colour stills (PQ and HLG tone-mapped); shares of named colours, brightness and contrast of luma"
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "3"
 METHOD = "none: no detector of persons is configured"
 _BY_NETWORK = (
     "SSD on MobileNetV2 (Open Images) on the stills at a shorter side of 480 px, in turn on squares and on the whole; "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
 
-VERSION = "2"
+VERSION = "1"
 METHOD = "none: no network for shots is configured"
 _BY_NETWORK = (
     "TransNet V2 on every frame (at most 60 a second) at 48x27, windows of 100 frames of which the middle 50 count: a "

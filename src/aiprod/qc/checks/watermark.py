@@ -19,7 +19,7 @@ from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "8"
+VERSION = "7"
 METHOD = (
     "small planes spread over the clip; median over time of signed gradients where their signs agree "
     "(after Dekel et al. 2017); only where the camera moves and most edges with it, and where what stays also changes "

@@ -20,7 +20,7 @@ from aiprod.qc.measure_params import yunet_sha256
 if TYPE_CHECKING:
     from aiprod.media.media_info import Orientation
 
-VERSION = "2"
+VERSION = "1"
 _SCORE, _OVERLAP = 0.9, 0.3  # OpenCV's own defaults: the least score, and the overlap from which two boxes are one face
 _LEAST_PX = 32  # the network's coarsest grid
 

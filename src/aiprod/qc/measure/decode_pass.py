@@ -1,8 +1,4 @@
-"""The one decode of a clip: every frame scaled once for the per-frame checks, a stated sample for the costly ones.
-
-Where no other picture is made of one, the edges of its blocks are not filtered, which is a twentieth of decoding and
-nothing that averages of pixels show. Stills, whose blocks are looked at, are taken from the others.
-"""
+"""The one decode of a clip: every frame scaled once for the per-frame checks, a stated sample for the costly ones."""
 
 from __future__ import annotations
 
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _SOUND_AFTER_S = 10.0  # after the last picture: a missing or lying length would be minutes of zeros to measure
-_FILTERED_S = 0.2  # for which a still may wait for a picture that is decoded as it is shown
-_BIDIRECTIONAL = 3  # FFmpeg's number of a picture that is made of two others; of it, others seldom are
 _APART_S = 0.015  # between frames that are looked at: every one of 60 a second, every second of 120
 _TOGETHER = 32
 _TOGETHER_BYTES = 8 << 20  # a picture may be as narrow and high as it likes
@@ -162,11 +156,6 @@ def _is_due(waiting: Sequence[tuple[float, Plane]], until_s: float) -> bool:
     return bool(waiting) and waiting[0][0] <= until_s + 1e-6
 
 
-def _as_shown(frame: VideoFrame) -> bool:
-    """Whether a picture is surely one of which others are made, so that the edges of its blocks are filtered."""
-    return int(frame.pict_type) != _BIDIRECTIONAL
-
-
 def observe(
     path: Path,
     facts: MediaFacts,
@@ -201,7 +190,6 @@ def observe(
         FrameSampler(params.watermark_frames, start_s, spread_s),
     )
     flows = FrameSampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
-    patience_s = min(_FILTERED_S, (spread_s - start_s) / params.stills / 2)
     due_s = min(flows.due_s, overlays.due_s, stills.due_s)
     asking = [costly for costly in of_stills if type(costly).wants is not OfStills.wants]
     known = 0
@@ -209,7 +197,7 @@ def observe(
     sizes, together = PacketSizes(), Together([each for each in of_frames if not isinstance(each, OfSomeFrames)])
     some_together = Together([each for each in of_frames if isinstance(each, OfSomeFrames)], SOME_HZ)
     next_s, next_slot, was_torn = -1.0, 0, False
-    with VideoReader(path, watch=sizes, deblock_all=False) as reader:
+    with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
         colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
         luma_of = LumaTaker(video)
@@ -268,7 +256,7 @@ def observe(
                 waiting.append((time_s, fine))
             if overlays.wants(time_s) and (not planes or planes[0].shape == fine.shape):
                 planes.append(fine)
-            taken = (_as_shown(frame) or time_s >= stills.due_s + patience_s) and stills.wants(time_s)
+            taken = stills.wants(time_s)
             due_s = min(flows.due_s, overlays.due_s, stills.due_s)
             if taken:
                 rgb = colour.take(frame)

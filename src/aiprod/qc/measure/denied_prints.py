@@ -104,7 +104,7 @@ def _pieces(shot: Shot, shortest_s: float) -> Iterator[tuple[float, float]]:
 def _look(path: Path, limits: Limits, pieces: Sequence[_Piece]) -> None:
     """Decode the film and feed the pieces, which come in order."""
     width, first = QcMeasureParams().plane_width_px, 0
-    with VideoReader(path, limits, deblock_all=False) as reader:
+    with VideoReader(path, limits) as reader:
         luma_of = LumaTaker(reader.facts)
         factor = max(1, -(-reader.facts.width // width))
         for index, timed in enumerate(reader.frames()):
