@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from aiprod.captions.content import Claim, claim, measured
-from aiprod.captions.phrases import GRAINY, TRAVEL
+from aiprod.captions.phrases import GRAINY, LITTLE, MUCH, TRAVEL
 from aiprod.captions.phrasing import Wording
 from aiprod.captions.taxonomy import steady
 
 Figures = Mapping[str, Any]
 _LEAST = 0.002  # mean share of pixels that change; a running timecode has 0.0014
-_LITTLE = 0.0055  # of the mean difference between neighbours, as phrases.motion has it
-_MUCH = 0.02
 _MOST = 0.6  # share of all change from which it is said where it is
 _HALF = 0.7
 _INSIDE = 0.7  # share of all change that lies within the boxes of one person
@@ -40,9 +38,9 @@ def action(measurements: Mapping[str, Figures], wording: Wording) -> tuple[Claim
     person = _by_the_person(cells, measurements.get("persons", {}))
     if person:
         who = wording.pick("who", ("a person moves", "somebody moves"))
-    elif energy < _LITTLE:
+    elif energy < LITTLE:
         who = wording.pick("who", ("something moves a little", "there is a little movement"))
-    elif energy < _MUCH:
+    elif energy < MUCH:
         who = wording.pick("who", ("something moves", "there is movement"))
     else:
         who = "there is much movement"

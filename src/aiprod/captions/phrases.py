@@ -10,6 +10,7 @@ from aiprod.captions.taxonomy import steady
 
 Figures = Mapping[str, Any]
 GRAINY = 0.4  # share of change taken back: grain in H.264 0.49 to 0.90, open films of still cameras up to 0.22
+LITTLE, MUCH = 0.0055, 0.02  # of the mean difference between neighbours: below the one, and from the other on
 TRAVEL = 0.3  # widths of the picture: a fixed camera that reframes twice has 1.1, one that hands pass before 0.2
 COLOURLESS = 0.012  # saturation: black-and-white film has 0.004, a grey road in colour 0.020
 _CAMERA = {
@@ -86,9 +87,9 @@ def motion(figures: Figures, camera_figures: Figures, wording: Wording) -> str:
         return wording.pick("motion", ("almost nothing moves", "hardly anything moves"))
     if camera_figures.get("movement") != "static" or float(figures["reversal_share"]) > GRAINY:
         return ""
-    if energy < 0.0055:
+    if energy < LITTLE:
         return wording.pick("motion", ("there is a little movement in the picture", "little moves"))
-    if energy < 0.02:
+    if energy < MUCH:
         return wording.pick("motion", ("there is movement in the picture", "something moves in the picture"))
     return wording.pick("motion", ("there is much movement in the picture", "much of the picture moves"))
 

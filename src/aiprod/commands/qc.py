@@ -32,7 +32,7 @@ def qc(
 
     stay_single()  # before what follows is imported
     from aiprod.printable import escape_controls, json_text
-    from aiprod.qc.decide.decide import judge_rows
+    from aiprod.qc.decide.decide import judge_files, judge_rows
     from aiprod.qc.decide.duplicate_policy import without_comparison
     from aiprod.qc.measure.standalone import FileJob, examine, expand, networks_line, params_here
     from aiprod.qc.report.output_dir import page_folder
@@ -56,11 +56,7 @@ def qc(
             for job, outcome in zip(those, outcomes, strict=True)
         ]
         some = [row for row, _ in looks]
-        judged = without_comparison(judge_rows(some, policy), some)
-        in_order = sorted(range(len(some)), key=lambda place: some[place].clip_id)  # as the table has them
-        at = sorted(range(len(some)), key=in_order.__getitem__)  # where in the table each is
-        whole = as_json or page is not None  # with what each check says
-        verdicts = judged.rows(at) if whole else map(judged.row, at)
+        verdicts = judge_files(some, policy, checks=as_json or page is not None)
         for job, (row, strip), verdict in zip(those, looks, verdicts, strict=True):
             rejected |= verdict.status == "REJECTED"
             if as_json:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, ParamSpec, TypeVar, cast, get_args
 
 from aiprod.base.params import nearest
 from aiprod.base.progress import ticker
@@ -22,6 +22,8 @@ from aiprod.errors import FREE_SPACE, AiprodError
 from aiprod.executors.types import Bounds, Engine, I, O, Outcome, Pool, default_workers
 
 J = TypeVar("J")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _POLL_S = 0.25
 _AHEAD = 64  # items a worker that may be finished before the first one that is not: bounds the memory of the run
@@ -43,55 +45,6 @@ def chosen_engine(path: str = "params.yaml") -> Engine:
     return cast(Engine, value)
 
 
-def ordered_map(
-    function: Callable[[I], O],
-    items: Sequence[I],
-    *,
-    workers: int = 0,
-    bounds: Bounds | Callable[[I], Bounds] = _USUAL,
-    description: str = "",
-    engine: Engine = "local",
-    film_s: Callable[[I, O], float] | None = None,
-    gpu: bool = False,
-    fork: bool = False,
-    confined: bool = False,
-) -> Iterator[Outcome[O]]:
-    """Apply ``function`` to each item in worker processes and yield the outcomes in the order of the items.
-
-    Nothing is begun before the first outcome is asked for, and no more than a fixed number of items is ahead of the
-    one that is yielded next, so a slow consumer slows the workers down instead of filling memory.
-
-    Args:
-        function: importable by name from a module (it is sent to other processes).
-        items: on a cluster, those that read or write files of the project are :class:`~types.Portable`.
-        workers: number of processes; 0 = as many as processors (of the machine, or of the cluster).
-        bounds: for every item, or a function that gives an item's own.
-        description: what progress says; empty = no progress.
-        film_s: seconds of film in a finished item, for progress in hours of film a second.
-        gpu: whether each worker of a cluster takes a GPU of its own, where there are any.
-        fork: as of :class:`~local.LocalPool`, on this machine.
-        confined: whether workers are (:mod:`confinement`): for functions that decode strangers' film, and write nothing
-            but temporary files and what the items' result cache (``item.memo``) keeps. ``item.private`` may be the id
-            of a film under whose key that is encrypted.
-
-    Raises:
-        AiprodError: worker processes do not start, the engine is not installed, or a worker's disk is full.
-    """
-    for gathered in gathered_map(
-        function,
-        items,
-        workers=workers,
-        bounds=bounds,
-        description=description,
-        engine=engine,
-        film_s=film_s,
-        gpu=gpu,
-        fork=fork,
-        confined=confined,
-    ):
-        yield from gathered
-
-
 def gathered_map(
     function: Callable[[I], O],
     items: Sequence[I],
@@ -106,10 +59,28 @@ def gathered_map(
     fork: bool = False,
     confined: bool = False,
 ) -> Iterator[list[Outcome[O]]]:
-    """As :func:`ordered_map`, some outcomes at a time, for who is quicker with several than with one.
+    """Apply ``function`` to each item in worker processes and yield the outcomes in the order of the items, some at a
+    time: for who is quicker with several than with one.
+
+    Nothing is begun before the first outcome is asked for, and no more than a fixed number of items is ahead of the
+    one that is yielded next, so a slow consumer slows the workers down instead of filling memory.
 
     Args:
         gather_s: seconds for which an outcome may wait for others.
+        function: importable by name from a module (it is sent to other processes).
+        items: on a cluster, those that read or write files of the project are :class:`~types.Portable`.
+        workers: number of processes; 0 = as many as processors (of the machine, or of the cluster).
+        bounds: for every item, or a function that gives an item's own.
+        description: what progress says; empty = no progress.
+        film_s: seconds of film in a finished item, for progress in hours of film a second.
+        gpu: whether each worker of a cluster takes a GPU of its own, where there are any.
+        fork: as of :class:`~local.LocalPool`, on this machine.
+        confined: whether workers are (:mod:`confinement`): for functions that decode strangers' film, and write nothing
+            but temporary files and what the items' result cache (``item.memo``) keeps. ``item.private`` may be the id
+            of a film under whose key that is encrypted.
+
+    Raises:
+        AiprodError: worker processes do not start, the engine is not installed, or a worker's disk is full.
     """
     if not items:
         return
@@ -138,6 +109,8 @@ def gathered_map(
                     begun += 1
                 for outcome in pool.poll(_POLL_S):
                     if outcome.fault == "disk":  # no fault of the item: its row must not carry it
+                        if gathered:
+                            yield gathered
                         raise AiprodError(f"{description or 'workers'}: {outcome.reason}", FREE_SPACE)
                     done[outcome.index] = outcome
                     if film_s is not None and outcome.ok:
@@ -153,6 +126,18 @@ def gathered_map(
                     gathered = []
     finally:
         pool.close()
+
+
+def _one_at_a_time(gathered: Callable[P, Iterator[list[T]]]) -> Callable[P, Iterator[T]]:
+    def outcomes(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        for some in gathered(*args, **kwargs):
+            yield from some
+
+    return outcomes
+
+
+ordered_map = _one_at_a_time(gathered_map)
+"""The outcomes of :func:`gathered_map`, one at a time."""
 
 
 def in_parts(

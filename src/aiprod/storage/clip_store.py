@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from aiprod.base.files import contained, sha256_once
+from aiprod.base.files import contained, sha256_once, write_bytes
 from aiprod.base.params import load_params
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
@@ -86,6 +86,20 @@ def packed(path: Path) -> bytes | None:
     """
     member = None if path.is_file() else locate(path)
     return member[0].read(member[1]) if member is not None else None
+
+
+def copy_stored(path: Path, target: Path) -> None:
+    """A copy of an object as it is stored, packed or not, and of any other file: of its own, for by a hard link a later
+    writer would reach into DVC's cache.
+
+    Raises:
+        AiprodError: its shard is damaged.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if (inside := packed(path)) is None:
+        shutil.copyfile(path, target)
+    else:
+        write_bytes(target, inside)
 
 
 def _in_the_clear(data: bytes, path: Path, vault: Vault) -> bytes:

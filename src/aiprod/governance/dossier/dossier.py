@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from aiprod.base.files import atomic_folder, contained, read_json, write_bytes, write_json, write_text
+from aiprod.base.files import atomic_folder, contained, read_json, write_json, write_text
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
@@ -28,7 +27,7 @@ from aiprod.governance.pages import render
 from aiprod.governance.policy.conflicts import check_sources
 from aiprod.montage.timecode import format_timecode, parse_rate
 from aiprod.rights.declarations import load_sources
-from aiprod.storage.clip_store import packed, present
+from aiprod.storage.clip_store import copy_stored, present
 from aiprod.storage.crypto.film_encryption import is_private
 
 
@@ -132,13 +131,13 @@ def _copy_media(facts: Records, target: Path) -> dict[str, str]:
     copied = {}
     for clip_id, row in facts.measures.items():
         if row.thumbnails and not is_private(clip_id) and present(contained(thumbs, row.thumbnails)):
-            _copy(thumbs / row.thumbnails, target / "assets" / "clips" / row.thumbnails)
+            copy_stored(thumbs / row.thumbnails, target / "assets" / "clips" / row.thumbnails)
             copied[clip_id] = f"assets/clips/{row.thumbnails}"
     for sample in facts.samples:
-        _copy(contained(facts.root / where.SAMPLES, sample.view), target / "assets" / "samples" / sample.view)
+        copy_stored(contained(facts.root / where.SAMPLES, sample.view), target / "assets" / "samples" / sample.view)
     for model in count.models(facts):
         for picture in model["pictures"]:
-            _copy(picture, target / "assets" / model["name"] / picture.name)
+            copy_stored(picture, target / "assets" / model["name"] / picture.name)
     return copied
 
 
@@ -154,10 +153,10 @@ def _film(root: Path, target: Path) -> dict[str, Any]:
     record = read_record(beside)
     for name in (film.name, "film.poster.png", "film.vtt"):
         if (folder / name).is_file():
-            _copy(folder / name, target / "assets" / "film" / name)
+            copy_stored(folder / name, target / "assets" / "film" / name)
     scopes = []
     for path, words in scopes_of(record, folder / f"{film.stem}_scopes"):
-        _copy(path, target / "assets" / "film" / path.name)
+        copy_stored(path, target / "assets" / "film" / path.name)
         scopes.append((path.name, words))
     rate = parse_rate(record["rate"])
     rows = []
@@ -188,17 +187,8 @@ def _copy_report(root: Path, target: Path) -> bool:
     if not (page / "index.html").is_file():
         return False
     for path in sorted(p for p in page.rglob("*") if p.is_file()):
-        _copy(path, target / "qc" / path.relative_to(page))
+        copy_stored(path, target / "qc" / path.relative_to(page))
     return True
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A real copy, of what is packed too: a hard link would let a later writer reach into DVC's cache."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if (inside := packed(source)) is None:
-        shutil.copyfile(source, target)
-    else:
-        write_bytes(target, inside)
 
 
 def _write_clip_pages(

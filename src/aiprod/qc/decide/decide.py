@@ -13,7 +13,7 @@ import numpy as np
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.dataset import DatasetVerdicts
-from aiprod.qc.decide.duplicate_policy import judge_copies
+from aiprod.qc.decide.duplicate_policy import judge_copies, without_comparison
 from aiprod.qc.decide.duplicate_search import Candidate, Copies, find_copies
 from aiprod.qc.decide.judged import judged
 from aiprod.qc.decide.measured import Measured
@@ -102,3 +102,15 @@ def judge_rows(rows: Iterable[MeasureRow], params: QcDecideParams) -> VerdictTab
     """The verdict on each clip by itself."""
     measured = MeasurementTable.of(rows)
     return judged(measured, CheckTable.of(measured.figures, params), params)
+
+
+def judge_files(rows: Sequence[MeasureRow], params: QcDecideParams, *, checks: bool) -> list[VerdictRow]:
+    """The verdict on each of some files outside of a dataset, in the order of their rows.
+
+    Args:
+        checks: whether with what each check says.
+    """
+    table = without_comparison(judge_rows(rows, params), rows)
+    sorted_rows = sorted(range(len(rows)), key=lambda place: rows[place].clip_id)  # as the table has them
+    places = sorted(range(len(rows)), key=sorted_rows.__getitem__)
+    return table.rows(places) if checks else [table.row(place) for place in places]

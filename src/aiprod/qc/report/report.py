@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from aiprod.base.files import atomic_folder, atomic_path, link_or_copy, write_bytes, write_json, write_text
+from aiprod.base.files import atomic_folder, atomic_path, write_bytes, write_json, write_text
 from aiprod.base.pages import with_policy
 from aiprod.qc.checks import WEIGHTED
 from aiprod.qc.decide.check_results import CheckTable
@@ -26,7 +26,7 @@ from aiprod.qc.projections import ClipProjection, Clips, FilmProjection, Films
 from aiprod.qc.report.confusion import DEMO, confusion, summary
 from aiprod.qc.report.notes import ShownCheck, common_notes, row_notes
 from aiprod.qc.rows import VerdictRow
-from aiprod.storage.clip_store import packed
+from aiprod.storage.clip_store import copy_stored
 
 _SHARES = 101  # points of a distribution
 _LINES = 8192  # of a table, in memory at a time
@@ -93,11 +93,7 @@ class Reported:
             shown = page_rows(*of, self.first, verdicts.thumbnails(row.clip_id for row in self.first))
             for row in shown:
                 if row["thumbnail"]:
-                    strip, target = thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"]
-                    if (inside := packed(strip)) is None:
-                        link_or_copy(strip, target)
-                    else:
-                        write_bytes(target, inside)
+                    copy_stored(thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"])
             write_text(page / "index.html", render(shown, figures, params, total=len(verdicts)))
 
 
